@@ -1,0 +1,1 @@
+"""The core: an exact LRU result cache with its accounting. Standard library only."""

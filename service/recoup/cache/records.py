@@ -1,0 +1,209 @@
+"""The frozen records that the core emits, and the words that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Outcome = Literal["hit", "stale", "coalesced", "miss", "bypass"]
+MissReason = Literal["cold", "expired", "evicted", "invalidated", "too_large"]
+EvictionCause = Literal["size", "memory", "expired"]
+InvalidationCause = Literal["cleared", "deleted", "replaced"]
+Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
+
+OUTCOMES: tuple[Outcome, ...] = ("hit", "stale", "coalesced", "miss", "bypass")
+MISS_REASONS: tuple[MissReason, ...] = ("cold", "expired", "evicted", "invalidated", "too_large")
+EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "expired")
+INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "replaced")
+SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest")
+#: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
+CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight")
+#: The settings that `configure` changes: the values of the label `setting` of `recoup_config_changes_total`.
+CONFIG_SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled")
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One observation that stands for its bucket.
+
+    Attributes:
+        trace_id: The trace id of the request, else its request id.
+        value: What was observed, in the histogram's unit.
+        timestamp: When, in seconds of the Unix epoch.
+    """
+
+    trace_id: str
+    value: float
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramSnapshot:
+    """A histogram as it was at one moment.
+
+    Attributes:
+        bounds: Upper bounds of the buckets, ascending, without the last one (infinity).
+        counts: Observations in each bucket (not cumulative); one more than `bounds`.
+        total: The sum of all observations, in the histogram's unit.
+        exemplars: By index of the bucket, its newest exemplar. Empty where none are kept.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+    exemplars: Mapping[int, Exemplar]
+
+    @property
+    def count(self) -> int:
+        """The number of observations."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStats:
+    """The figures of one pipeline, or of all of them together, as they were at one moment.
+
+    Counts are of lookups, entries and bytes; `*_seconds` are seconds. All count from the cache's start or its last
+    `reset_stats`, but for `entries`, `memory_bytes`, `generations_in_progress` and `generations_waiting`, which are of now.
+    """
+
+    entries: int
+    memory_bytes: int
+    hits: int
+    stale: int
+    coalesced: int
+    misses: int
+    bypassed: int
+    evictions: Mapping[EvictionCause, int]
+    invalidations: Mapping[InvalidationCause, int]
+    unused_evictions: int
+    miss_reasons: Mapping[MissReason, int]
+    recouped_seconds: float
+    regretted_seconds: float
+    generations: int
+    generation_seconds: float
+    generation_failures: Mapping[str, int]
+    generations_in_progress: int
+    generations_waiting: int
+
+    @property
+    def lookups(self) -> int:
+        """All lookups: exactly one outcome each."""
+        return self.hits + self.stale + self.coalesced + self.misses + self.bypassed
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """(hits + stale) / (all lookups less bypasses), from 0 to 1; None before the first such lookup."""
+        counted = self.lookups - self.bypassed
+        return (self.hits + self.stale) / counted if counted else None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineHistograms:
+    """The distributions of one pipeline; `request_duration` is by outcome. Seconds and bytes."""
+
+    entry_size: HistogramSnapshot
+    hit_age: HistogramSnapshot
+    eviction_age: HistogramSnapshot
+    generation_duration: HistogramSnapshot
+    request_duration: Mapping[Outcome, HistogramSnapshot]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What a cache has done and holds, as it was at one moment.
+
+    Attributes:
+        enabled: Whether lookups are answered from the cache.
+        total: The figures of all pipelines together.
+        pipelines: The same by pipeline name.
+        histograms: The distributions by pipeline name.
+        config: The configuration in force, as `LRUCache.config` gives it.
+        max_memory_bytes: The memory limit in bytes.
+        peak_entries: The most entries since the start or the last reset.
+        peak_memory_bytes: The most bytes, likewise.
+        uptime_seconds: Seconds since the cache was made.
+        config_changes: Changes of each setting by `configure`.
+        internal_errors: What failed open, by part.
+    """
+
+    enabled: bool
+    total: PipelineStats
+    pipelines: Mapping[str, PipelineStats]
+    histograms: Mapping[str, PipelineHistograms]
+    config: Mapping[str, Any]
+    max_memory_bytes: int
+    peak_entries: int
+    peak_memory_bytes: int
+    uptime_seconds: float
+    config_changes: Mapping[str, int]
+    internal_errors: Mapping[str, int]
+
+    def __getattr__(self, name: str) -> Any:
+        """The total's figures, under their own names: `stats.hits` is `stats.total.hits`."""
+        if name.startswith("_") or name == "total":
+            raise AttributeError(name)
+        return getattr(self.total, name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The statistics as JSON takes them: the body of `GET /api/cache/stats`."""
+        return {
+            "enabled": self.enabled,
+            **_figures(self.total),
+            "peak_entries": self.peak_entries,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "max_size": self.config["max_size"],
+            "max_memory_bytes": self.max_memory_bytes,
+            "uptime_seconds": self.uptime_seconds,
+            "internal_errors": dict(self.internal_errors),
+            "pipelines": {name: _figures(figures) for name, figures in self.pipelines.items()},
+        }
+
+
+def _figures(stats: PipelineStats) -> dict[str, Any]:
+    return {
+        "entries": stats.entries,
+        "memory_bytes": stats.memory_bytes,
+        "memory_mb": stats.memory_bytes / 2**20,
+        "hits": stats.hits,
+        "misses": stats.misses,
+        "stale": stats.stale,
+        "coalesced": stats.coalesced,
+        "bypassed": stats.bypassed,
+        "hit_ratio": stats.hit_ratio,
+        "evictions": dict(stats.evictions),
+        "invalidations": dict(stats.invalidations),
+        "unused_evictions": stats.unused_evictions,
+        "miss_reasons": dict(stats.miss_reasons),
+        "recouped_seconds": stats.recouped_seconds,
+        "regretted_seconds": stats.regretted_seconds,
+        "generations": stats.generations,
+        "generation_seconds": stats.generation_seconds,
+        "generation_failures": dict(stats.generation_failures),
+        "generations_in_progress": stats.generations_in_progress,
+        "generations_waiting": stats.generations_waiting,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """How one lookup ended.
+
+    Attributes:
+        value: The result.
+        outcome: Exactly one of `OUTCOMES`.
+        reason: Why it was a miss; None for every other outcome.
+        stored: Whether this lookup's generation was stored.
+        cost_seconds: Seconds that the generation of the result took.
+        age_seconds: Seconds since the result was stored; 0 where it was not answered from the cache.
+        expires_in_seconds: Seconds until the result expires, negative when stale; None: never, or it is not stored.
+    """
+
+    value: Any
+    outcome: Outcome
+    reason: MissReason | None = None
+    stored: bool = False
+    cost_seconds: float = 0.0
+    age_seconds: float = 0.0
+    expires_in_seconds: float | None = None

@@ -1,0 +1,212 @@
+"""The tree of errors. Everything that Recoup raises on purpose descends from `RecoupError`.
+
+    RecoupError
+    ├── ConfigurationError            a limit or an option that cannot be used (also a ValueError)
+    │   └── SettingError              an environment variable: its name, its value, what is allowed
+    ├── KeyDigestError                an argument that cannot be part of a key (also a TypeError)
+    ├── FlightTimeoutError            a caller waited its limit for another caller's generation (also a TimeoutError)
+    ├── RequestError                  a request that is refused before anything is generated
+    │   ├── BadRequestError           400
+    │   ├── NotAuthorizedError        401
+    │   ├── NotFoundError             404
+    │   ├── TooLargeError             413
+    │   ├── UnsupportedMediaError     415
+    │   └── UnprocessableError        422
+    └── GenerationError               a generation that did not give a result
+        ├── GenerationFailedError     502: the generator raised, or gave something that is not a result
+        │   ├── WorkerDiedError       502: its worker process is gone
+        │   └── UpstreamError         what the upstream of an `http` pipeline answered, passed on
+        ├── QueueFullError            503: no room to generate now
+        ├── GenerationTimeoutError    504: past the pipeline's time limit (also a TimeoutError)
+        └── NotCachedError            504: `only-if-cached`, and it is not
+
+`status` is the HTTP status that an error becomes. `kind` is its value as the label `error` of
+`recoup_generation_failures_total`: a short, bounded vocabulary (`GENERATION_ERROR_KINDS`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+#: Every value that the label `error` of `recoup_generation_failures_total` can take.
+GENERATION_ERROR_KINDS = (
+    "error",
+    "rejected",
+    "worker_died",
+    "upstream",
+    "queue_full",
+    "timeout",
+    "cancelled",
+)
+
+
+class RecoupError(Exception):
+    """The base of every error that Recoup raises on purpose."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+
+class ConfigurationError(RecoupError, ValueError):
+    """A limit or an option that cannot be used; nothing was changed."""
+
+    status = 400
+    title = "Unusable configuration"
+
+
+class SettingError(ConfigurationError):
+    """An environment variable that cannot be used.
+
+    Args:
+        name: The variable's name.
+        value: What it holds.
+        allowed: What it may hold, as a phrase.
+    """
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        super().__init__(f"{name}={value!r} cannot be used: allowed is {allowed}")
+        self.name = name
+        self.value = value
+        self.allowed = allowed
+
+
+class KeyDigestError(RecoupError, TypeError):
+    """An argument that cannot be part of a key, because it has no canonical form."""
+
+    title = "Undigestible argument"
+
+
+class FlightTimeoutError(RecoupError, TimeoutError):
+    """A caller waited its limit for the generation that another caller leads."""
+
+    status = 504
+    title = "Waited too long for a generation in progress"
+
+
+class RequestError(RecoupError):
+    """A request that is refused before anything is generated. A refused request changes nothing."""
+
+    status = 400
+    title = "Bad request"
+    kind: ClassVar[str] = "rejected"
+
+
+class BadRequestError(RequestError):
+    """Malformed: bad JSON, a wrong type, an unknown field or parameter."""
+
+
+class NotAuthorizedError(RequestError):
+    """No token, or a wrong one."""
+
+    status = 401
+    title = "Not authorized"
+
+
+class NotFoundError(RequestError):
+    """No such pipeline, key or path."""
+
+    status = 404
+    title = "Not found"
+
+
+class TooLargeError(RequestError):
+    """A body over the limit."""
+
+    status = 413
+    title = "Body too large"
+
+
+class UnsupportedMediaError(RequestError):
+    """A content type that the pipeline does not take."""
+
+    status = 415
+    title = "Unsupported media type"
+
+
+class UnprocessableError(RequestError):
+    """Well-formed, but not to be generated: an image that cannot be decoded, a value out of its bounds."""
+
+    status = 422
+    title = "Not to be generated"
+
+
+class GenerationError(RecoupError):
+    """A generation that did not give a result. It is never stored."""
+
+    status = 502
+    title = "Generation failed"
+    kind: ClassVar[str] = "error"
+
+
+class GenerationFailedError(GenerationError):
+    """The generator raised, or gave something that is not a result."""
+
+
+class WorkerDiedError(GenerationFailedError):
+    """The worker process that was generating is gone; it fails its own request alone."""
+
+    title = "Worker died"
+    kind = "worker_died"
+
+
+class UpstreamError(GenerationFailedError):
+    """What the upstream of an `http` pipeline answered instead of a result, passed on and never stored.
+
+    Args:
+        message: What happened.
+        status: The status to answer with: the upstream's own for 4xx, 503 for its 503, 502 for all else.
+        upstream_status: The upstream's status; None when it gave no answer at all.
+        upstream_body: The beginning of the upstream's body as text, for the person who reads the problem.
+        retry_after_seconds: The upstream's own `Retry-After`, when it gave one.
+    """
+
+    title = "Upstream failed"
+    kind = "upstream"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 502,
+        upstream_status: int | None = None,
+        upstream_body: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status  # type: ignore[misc]  # one class, the upstream's own status
+        self.upstream_status = upstream_status
+        self.upstream_body = upstream_body
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFullError(GenerationError):
+    """No room to generate now.
+
+    Args:
+        message: What is full.
+        retry_after_seconds: When to try again: whole seconds, at least 1.
+    """
+
+    status = 503
+    title = "No room to generate now"
+    kind = "queue_full"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = max(1, int(retry_after_seconds))
+
+
+class GenerationTimeoutError(GenerationError, TimeoutError):
+    """A generation past its pipeline's time limit; it was ended."""
+
+    status = 504
+    title = "Generation took too long"
+    kind = "timeout"
+
+
+class NotCachedError(GenerationError):
+    """The caller wants a stored result or none (`only-if-cached`), and there is none."""
+
+    status = 504
+    title = "Not cached"
+    kind = "rejected"

@@ -1,0 +1,125 @@
+"""What a pipeline is: a named generator, a function of a request that returns a result, slowly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Protocol
+
+#: Result content types are few; this many bytes of digest make an ETag.
+_ETAG_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation's request, free of any web framework.
+
+    Attributes:
+        body: The request's body, whole.
+        content_type: The media type without its parameters, in lower case; None when the request names none.
+        query: Query members by name, each with all its values in their order.
+        headers: Only the headers that the pipeline names in `key_headers`, names in lower case.
+    """
+
+    body: bytes
+    content_type: str | None = None
+    query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that was checked and can be generated.
+
+    Attributes:
+        canonical: What the request means, as a value that `recoup.cache.digest` takes: two requests that mean the
+            same thing have equal ones. Values only: `bytes`, `str`, numbers, booleans, None, tuples, dicts.
+        job: What `Pipeline.generate` needs; the pipeline's own affair.
+    """
+
+    canonical: Any
+    job: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a generation gives: bytes and their content type, and the entity tag of both."""
+
+    body: bytes
+    content_type: str
+    etag: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.etag:
+            digest = blake2b(self.body, digest_size=_ETAG_BYTES, person=b"recoup-etag")
+            object.__setattr__(self, "etag", f'"{digest.hexdigest()}"')
+
+
+class Pipeline(Protocol):
+    """A named generator.
+
+    Attributes:
+        name: Its name: lower-case letters, digits, `-` and `_`.
+        kind: `relief`, `http` or `python`.
+        version: Part of every key.
+        ttl_seconds: Seconds that a result is kept; None: the cache's own default; 0: never expires.
+        timeout_seconds: Seconds that one generation may take.
+        max_concurrent: Generations at one time.
+        max_waiting: Callers that may wait for their turn to generate.
+        key_headers: Request headers (lower case) that belong to the key.
+        ignore_headers: Request headers (lower case) that do not, although they may name a caller
+            (`authorization`, `cookie`).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def ttl_seconds(self) -> float | None: ...
+    @property
+    def timeout_seconds(self) -> float: ...
+    @property
+    def max_concurrent(self) -> int: ...
+    @property
+    def max_waiting(self) -> int: ...
+    @property
+    def key_headers(self) -> tuple[str, ...]: ...
+    @property
+    def ignore_headers(self) -> tuple[str, ...]: ...
+
+    def prepare(self, request: Request) -> Prepared:
+        """Check a request and bring it to its canonical form. Fast: it runs on hits, too.
+
+        Raises:
+            RequestError: The request is not to be generated; says why.
+        """
+
+    def generate(self, prepared: Prepared) -> Result:
+        """Generate, slowly. Called by at most `max_concurrent` threads at one time.
+
+        Raises:
+            GenerationError: It failed.
+            RequestError: Only generating showed that the request cannot be generated.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """What it takes, for `GET /api/pipelines` and the API's description.
+
+        Members: `name`, `kind`, `version`, `description`, `accepts` (media types), `produces` (media types),
+        `parameters`: a list of `{"name", "type", "description", "default", "unit"?, "minimum"?, "maximum"?, "choices"?}`
+        with `type` one of `string`, `number`, `integer`, `boolean`; `ttl_seconds`, `timeout_seconds`,
+        `max_concurrent`, `max_waiting`, `key_headers`, `ignore_headers`.
+        """
+
+    def start(self) -> None:
+        """Start what it needs (worker processes). Called once, before the first request."""
+
+    def ready(self) -> bool:
+        """Whether it can generate now."""
+
+    def close(self, grace_seconds: float) -> None:
+        """End what `start` started, within `grace_seconds`. Running generations may finish in that time."""
