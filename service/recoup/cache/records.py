@@ -65,7 +65,7 @@ class PipelineStats:
     """The figures of one pipeline, or of all of them together, as they were at one moment.
 
     Counts are of lookups, entries and bytes; `*_seconds` are seconds. All count from the cache's start or its last
-    `reset_stats`, but for `entries`, `memory_bytes`, `generations_in_progress` and `generations_waiting`, which are of now.
+    `reset_stats`; but `entries`, `memory_bytes`, `generations_in_progress` and `generations_waiting` are of now.
     """
 
     entries: int

@@ -1,0 +1,1 @@
+"""Pipelines: the protocol, the registry, and the built-in and configured generators."""

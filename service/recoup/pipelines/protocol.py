@@ -110,9 +110,9 @@ class Pipeline(Protocol):
         """What it takes, for `GET /api/pipelines` and the API's description.
 
         Members: `name`, `kind`, `version`, `description`, `accepts` (media types), `produces` (media types),
-        `parameters`: a list of `{"name", "type", "description", "default", "unit"?, "minimum"?, "maximum"?, "choices"?}`
-        with `type` one of `string`, `number`, `integer`, `boolean`; `ttl_seconds`, `timeout_seconds`,
-        `max_concurrent`, `max_waiting`, `key_headers`, `ignore_headers`.
+        `parameters`: a list of objects with `name`, `type`, `description`, `default`, and where they apply `unit`,
+        `minimum`, `maximum`, `choices`; `type` is one of `string`, `number`, `integer`, `boolean`; `ttl_seconds`,
+        `timeout_seconds`, `max_concurrent`, `max_waiting`, `key_headers`, `ignore_headers`.
         """
 
     def start(self) -> None:

@@ -1,0 +1,1 @@
+"""Telemetry: the catalogue of metrics, the Prometheus collector, the logging set-up."""

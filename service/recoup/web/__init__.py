@@ -1,0 +1,1 @@
+"""The Flask application: generation, management, health, metrics, errors."""
