@@ -1,0 +1,259 @@
+"""The environment, read once into frozen, typed settings.
+
+Each setting is declared once, as a field of `Settings`: its variable, its kind (how text becomes a value, and what is
+allowed), its default as one would write it in the environment, and its help. `SETTINGS` lists the declarations.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from recoup import settings_kinds as kinds
+from recoup.errors import SettingError
+from recoup.settings_kinds import Kind
+
+T = TypeVar("T")
+Part = Literal["cache", "service"]
+
+_log = logging.getLogger(__name__)
+
+#: Variables with this prefix are the operator's own; Recoup never reads them.
+FREE_PREFIX = "RECOUP_X_"
+#: What Kubernetes injects for services whose names begin with `recoup`: not settings, so not mistyped ones.
+_SERVICE_LINK = re.compile(r"RECOUP_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
+_HIDDEN = "(not shown)"
+
+
+@dataclass(frozen=True)
+class Setting(Generic[T]):
+    """The declaration of one setting.
+
+    Attributes:
+        name: The environment variable.
+        kind: How its text becomes a value, and what is allowed.
+        default: The text that stands for it where it is not set; None: nothing does.
+        help: What it does.
+        part: `cache` where `get_cache` needs it, too; `service` where only the service does.
+        secret: Whether its value is kept out of messages and of `repr`.
+    """
+
+    name: str
+    kind: Kind[T]
+    default: str | None
+    help: str
+    part: Part
+    secret: bool = False
+
+    def parse(self, text: str) -> T:
+        """The value of a text.
+
+        Raises:
+            SettingError: It cannot be used.
+        """
+        try:
+            return self.kind.parse(text)
+        except ValueError as error:
+            shown = _HIDDEN if self.secret else text
+            raise SettingError(self.name, shown, self.kind.allowed) from (None if self.secret else error)
+
+    def default_value(self) -> T | None:
+        """The value where the variable is not set."""
+        return None if self.default is None else self.kind.parse(self.default)
+
+
+def _setting(name: str, kind: Kind[T], default: str | None, text: str, *, part: Part, secret: bool = False) -> Any:
+    setting = Setting(name, kind, default, text, part, secret)
+    return field(default_factory=setting.default_value, repr=not secret, metadata={"setting": setting})
+
+
+def _cache(name: str, kind: Kind[T], default: str | None, text: str) -> Any:
+    return _setting(name, kind, default, text, part="cache")
+
+
+def _service(name: str, kind: Kind[T], default: str | None, text: str, *, secret: bool = False) -> Any:
+    return _setting(name, kind, default, text, part="service", secret=secret)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process. `Settings()` has the defaults; `from_environment` reads the environment."""
+
+    disable_result_cache: bool = _cache(
+        "DISABLE_RESULT_CACHE",
+        kinds.FLAG,
+        "0",
+        "`1`: every request goes to its generator; lookups count as `bypass`.",
+    )
+    cache_max_size: int = _cache("CACHE_MAX_SIZE", kinds.integer(1, 10**9), "1000", "Limit of entries.")
+    cache_max_memory_mb: float = _cache(
+        "CACHE_MAX_MEMORY_MB",
+        kinds.number(0, 10**7, above=True, unit="megabytes"),
+        "512",
+        "Limit of memory in megabytes (2^20 bytes): values, keys and bookkeeping.",
+    )
+    cache_ttl_seconds: float = _cache(
+        "CACHE_TTL_SECONDS",
+        kinds.number(0, 10**9, unit="seconds"),
+        "86400",
+        "Seconds that an entry lives; `0`: entries never expire.",
+    )
+    ttl_jitter: float = _cache(
+        "RECOUP_TTL_JITTER",
+        kinds.number(0, 0.5, unit="share"),
+        "0",
+        "Share of its life by which an entry may expire earlier, so that a batch does not expire at one instant.",
+    )
+    stale_seconds: float = _cache(
+        "RECOUP_STALE_SECONDS",
+        kinds.number(0, 10**9, unit="seconds"),
+        "0",
+        "Seconds past its expiry that an entry may still answer while it is generated anew; `0`: none.",
+    )
+    admin_token: str | None = _service(
+        "RECOUP_ADMIN_TOKEN",
+        kinds.TOKEN,
+        None,
+        "Bearer token for the management API. Without one, management is open to loopback callers only.",
+        secret=True,
+    )
+    pipelines: Path | None = _service(  # noqa: RUF009  # it gives a field, as the others do
+        "RECOUP_PIPELINES", kinds.FILE, None, "A TOML file of pipelines; without one, the built-in pipelines."
+    )
+    host: str = _service("RECOUP_HOST", kinds.HOST, "127.0.0.1", "Address to listen on; `0.0.0.0`: all of IPv4.")
+    port: int = _service("RECOUP_PORT", kinds.PORT, "8080", "Port to listen on.")
+    workers: int = _service(
+        "RECOUP_WORKERS",
+        kinds.CORES,
+        "auto",
+        "Worker processes of the relief pipeline; `auto`: one for each core that the process may use.",
+    )
+    threads: int = _service(
+        "RECOUP_THREADS",
+        kinds.integer(2, 4096),
+        "128",
+        "Threads that answer requests. A request that waits for its generation holds one.",
+    )
+    wait_seconds: float = _service(
+        "RECOUP_WAIT_SECONDS",
+        kinds.number(0, 86400, above=True, unit="seconds"),
+        "300",
+        "Seconds that a request waits for a generation which another request leads, before it is answered 504.",
+    )
+    grace_seconds: float = _service(
+        "RECOUP_GRACE_SECONDS",
+        kinds.number(0, 3600, unit="seconds"),
+        "25",
+        "Seconds that running generations may take to finish after SIGTERM.",
+    )
+    max_body_mb: float = _service(
+        "RECOUP_MAX_BODY_MB",
+        kinds.number(0, 2048, above=True, unit="megabytes"),
+        "32",
+        "Limit of a request's body in megabytes (2^20 bytes); above it the answer is 413.",
+    )
+    log_format: str = _service(
+        "RECOUP_LOG_FORMAT",
+        kinds.choice("auto", "json", "console"),
+        "auto",
+        "`auto`: console on a terminal, else JSON.",
+    )
+    log_level: str = _service(
+        "RECOUP_LOG_LEVEL", kinds.choice("debug", "info", "warning", "error"), "info", "The least level that is logged."
+    )
+    log_hits_per_second: float = _service(
+        "RECOUP_LOG_HITS_PER_SECOND",
+        kinds.number(0, 10**6, unit="lines a second"),
+        "10",
+        "Most log lines a second for hits; `0`: none. Misses and errors are always logged.",
+    )
+    telemetry: bool = _service(
+        "RECOUP_TELEMETRY", kinds.FLAG, "1", "`0`: no request durations, no request log lines, and no `/metrics`."
+    )
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str] = os.environ, *, parts: Iterable[Part] = ("cache", "service")
+    ) -> Settings:
+        """Read the environment. An empty variable counts as one that is not set.
+
+        Args:
+            environ: The environment, by variable.
+            parts: Which settings to read; the others keep their defaults. Whoever needs a cache alone is not stopped
+                by what concerns the service.
+
+        Raises:
+            SettingError: A variable cannot be used, or begins with `RECOUP_` and is none of these.
+        """
+        wanted = frozenset(parts)
+        if "service" in wanted:
+            _refuse_unknown(environ)
+        _warn_of_near_misses(environ)
+        return cls(**{name: setting.parse(text) for name, setting, text in _given(environ, wanted)})
+
+    def cache_options(self) -> dict[str, Any]:
+        """The keyword arguments of `LRUCache` that these settings stand for."""
+        return {
+            "max_size": self.cache_max_size,
+            "max_memory_mb": self.cache_max_memory_mb,
+            "ttl_seconds": self.cache_ttl_seconds or None,
+            "enabled": not self.disable_result_cache,
+            "ttl_jitter": self.ttl_jitter,
+            "stale_seconds": self.stale_seconds,
+        }
+
+
+#: Every setting in the order of its declaration.
+SETTINGS: tuple[Setting[Any], ...] = tuple(member.metadata["setting"] for member in fields(Settings))
+_NAMES = tuple(setting.name for setting in SETTINGS)
+
+
+def _given(environ: Mapping[str, str], parts: frozenset[Part]) -> Iterable[tuple[str, Setting[Any], str]]:
+    for member in fields(Settings):
+        setting: Setting[Any] = member.metadata["setting"]
+        text = environ.get(setting.name, "")
+        if text and setting.part in parts:
+            yield member.name, setting, text
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    for name in sorted(environ):
+        if name.startswith("RECOUP_") and name not in _NAMES and not _is_foreign(name, environ[name]):
+            # A mistyped name may hold the token.
+            raise SettingError(
+                name, _HIDDEN, f"a name that Recoup knows; the closest one is {_closest(name, cutoff=0)}"
+            )
+
+
+def _is_foreign(name: str, text: str) -> bool:
+    link = _SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_URL.match(text))
+    return name.startswith(FREE_PREFIX) or bool(link)
+
+
+def _warn_of_near_misses(environ: Mapping[str, str]) -> None:
+    """`CACHE_` and `DISABLE_` belong to others, too: what nearly is a setting of ours is a warning, not an error."""
+    for name in sorted(environ):
+        near = _closest(name, cutoff=0.85) if name.startswith(("CACHE_", "DISABLE_RESULT")) else None
+        if near is not None and name not in _NAMES:
+            _log.warning("setting_not_read: %s is none of Recoup's variables; the closest one is %s", name, near)
+
+
+def _closest(name: str, *, cutoff: float) -> str | None:
+    return next(iter(difflib.get_close_matches(name, _NAMES, n=1, cutoff=cutoff)), None)
+
+
+def _default_shown(setting: Setting[Any]) -> str:
+    return "none" if setting.default is None else f"`{setting.default}`"
+
+
+def reference_table() -> str:
+    """Every setting as a table in Markdown."""
+    rows = [f"| `{it.name}` | {_default_shown(it)} | {it.kind.allowed} | {it.help} |" for it in SETTINGS]
+    return "\n".join(["| variable | default | allowed | meaning |", "|---|---|---|---|", *rows])
