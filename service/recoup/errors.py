@@ -26,6 +26,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 #: Every value that the label `error` of `recoup_generation_failures_total` can take.
@@ -84,11 +85,25 @@ class FlightTimeoutError(RecoupError, TimeoutError):
 
 
 class RequestError(RecoupError):
-    """A request that is refused before anything is generated. A refused request changes nothing."""
+    """A request that is refused before anything is generated. A refused request changes nothing.
+
+    Args:
+        message: What is wrong, and what would be right.
+        errors: Every single thing that is wrong, for a program: `detail`, and `pointer` (a JSON pointer into the
+            body) or `parameter` (the name of a query member).
+        allowed: What is allowed instead, where that is a short list of words.
+    """
 
     status = 400
     title = "Bad request"
     kind: ClassVar[str] = "rejected"
+
+    def __init__(
+        self, message: str = "", *, errors: Sequence[Mapping[str, str]] = (), allowed: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.errors = tuple(dict(error) for error in errors)
+        self.allowed = tuple(allowed)
 
 
 class BadRequestError(RequestError):
