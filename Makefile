@@ -1,0 +1,84 @@
+# `make run` serves, `make test` checks and tests; both set up all they need in .venv. `make help` lists the rest.
+# PYTHON=python3.12 chooses the interpreter of a new environment, VENV=.venv-3.12 its folder.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# The first interpreter that is tried and known to do; without one, python3, and the check below says what is wrong.
+KNOWN = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$python -c '$(KNOWN)' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL_SELF := $(PIP) install --no-deps --no-build-isolation --editable .
+UV := build/uv/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header
+CODE := service tests benchmarks loadtest
+PYTEST := $(BIN)/python -m pytest
+PYTEST_ARGS ?=
+NOTHING_COLLECTED := 5
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format bench wheel requirements clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+
+run: $(VENV)/runtime.stamp  ## set up what the service needs, and serve on http://127.0.0.1:8080
+	@exec $(BIN)/python -m recoup serve
+
+test: check  ## check everything, then run every test: those that measure time run last, one at a time
+	$(PYTEST) -n 2 --dist loadgroup -m "not load" $(PYTEST_ARGS)
+	$(PYTEST) -m load $(PYTEST_ARGS) || test $$? -eq $(NOTHING_COLLECTED)
+
+check: $(VENV)/dev.stamp  ## format, lint, types, import rules, the Python floor
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/vermin -q --violations --target=3.10- --no-tips --exclude tomllib $(CODE)
+	$(BIN)/python -m compileall -q $(CODE)
+
+format: $(VENV)/dev.stamp  ## format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.stamp  ## measure, beside what one would pick instead
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/dev.stamp  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+requirements: $(UV)  ## compile the pinned requirements anew (UPGRADE=--upgrade takes newer versions)
+	$(COMPILE) $(UPGRADE) requirements/dev.in --output-file requirements/dev.txt
+	$(COMPILE) --constraints requirements/dev.txt requirements/runtime.in --output-file requirements/runtime.txt
+	$(COMPILE) --constraints requirements/dev.txt requirements/build.in --output-file requirements/build.txt
+
+clean:  ## remove the environment and everything that was made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps, so that serving installs little and a second start installs nothing. The larger set includes the smaller.
+$(VENV)/runtime.stamp: $(BIN)/python requirements/runtime.txt requirements/build.txt pyproject.toml
+	@echo "Installing what the service needs into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(VENV)/dev.stamp: $(BIN)/python requirements/dev.txt pyproject.toml
+	@echo "Installing what development needs into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(INSTALL_SELF)
+	@touch $@ $(VENV)/runtime.stamp
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "Recoup needs Python 3.10 or newer, and '$(PYTHON)' is not. Name one: make PYTHON=python3.12 run" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+$(UV):
+	@$(PYTHON) -m venv build/uv
+	@build/uv/bin/python -m pip --disable-pip-version-check --quiet install uv
