@@ -1,0 +1,1 @@
+"""Tests of the repository around the code: what is installed, what is written, how it is built."""
