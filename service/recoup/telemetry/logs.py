@@ -1,0 +1,126 @@
+"""The logging set-up: structlog and the standard library's records, through one formatter to one stream."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from recoup.errors import ConfigurationError
+
+#: For Granian's `log_dictconfig`: no handlers of its own, so that its records reach the root's.
+GRANIAN_LOGGING: dict[str, Any] = {
+    "handlers": {},
+    "loggers": {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")},
+}
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+#: Libraries that bring handlers of their own; theirs go, so that their records pass through ours.
+_CAPTURED = ("_granian", "granian.access", "werkzeug", "py.warnings")
+#: Libraries that tell at debug level what must not be in a log: request lines with their queries.
+_HUSHED = ("urllib3",)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, so that a second set-up finds and replaces the first one's."""
+
+
+def configure_logging(format: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
+    """Send every record, structlog's and the standard library's, through one formatter to one stream.
+
+    Calling it again replaces the set-up of the last call.
+
+    Args:
+        format: `json`: one JSON object a line; `console`: for people; `auto`: console on a terminal, else JSON.
+        level: The least level that is logged: `debug`, `info`, `warning` or `error`.
+        stream: Where to; None: standard error, as it is now.
+
+    Raises:
+        ConfigurationError: There is no such level.
+    """
+    stream = sys.stderr if stream is None else stream
+    number = _level(level)
+    _configure_structlog(number)
+    _install(_handler(stream, as_json=format == "json" or (format == "auto" and not stream.isatty())), number)
+    logging.captureWarnings(True)
+
+
+def _level(level: str) -> int:
+    if level not in _LEVELS:
+        raise ConfigurationError(f"level={level!r} cannot be used: allowed is one of {', '.join(_LEVELS)}")
+    return _LEVELS[level]
+
+
+def _configure_structlog(level: int) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # else a second set-up would not reach loggers in use
+    )
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _handler(stream: TextIO, *, as_json: bool) -> _Handler:
+    handler = _Handler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_json() if as_json else _console(colors=stream.isatty())),
+            ],
+        )
+    )
+    return handler
+
+
+def _json() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _console(*, colors: bool) -> list[Processor]:
+    # A traceback is text without the values of variables, which may be bodies and tokens; the rich one shows them.
+    renderer = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    return [structlog.processors.format_exc_info, _escape_controls, renderer]
+
+
+def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Whatever a caller sent stays on its line and cannot command the terminal; JSON escapes by itself."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            keep = "\n" if name == "exception" else ""
+            event[name] = "".join(_shown(letter, keep) for letter in value)
+    return event
+
+
+def _shown(letter: str, keep: str) -> str:
+    return letter if letter.isprintable() or letter in keep else ascii(letter)[1:-1]
+
+
+def _install(handler: _Handler, level: int) -> None:
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in _CAPTURED:
+        captured = logging.getLogger(name)
+        captured.handlers.clear()
+        captured.propagate = True
+    for name in _HUSHED:
+        logging.getLogger(name).setLevel(max(level, logging.INFO))

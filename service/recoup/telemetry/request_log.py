@@ -1,0 +1,130 @@
+"""One log line for one request; hits are limited to so many a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+#: Outcomes that the cache answered by itself: as many as there are requests, and one much like another.
+_LIMITED = frozenset({"hit", "stale"})
+#: Routes that machines ask all day long: told at debug level while they succeed.
+_QUIET_ROUTES = frozenset({"/metrics", "/healthz", "/readyz"})
+_LONGEST = 256
+
+
+class RateLimit:
+    """A token bucket: so many passes a second, as many at once after a quiet second. Exact under threads.
+
+    Args:
+        per_second: Passes a second; 0: none.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = per_second
+        self._room = max(1.0, per_second)
+        self._tokens = self._room
+        self._clock = clock
+        self._then = clock()
+        self._dropped = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> int | None:
+        """None: no pass now. Else how many were refused since the last pass."""
+        if not self._rate:
+            return None
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._room, self._tokens + (now - self._then) * self._rate)
+            self._then = now
+            if self._tokens < 1.0:
+                self._dropped += 1
+                return None
+            self._tokens -= 1.0
+            dropped, self._dropped = self._dropped, 0
+            return dropped
+
+
+class RequestLog:
+    """Writes the line of each request.
+
+    Args:
+        hits_per_second: Most lines a second for hits; 0: none. Misses and errors are always logged.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, hits_per_second: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hits = RateLimit(hits_per_second, clock)
+        self._log: Any = structlog.get_logger("recoup.request")
+
+    def log_request(
+        self,
+        *,
+        request_id: str,
+        trace_id: str | None,
+        route: str | None,
+        method: str,
+        path: str,
+        status: int,
+        duration_seconds: float,
+        bytes: int | None = None,
+        pipeline: str | None = None,
+        key: str | None = None,
+        outcome: str | None = None,
+        reason: str | None = None,
+        cost_seconds: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Log one request: event `request`, with these members where they have a value. Neither body nor token.
+
+        Args:
+            request_id: From `X-Request-Id`, or made.
+            trace_id: From `traceparent`.
+            route: The template of its route; None: no route serves its path.
+            method: Its method.
+            path: Its path, without the query.
+            status: The status of its answer.
+            duration_seconds: Seconds from its arrival to its answer.
+            bytes: The length of its answer's body.
+            pipeline: Which pipeline it asked.
+            key: The key of its result.
+            outcome: How its lookup ended.
+            reason: Why it was a miss (`miss_reason` on the line).
+            cost_seconds: Seconds that the generation of its result took.
+            error: What went wrong, in words.
+        """
+        dropped = 0
+        if outcome in _LIMITED and status < 400:
+            passed = self._hits.take()
+            if passed is None:
+                return
+            dropped = passed
+        members = {
+            "request_id": request_id,
+            "trace_id": trace_id,
+            "route": route,
+            "method": method[:_LONGEST],
+            "path": path[:_LONGEST],
+            "status": status,
+            "pipeline": pipeline,
+            "key": key,
+            "outcome": outcome,
+            "miss_reason": reason,
+            "cost_seconds": cost_seconds,
+            "duration_seconds": duration_seconds,
+            "bytes": bytes,
+            "error": error,
+            "hits_not_logged": dropped or None,
+        }
+        write = getattr(self._log, _level(route, status))
+        write("request", **{name: value for name, value in members.items() if value is not None})
+
+
+def _level(route: str | None, status: int) -> str:
+    if status >= 500:
+        return "error" if status == 500 else "warning"
+    return "debug" if route in _QUIET_ROUTES and status < 400 else "info"
