@@ -1,0 +1,77 @@
+"""The rooms of the repository: who may import what, and how large a file may grow.
+
+The arrows between the rooms of `recoup` itself are import-linter's, in `pyproject.toml`;
+here stands what it does not see.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .tree import PACKAGE, ROOT, files, imports, name_of
+
+PYTHON_FILES = list(files(".py"))
+CORE = [PACKAGE / "__init__.py", PACKAGE / "errors.py", *files(".py", below=PACKAGE / "cache")]
+#: Over this a file needs a reason, written here beside its name.
+MOST_LINES = 400
+REASONS: dict[str, str] = {}
+
+
+def test_the_walk_finds_the_code() -> None:
+    """The tests below would hold of nothing, too."""
+    assert {"service/recoup/errors.py", "tests/project/test_layout.py"} <= set(map(name_of, PYTHON_FILES))
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
+def test_nobody_imports_the_source_root(path: Path) -> None:
+    assert [] == [name for name in imports(path) if name.split(".")[0] == "service"]
+
+
+def test_nothing_but_locustfiles_imports_locust() -> None:
+    """Locust patches the standard library when it is imported."""
+    importers = [path for path in PYTHON_FILES if any(name.split(".")[0] == "locust" for name in imports(path))]
+    assert [] == [name_of(path) for path in importers if "locustfile" not in path.name]
+
+
+@pytest.mark.parametrize("path", CORE, ids=name_of)
+def test_the_core_imports_the_standard_library_and_itself(path: Path) -> None:
+    foreign = [name for name in imports(path) if name.split(".")[0] not in sys.stdlib_module_names]
+    assert [] == [name for name in foreign if not name.startswith(("recoup.cache", "recoup.errors"))]
+
+
+def test_the_library_is_imported_without_any_other_package() -> None:
+    """`-I -S`: no site-packages at all, so that nothing but the standard library can be found."""
+    program = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import recoup; print(recoup.__version__)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=30)
+    assert ("", 0) == (done.stderr, done.returncode)
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
+def test_a_file_that_is_long_has_a_reason(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES or name_of(path) in REASONS
+
+
+def test_every_folder_that_makes_a_room_says_what_it_is_for() -> None:
+    rooms = [path for path in files(".py", below=PACKAGE) if path.name == "__init__.py"]
+    assert [] == [name_of(path) for path in rooms if not path.read_text(encoding="utf-8").startswith('"""')]
+
+
+def test_no_file_names_the_workplace_that_it_was_written_in() -> None:
+    """Paths of one machine work on no other."""
+    paths = ("/" + "work/", "/" + "tmp/w/", "/" + "root/")
+    texts = {name_of(path): path.read_bytes().decode("utf-8", "ignore") for path in files()}
+    assert [] == [name for name, text in texts.items() if any(path in text for path in paths)]
+
+
+def test_the_root_holds_only_what_is_known() -> None:
+    """A new file at the top is a decision: name it here and in CONTRIBUTING.md."""
+    known = {
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore"),
+        *("docker-compose.yml", ".dockerignore"),
+    }
+    assert {path.name for path in files() if path.parent == ROOT} <= known
