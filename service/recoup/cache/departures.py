@@ -1,0 +1,82 @@
+"""A bounded memory of what left the cache, and why.
+
+A table of 64-bit words in sets of four: a key's hash picks the set, and the word keeps the rest of the hash and the
+reason. A set that is full forgets its oldest. So the memory is fixed, look-ups are O(1), and a reason is remembered
+for about as many departures as the table has words. Two keys are confused with a probability of 2^-59 at most.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable
+
+from recoup.cache.records import MissReason
+
+_WAYS = 4
+_REASONS: tuple[MissReason, ...] = ("expired", "evicted", "invalidated", "too_large")
+_CODES: dict[MissReason, int] = {reason: code for code, reason in enumerate(_REASONS, start=1)}
+_REASON_BITS = 3
+_WORD = (1 << 64) - 1
+#: An odd multiplier that spreads close hashes (small integers hash to themselves): 2^64 over the golden ratio.
+_SPREAD = 0x9E3779B97F4A7C15
+_MIN_WORDS = 4096
+_MAX_WORDS = 2**20
+
+#: Bytes of this memory for each entry of the cache's limit, within the table's bounds.
+BYTES_PER_ENTRY = 32
+
+
+class Departures:
+    """What left and why. Not safe under threads by itself: its owner holds a lock.
+
+    Args:
+        max_size: The cache's limit of entries. The table has four words for each, from 2^12 to 2^20 of them.
+    """
+
+    __slots__ = ("_mask", "_words")
+
+    def __init__(self, max_size: int) -> None:
+        wanted = min(max(max_size * _WAYS, _MIN_WORDS), _MAX_WORDS)
+        words = 1 << (wanted - 1).bit_length()
+        self._words = array("Q", bytes(8 * words))
+        self._mask = words // _WAYS - 1
+
+    def _place(self, key: Hashable) -> tuple[int, int]:
+        """The first index of the key's set, and the key's word without a reason."""
+        spread = (hash(key) * _SPREAD) & _WORD
+        spread ^= spread >> 32
+        return (spread & self._mask) * _WAYS, spread >> _REASON_BITS << _REASON_BITS
+
+    def _find(self, key: Hashable) -> int | None:
+        start, tag = self._place(key)
+        for index in range(start, start + _WAYS):
+            word = self._words[index]
+            if word and word >> _REASON_BITS << _REASON_BITS == tag:
+                return index
+        return None
+
+    def note(self, key: Hashable, reason: MissReason) -> None:
+        """Remember that a key left, as its set's newest departure."""
+        self.forget(key)
+        start, tag = self._place(key)
+        words = self._words
+        words[start + 1 : start + _WAYS] = words[start : start + _WAYS - 1]
+        words[start] = tag | _CODES[reason]
+
+    def reason(self, key: Hashable) -> MissReason | None:
+        """Why a key left; None when it never did, or that was forgotten."""
+        index = self._find(key)
+        return None if index is None else _REASONS[(self._words[index] & ((1 << _REASON_BITS) - 1)) - 1]
+
+    def forget(self, key: Hashable) -> None:
+        """Forget one key: it is back."""
+        index = self._find(key)
+        if index is not None:
+            end = index - index % _WAYS + _WAYS
+            words = self._words
+            words[index : end - 1] = words[index + 1 : end]
+            words[end - 1] = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._words = array("Q", bytes(8 * len(self._words)))

@@ -1,0 +1,104 @@
+"""One stored result, with what is known of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from recoup.cache.buckets import AGE_SECONDS
+
+if TYPE_CHECKING:
+    from recoup.cache.ledger import Ledger
+
+_AGE_EDGES = (*AGE_SECONDS, math.inf)
+
+
+class CacheEntry:
+    """A stored result.
+
+    Attributes:
+        key: Its key.
+        value: The result.
+        size_bytes: All that is accounted for it: value, key and bookkeeping.
+        created_at: When it was stored, monotonic seconds.
+        expires_at: When it expires, monotonic seconds; infinity: never.
+        used_at: When it was last stored or hit, monotonic seconds. Written by readers, without a lock.
+        cost_seconds: Seconds that its generation took.
+        hits: Hits that have been accounted.
+    """
+
+    # `check_at`, the one time that a hit is held against, is the sooner of two: the entry expires, or its age passes
+    # into the next bucket of the histogram of hit ages. So all hits between two checks fall into one known bucket,
+    # and the time of each need not be kept. `newer` and `older` are its neighbours in the order of use.
+    __slots__ = (
+        "age_bucket",
+        "check_at",
+        "cost_seconds",
+        "created_at",
+        "expires_at",
+        "hits",
+        "key",
+        "ledger",
+        "newer",
+        "older",
+        "size_bytes",
+        "used_at",
+        "value",
+    )
+
+    newer: CacheEntry | None
+    older: CacheEntry | None
+
+    def __init__(
+        self,
+        key: Hashable,
+        value: Any,
+        ledger: Ledger,
+        *,
+        size_bytes: int = 0,
+        created_at: float = 0.0,
+        expires_at: float = math.inf,
+        cost_seconds: float = 0.0,
+    ) -> None:
+        self.key = key
+        self.value = value
+        self.ledger = ledger
+        self.size_bytes = size_bytes
+        self.created_at = created_at
+        self.used_at = created_at
+        self.expires_at = expires_at
+        self.cost_seconds = cost_seconds
+        self.hits = 0
+        self.newer = None
+        self.older = None
+        self.age_bucket = 0
+        self.check_at = min(expires_at, created_at + _AGE_EDGES[0])
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline that it belongs to."""
+        return self.ledger.name
+
+    def pass_age_edge(self, now: float) -> None:
+        """Move to the bucket of the age at `now`, and on to the next check."""
+        age = now - self.created_at
+        while age >= _AGE_EDGES[self.age_bucket]:
+            self.age_bucket += 1
+        self.check_at = min(self.expires_at, self.created_at + _AGE_EDGES[self.age_bucket])
+
+    def as_dict(self, now: float) -> dict[str, Any]:
+        """What is known of it at `now`, as JSON takes it. `expires_in_seconds` is None when it never expires."""
+        return {
+            "key": self.key,
+            "pipeline": self.pipeline,
+            "size_bytes": self.size_bytes,
+            "age_seconds": max(0.0, now - self.created_at),
+            "idle_seconds": max(0.0, now - self.used_at),
+            "expires_in_seconds": None if self.expires_at == math.inf else self.expires_at - now,
+            "hits": self.hits,
+            "cost_seconds": self.cost_seconds,
+        }
+
+    def __repr__(self) -> str:
+        return f"<CacheEntry {self.key!r} of {self.pipeline}: {self.size_bytes} bytes, {self.hits} hits>"

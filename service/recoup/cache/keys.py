@@ -1,0 +1,213 @@
+"""Keys: the digest of a value's canonical form.
+
+Every value is written with a tag for its type and with the length of what follows, so no two values share a form:
+`1`, `1.0`, `True` and `"1"` have four keys. Dictionaries and sets are written in the order of their members' own
+forms. Nothing depends on the process, on hash randomisation or on the order of insertion. The digest is BLAKE2b
+(RFC 7693) of 128 bits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import pathlib
+import struct
+import uuid
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+from recoup.errors import KeyDigestError
+
+_DIGEST_BYTES = 16
+
+Writer = Callable[[bytes], object]
+
+
+def digest(*parts: Any) -> str:
+    """The key of some parts, in their order: 32 hexadecimal digits.
+
+    Takes None, booleans, numbers, text, bytes, tuples, lists, dictionaries, sets, enumerations, dates, UUIDs, paths,
+    classes, dataclasses, arrays, and whatever has a method `__recoup_key__()` that returns one of these.
+
+    Raises:
+        KeyDigestError: A part has no canonical form. Says which, and what to do.
+    """
+    state = blake2b(digest_size=_DIGEST_BYTES, person=b"recoup-key")
+    update = state.update
+    try:
+        for part in parts:
+            _write(part, update)
+    except RecursionError:
+        raise KeyDigestError(
+            "an argument that is nested too deeply, or contains itself, cannot be part of a key"
+        ) from None
+    return state.hexdigest()
+
+
+def is_digestible(value: Any) -> bool:
+    """Whether a value can be part of a key."""
+    try:
+        digest(value)
+    except KeyDigestError:
+        return False
+    return True
+
+
+def _write(value: Any, write: Writer) -> None:
+    writer = _WRITERS.get(type(value))
+    if writer is None:
+        writer = _writer_of(value)
+    writer(value, write)
+
+
+def _form(value: Any) -> bytes:
+    """The canonical form of one value, whole: for sorting members whose order means nothing."""
+    chunks: list[bytes] = []
+    _write(value, chunks.append)
+    return b"".join(chunks)
+
+
+def _none(value: None, write: Writer) -> None:
+    write(b"n")
+
+
+def _bool(value: bool, write: Writer) -> None:
+    write(b"T" if value else b"F")
+
+
+def _int(value: int, write: Writer) -> None:
+    write(b"i%x;" % value)
+
+
+def _float(value: float, write: Writer) -> None:
+    write(b"f" + struct.pack(">d", value))
+
+
+def _complex(value: complex, write: Writer) -> None:
+    write(b"c" + struct.pack(">dd", value.real, value.imag))
+
+
+def _str(value: str, write: Writer) -> None:
+    # Lone surrogates can come in from a file name or from JSON.
+    content = value.encode("utf-8", "surrogatepass")
+    write(b"s%d:%b" % (len(content), content))
+
+
+def _bytes(value: bytes, write: Writer) -> None:
+    write(b"y%d:" % len(value))
+    write(value)
+
+
+def _bytearray(value: bytearray, write: Writer) -> None:
+    write(b"Y%d:" % len(value))
+    write(bytes(value))
+
+
+def _tuple(value: tuple[Any, ...], write: Writer) -> None:
+    write(b"t%d:" % len(value))
+    for item in value:
+        _write(item, write)
+
+
+def _list(value: list[Any], write: Writer) -> None:
+    write(b"l%d:" % len(value))
+    for item in value:
+        _write(item, write)
+
+
+def _dict(value: dict[Any, Any], write: Writer) -> None:
+    write(b"d%d:" % len(value))
+    # Sorted by the names' forms alone: equal names cannot be, so values are never compared.
+    for form, item in sorted(((_form(name), item) for name, item in value.items()), key=_first):
+        write(form)
+        _write(item, write)
+
+
+def _first(pair: tuple[bytes, Any]) -> bytes:
+    return pair[0]
+
+
+def _set(value: set[Any] | frozenset[Any], write: Writer) -> None:
+    write(b"S%d:" % len(value))
+    for form in sorted(map(_form, value)):
+        write(form)
+
+
+def _class(value: type, write: Writer) -> None:
+    _tuple(("class", value.__module__, value.__qualname__), write)
+
+
+def _named(name: str, content: Callable[[Any], Any]) -> Callable[[Any, Writer], None]:
+    """A writer for a type that has a well-known value of simpler types."""
+
+    def write_named(value: Any, write: Writer) -> None:
+        write(b"v")
+        _str(name, write)
+        _write(content(value), write)
+
+    return write_named
+
+
+_WRITERS: dict[type, Callable[[Any, Writer], None]] = {
+    type(None): _none,
+    bool: _bool,
+    int: _int,
+    float: _float,
+    complex: _complex,
+    str: _str,
+    bytes: _bytes,
+    bytearray: _bytearray,
+    tuple: _tuple,
+    list: _list,
+    dict: _dict,
+    set: _set,
+    frozenset: _set,
+    type: _class,
+    decimal.Decimal: _named("decimal", str),
+    fractions.Fraction: _named("fraction", lambda value: (value.numerator, value.denominator)),
+    datetime.datetime: _named("datetime", lambda value: (value.isoformat(), value.fold, str(value.tzinfo))),
+    datetime.date: _named("date", datetime.date.isoformat),
+    datetime.time: _named("time", lambda value: (value.isoformat(), value.fold, str(value.tzinfo))),
+    datetime.timedelta: _named("timedelta", lambda value: (value.days, value.seconds, value.microseconds)),
+    uuid.UUID: _named("uuid", lambda value: value.bytes),
+}
+
+
+def _writer_of(value: Any) -> Callable[[Any, Writer], None]:
+    """The writer for a value whose very type has none."""
+    kind = type(value)
+    own = f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(value, type):
+        return _class
+    if hasattr(kind, "__recoup_key__"):
+        return _named(own, kind.__recoup_key__)
+    if isinstance(value, enum.Enum):
+        return _named(own, lambda member: member.name)
+    if dataclasses.is_dataclass(kind):
+        return _named(own, _fields)
+    if isinstance(value, pathlib.PurePath):
+        return _named("path", pathlib.PurePath.as_posix)
+    if hasattr(kind, "__array_interface__") and hasattr(value, "dtype"):
+        return _named("array", _array)
+    # Named tuples, ordered dictionaries, text with a class of its own: by their class and their plain value.
+    for plain in (str, bytes, int, float, tuple, list, dict, set, frozenset):
+        if isinstance(value, plain):
+            return _named(own, plain)
+    raise KeyDigestError(
+        f"a value of the type {own} cannot be part of a key, because it has no canonical form: pass key=..., "
+        "a function of the arguments that returns what tells one call from another, or give the class a method __recoup_key__()"
+    )
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.compare}
+
+
+def _array(value: Any) -> tuple[str, tuple[int, ...], bytes]:
+    if value.dtype.hasobject:
+        raise KeyDigestError("an array of Python objects cannot be part of a key: pass key=..., or a list")
+    return (value.dtype.str, tuple(value.shape), value.tobytes())
