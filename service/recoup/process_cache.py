@@ -1,17 +1,18 @@
-"""The process-wide cache, made from the environment: what `get_cache` gives at first use."""
+"""How the process-wide cache is made: from the environment. The core itself reads none."""
 
 from __future__ import annotations
 
-from recoup.cache import LRUCache, get_cache, set_cache
+import os
+from collections.abc import Mapping
+
+from recoup.cache import LRUCache
 from recoup.settings import Settings
 
-__all__ = ["cache_from_environment", "get_cache", "set_cache"]
 
-
-def cache_from_environment() -> LRUCache:
-    """A cache as the environment says.
+def from_environment(environ: Mapping[str, str] = os.environ) -> LRUCache:
+    """A cache as the environment configures it; the factory of `get_cache`.
 
     Raises:
         SettingError: A variable that it is made from cannot be used.
     """
-    return LRUCache(**Settings.from_environment(parts=("cache",)).cache_options())
+    return LRUCache(**Settings.from_environment(environ, parts=("cache",)).cache_options())

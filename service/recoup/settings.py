@@ -62,7 +62,8 @@ class Setting(Generic[T]):
             return self.kind.parse(text)
         except ValueError as error:
             shown = _HIDDEN if self.secret else text
-            raise SettingError(self.name, shown, self.kind.allowed) from (None if self.secret else error)
+            hint = f" ({error})" if isinstance(error, kinds.UnusableError) else ""
+            raise SettingError(self.name, shown, self.kind.allowed + hint) from (None if self.secret else error)
 
     def default_value(self) -> T | None:
         """The value where the variable is not set."""
@@ -95,7 +96,7 @@ class Settings:
     cache_max_size: int = _cache("CACHE_MAX_SIZE", kinds.integer(1, 10**9), "1000", "Limit of entries.")
     cache_max_memory_mb: float = _cache(
         "CACHE_MAX_MEMORY_MB",
-        kinds.number(0, 10**7, above=True, unit="megabytes"),
+        kinds.number(0.001, 10**7, unit="megabytes"),
         "512",
         "Limit of memory in megabytes (2^20 bytes): values, keys and bookkeeping.",
     )

@@ -21,6 +21,16 @@ _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*")
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
+_SERVICE_LINK = (
+    "a value that begins with tcp:// comes from Kubernetes, for a service named recoup:"
+    " set enableServiceLinks: false in the pod's specification, or set the variable"
+)
+
+
+class UnusableError(ValueError):
+    """A text that has no value, and what to do about it."""
+
+
 @dataclass(frozen=True)
 class Kind(Generic[T]):
     """A kind of setting.
@@ -113,6 +123,12 @@ def _host(text: str) -> str:
     return host
 
 
+def _port(text: str) -> int:
+    if text.startswith("tcp://"):
+        raise UnusableError(_SERVICE_LINK)
+    return integer(1, 65535).parse(text)
+
+
 def available_cores(cpu_limit: Path = _CPU_LIMIT) -> int:
     """The cores that this process may use: its CPU affinity, and the limit of its control group (version 2)."""
     affinity = getattr(os, "sched_getaffinity", None)  # only Linux has it
@@ -132,9 +148,5 @@ FLAG = Kind(_flag, "`1` or `0` (also `true`, `false`, `yes`, `no`, `on`, `off`)"
 TOKEN = Kind(_token, "visible ASCII characters, without spaces or line ends")
 FILE = Kind(_file, "the path of a file that can be read")
 HOST = Kind(_host, "an IP address or a host name, without scheme and port")
-PORT = Kind(
-    integer(1, 65535).parse,
-    "a whole number from 1 to 65535 (`tcp://...` comes from Kubernetes, for a service named `recoup`: set"
-    " `enableServiceLinks: false` in the pod's specification, or set the variable)",
-)
+PORT = Kind(_port, "a whole number from 1 to 65535")
 CORES = Kind(_cores, "a whole number from 1 to 256, or `auto`")
