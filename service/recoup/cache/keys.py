@@ -199,7 +199,8 @@ def _writer_of(value: Any) -> Callable[[Any, Writer], None]:
             return _named(own, plain)
     raise KeyDigestError(
         f"a value of the type {own} cannot be part of a key, because it has no canonical form: pass key=..., "
-        "a function of the arguments that returns what tells one call from another, or give the class a method __recoup_key__()"
+        "a function of the arguments that gives what tells one call from another, or give the class a method "
+        "__recoup_key__()"
     )
 
 
