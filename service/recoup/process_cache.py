@@ -9,7 +9,7 @@ from recoup.cache import LRUCache
 from recoup.settings import Settings
 
 
-def from_environment(environ: Mapping[str, str] = os.environ) -> LRUCache:
+def cache_from_environment(environ: Mapping[str, str] = os.environ) -> LRUCache:
     """A cache as the environment configures it; the factory of `get_cache`.
 
     Raises:
