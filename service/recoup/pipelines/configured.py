@@ -1,0 +1,79 @@
+"""What the configured pipelines, `http` and `python`, have in common: their terms, their keys, their description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from recoup.errors import UnsupportedMediaError
+from recoup.pipelines.canonical import canonical_body, canonical_query
+from recoup.pipelines.protocol import Prepared, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms a configured pipeline generates; `Pipeline` tells what each one means."""
+
+    name: str
+    version: str = "1"
+    description: str = ""
+    timeout_seconds: float = 300.0
+    ttl_seconds: float | None = None
+    max_concurrent: int = 4
+    max_waiting: int = 64
+    key_headers: tuple[str, ...] = ()
+    ignore_headers: tuple[str, ...] = ()
+
+
+class ConfiguredPipeline:
+    """The part of a pipeline that its terms decide; a subclass generates.
+
+    Everything that may change the answer belongs to the key: content type, body, query and the key headers.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, terms: Terms) -> None:
+        self.name = terms.name
+        self.version = terms.version
+        self.description = terms.description
+        self.timeout_seconds = terms.timeout_seconds
+        self.ttl_seconds = terms.ttl_seconds
+        self.max_concurrent = terms.max_concurrent
+        self.max_waiting = terms.max_waiting
+        self.key_headers = terms.key_headers
+        self.ignore_headers = terms.ignore_headers
+
+    def prepare(self, request: Request) -> Prepared:
+        """Check the body and bring the request to its canonical form.
+
+        Raises:
+            BadRequestError: A JSON body that is none; see `canonical_json`.
+            UnsupportedMediaError: A form with parts, whose boundary the pipeline was not given.
+        """
+        content_type = request.content_type
+        if content_type is not None and content_type.startswith("multipart/") and "content-type" not in request.headers:
+            raise UnsupportedMediaError(
+                f"the pipeline {self.name!r} does not take {content_type}; it would, with Content-Type in key_headers"
+            )
+        headers = [request.headers.get(name) for name in self.key_headers]
+        body = canonical_body(request.body, content_type)
+        return Prepared(canonical=(content_type, body, canonical_query(request.query), headers), job=request)
+
+    def describe(self) -> dict[str, Any]:
+        """What it takes; nothing of where or how it generates, which may be nobody else's business."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "version": self.version,
+            "description": self.description,
+            "accepts": ["*/*"],
+            "produces": ["*/*"],
+            "parameters": [],
+            "ttl_seconds": self.ttl_seconds,
+            "timeout_seconds": self.timeout_seconds,
+            "max_concurrent": self.max_concurrent,
+            "max_waiting": self.max_waiting,
+            "key_headers": list(self.key_headers),
+            "ignore_headers": list(self.ignore_headers),
+        }

@@ -1,0 +1,42 @@
+"""Which headers may be passed on, and what may stand in them."""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_CONTENT_TYPE = re.compile(r"[\x21-\x7e][\x20-\x7e]*")
+
+#: Headers of one connection or of the body's framing: an exchange with an upstream sets its own.
+CONNECTION_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def is_header_name(name: object) -> bool:
+    """Whether it is the name of a header that may be passed on: a token (RFC 9110, 5.6.2), not the connection's."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None and name.lower() not in CONNECTION_HEADERS
+
+
+def is_header_value(value: object) -> bool:
+    """Whether it is a text that may stand in a header: one line of Latin-1."""
+    return isinstance(value, str) and _VALUE.fullmatch(value) is not None
+
+
+def is_content_type(value: object) -> bool:
+    """Whether it is a text that may stand as a content type: one line of ASCII, not empty."""
+    return isinstance(value, str) and _CONTENT_TYPE.fullmatch(value) is not None
