@@ -1,0 +1,193 @@
+"""The management API of one cache, as a blueprint that any Flask application can mount.
+
+    app.register_blueprint(management_blueprint(cache, token="..."))
+
+It needs nothing else of the service: its errors are problem documents in any application.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import Map, Rule
+
+from recoup.cache import LRUCache
+from recoup.errors import BadRequestError, NotFoundError
+from recoup.web.answers import NO_STORE, json_response
+from recoup.web.auth import Access
+from recoup.web.management_fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY
+from recoup.web.problems import register_error_handlers
+from recoup.web.validation import Field, check_object, check_query, echo, parse_json, require_json_type
+
+#: Bytes that a body of the management API may have: far more than any valid one.
+MAX_BODY_BYTES = 64 * 1024
+_ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+#: The endpoint that answers whatever below the prefix is no route.
+REFUSAL = "no_such_route"
+
+Describe = Callable[[Any], dict[str, Any]]
+
+_log = logging.getLogger(__name__)
+
+
+def management_blueprint(
+    cache: LRUCache,
+    token: str | None = None,
+    describe: Describe | None = None,
+    url_prefix: str = "/api/cache",
+) -> Blueprint:
+    """The management API of `cache`.
+
+    Args:
+        cache: What is managed.
+        token: The bearer token that every request must carry; None: callers on this machine need none, and nobody
+            else is let in.
+        describe: Gives further members of an entry from its value, for the pages of entries.
+        url_prefix: Where it is mounted.
+
+    Raises:
+        ConfigurationError: The token cannot be used.
+    """
+    api = _Management(cache, describe)
+    access = Access(token)
+    blueprint = Blueprint("recoup_management", __name__, url_prefix=url_prefix)
+    blueprint.before_request(lambda: access.require(request.environ))
+    blueprint.after_request(_never_stored)
+    register_error_handlers(blueprint)
+    rules = api.rules()
+    for path, method, view in rules:
+        blueprint.add_url_rule(path, view.__name__, view, methods=[method])
+    _refuse_the_rest(blueprint, [(path, method) for path, method, _ in rules])
+    return blueprint
+
+
+class _Management:
+    """The views of one cache."""
+
+    def __init__(self, cache: LRUCache, describe: Describe | None) -> None:
+        self._cache = cache
+        self._describe = describe
+
+    def rules(self) -> list[tuple[str, str, Callable[..., Response]]]:
+        """Every route: its path, its method, its view."""
+        return [
+            ("/stats", "GET", self.stats),
+            ("/config", "GET", self.read_config),
+            ("/config", "POST", self.change_config),
+            ("/clear", "POST", self.clear),
+            ("/entries", "GET", self.entries),
+            # Keys of other applications may have slashes in them.
+            ("/entries/<path:key>", "GET", self.entry),
+            ("/entries/<path:key>", "DELETE", self.delete),
+        ]
+
+    def stats(self) -> Response:
+        _query()
+        return json_response(self._cache.stats().as_dict())
+
+    def read_config(self) -> Response:
+        _query()
+        return json_response(self._cache.config())
+
+    def change_config(self) -> Response:
+        _query()
+        changes = check_object(_body(), CONFIG_FIELDS)
+        if not changes:
+            raise _nothing_to_change()
+        if changes.get("ttl_seconds") == 0:
+            changes["ttl_seconds"] = None  # as in the environment: 0 says never
+        self._cache.configure(**changes)
+        _log.info("cache configured", extra={"changes": changes})
+        return json_response(self._cache.config())
+
+    def clear(self) -> Response:
+        _query()
+        pipeline = check_object(_body(default={}), CLEAR_FIELDS).get("pipeline")
+        self._require_known(pipeline)
+        cleared = self._cache.clear(pipeline)
+        _log.info("cache cleared", extra={"pipeline": pipeline, "cleared": cleared})
+        return json_response({"cleared": cleared})
+
+    def entries(self) -> Response:
+        query = _query(*ENTRIES_QUERY)
+        self._require_known(query["pipeline"])
+        entries = self._cache.entries(**query, describe=self._describe)
+        total = self._cache.count(query["pipeline"])
+        page = [_addressed(entry) for entry in entries]
+        return json_response({"entries": page, "total": total, "limit": query["limit"], "offset": query["offset"]})
+
+    def entry(self, key: str) -> Response:
+        _query()
+        entry = self._cache.inspect(key, self._describe)
+        if entry is None:
+            raise _no_entry(key)
+        return json_response(_addressed(entry))
+
+    def delete(self, key: str) -> Response:
+        _query()
+        if not self._cache.delete(key):
+            raise _no_entry(key)
+        _log.info("cache entry deleted", extra={"key": key})
+        return Response(status=204)
+
+    def _require_known(self, pipeline: str | None) -> None:
+        if pipeline is None:
+            return
+        known = sorted(self._cache.stats().pipelines)
+        if pipeline not in known:
+            raise NotFoundError(f"There is no pipeline {echo(pipeline)}.", allowed=known)
+
+
+def _query(*fields: Field) -> dict[str, Any]:
+    # Everywhere, not only where some are known: `clear?pipeline=x` must not clear everything.
+    return check_query(request.args.to_dict(flat=False), fields)
+
+
+def _body(default: Any = None) -> Any:
+    """The request's JSON body; `default` for a request that has neither a body nor a content type."""
+    request.max_content_length = MAX_BODY_BYTES
+    body = request.get_data(cache=False)
+    if not body and not request.headers.get("Content-Type") and default is not None:
+        return default
+    require_json_type(request.headers.get("Content-Type"))
+    return default if not body and default is not None else parse_json(body)
+
+
+def _addressed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry with its key as text. A key that is no text is shown, but has no address."""
+    key = entry["key"]
+    return entry if isinstance(key, str) else {**entry, "key": repr(key)}
+
+
+def _nothing_to_change() -> BadRequestError:
+    names = tuple(field.name for field in CONFIG_FIELDS)
+    return BadRequestError(f"Nothing to change: the body must have at least one of {', '.join(names)}.", allowed=names)
+
+
+def _no_entry(key: str) -> NotFoundError:
+    return NotFoundError(f"There is no entry {echo(key)}.")
+
+
+def _never_stored(response: Response) -> Response:
+    response.headers.update(NO_STORE)
+    return response
+
+
+def _refuse_the_rest(blueprint: Blueprint, rules: list[tuple[str, str]]) -> None:
+    """Answer every other path and method below the prefix, too: no foreign error page, and no token, no answer."""
+    paths = Map([Rule(path, methods=[method, "OPTIONS"], endpoint=path) for path, method in rules])
+
+    def refuse(path: str = "") -> Response:
+        allowed = paths.bind("recoup").allowed_methods(f"/{path}")
+        if allowed:
+            raise MethodNotAllowed(valid_methods=sorted(allowed))
+        raise NotFoundError(f"There is no path {echo(request.path)}.")
+
+    options: dict[str, Any] = {"methods": _ALL_METHODS, "provide_automatic_options": False}
+    blueprint.add_url_rule("/", REFUSAL, refuse, strict_slashes=False, **options)
+    blueprint.add_url_rule("/<path:path>", REFUSAL, refuse, **options)
