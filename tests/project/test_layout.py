@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .tree import PACKAGE, ROOT, files, imports, name_of
+from .tree import PACKAGE, files, imports, name_of
 
 PYTHON_FILES = list(files(".py"))
 CORE = [PACKAGE / "errors.py", *files(".py", below=PACKAGE / "cache")]
@@ -81,12 +81,3 @@ def test_no_file_names_the_workplace_that_it_was_written_in() -> None:
     paths = ("/" + "work/", "/" + "tmp/w/", "/" + "root/")
     texts = {name_of(path): path.read_bytes().decode("utf-8", "ignore") for path in files()}
     assert [] == [name for name, text in texts.items() if any(path in text for path in paths)]
-
-
-def test_the_root_holds_only_what_is_known() -> None:
-    """A new file at the top is a decision: name it here and in CONTRIBUTING.md."""
-    known = {
-        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml", ".gitignore"),
-        *("docker-compose.yml", ".dockerignore"),
-    }
-    assert {path.name for path in files() if path.parent == ROOT} <= known

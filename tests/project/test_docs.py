@@ -1,0 +1,165 @@
+"""What is written agrees with what is there: links, routes, settings, metrics, versions, and Python that runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import recoup
+from recoup.settings import SETTINGS, Settings
+from recoup.telemetry import METRICS
+from recoup.web import create_app
+from recoup.web.management import THE_REST
+
+from .tree import PACKAGE, ROOT, anchors, commands, fences, files, links, name_of
+
+PAGES = list(files(".md"))
+DOCS = ROOT / "docs"
+#: What a reader pastes is written for the defaults.
+HOME = "http://127.0.0.1:8080"
+#: Pages whose Python is one program.
+PROGRAMS = [page for page in PAGES if page.is_relative_to(DOCS) and fences(page.read_text(), "python")]
+#: Names that look like a metric and are something else: modules and files.
+_OTHER_NAMES = {"recoup_key", "recoup_management"}
+
+
+@cache
+def routes() -> frozenset[tuple[str, str]]:
+    """Every route as the HTTP reference writes it: `GET /api/cache/entries/<key>`."""
+    rules = create_app(Settings(), pipelines={}).url_map.iter_rules()
+    # Below the management API one rule answers whatever is no route of it.
+    named = [rule for rule in rules if not rule.endpoint.endswith(THE_REST)]
+    found = {(method, re.sub(r"<\w+:", "<", rule.rule)) for rule in named for method in rule.methods or ()}
+    return frozenset((method, path) for method, path in found if method in {"GET", "POST", "DELETE"})
+
+
+def asked(command: str) -> tuple[str, str] | None:
+    """What a pasted command asks of the service: method and path; None: nothing."""
+    found = re.search(re.escape(HOME) + r"([^\s'\"?]*)", command)
+    if found is None or not command.startswith("curl"):
+        return None
+    named = re.search(r"-X (\w+)", command)
+    posts = re.search(r" (-d|--data\S*|-F|--form|-T) ", command)
+    return (named[1] if named else "POST" if posts else "GET"), found[1] or "/"
+
+
+def test_there_are_pages_and_each_room_of_the_documentation_has_one() -> None:
+    rooms = {page.parent.name for page in PAGES if page.is_relative_to(DOCS)}
+    assert {"tutorial", "how-to", "reference", "explanation"} <= rooms
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in links(page.read_text()):
+        target, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        file = (page.parent / target).resolve() if target else page
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
+            broken.append(link)
+    assert [] == broken
+
+
+def test_the_index_names_every_page() -> None:
+    index = {(DOCS / link.partition("#")[0]).resolve() for link in links((DOCS / "README.md").read_text())}
+    pages = {page for page in PAGES if page.is_relative_to(DOCS) and page.name != "README.md"}
+    assert set() == {name_of(page) for page in pages - index}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_routes_of_pasted_commands_exist(page: Path) -> None:
+    known = routes()
+    pipelines = {f"/api/generate/{name}" for name in ("relief", "llm", "paint", "thumbnail")}
+    missing = []
+    for request in filter(None, map(asked, commands(page.read_text()))):
+        method, path = request
+        template = "/api/generate/<pipeline>" if path in pipelines else path
+        template = re.sub(r"(?<=/api/cache/entries/).+", "<key>", template)
+        if (method, template) not in known:
+            missing.append(f"{method} {path}")
+    assert [] == missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_targets_of_make_that_a_page_names_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z][\w-]*)", "\n".join(commands(page.read_text()))))
+    assert set() == named - targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_settings_that_a_page_names_exist(page: Path) -> None:
+    known = {setting.name for setting in SETTINGS}
+    named = set(re.findall(r"\b(?:RECOUP|CACHE|DISABLE)_[A-Z_]+[A-Z]\b", page.read_text()))
+    foreign = {"RECOUP_X", "RECOUP_SERVICE_HOST"}  # names that stand for others' own
+    assert set() == named - known - foreign
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_metrics_that_a_page_names_exist(page: Path) -> None:
+    known = {metric.name for metric in METRICS} | {series for metric in METRICS for series in metric.series}
+    # A recording rule is written after a colon, `job:recoup_hit_ratio:rate5m`; it has tests of its own.
+    named = set(re.findall(r"(?<![\w:])recoup_[a-z_]+[a-z](?![\w:])", page.read_text()))
+    assert set() == named - known - _OTHER_NAMES
+
+
+def test_the_http_reference_has_every_route_and_no_other() -> None:
+    headings = re.findall(
+        r"^### `(GET|POST|DELETE) (\S+)`$", (DOCS / "reference" / "http.md").read_text(), re.MULTILINE
+    )
+    assert routes() == set(headings)
+
+
+def test_the_readme_runs_within_its_first_25_lines() -> None:
+    beginning = "\n".join((ROOT / "README.md").read_text().splitlines()[:25])
+    assert ["make run", "make test"] == [word for word in ("make run", "make test") if word in beginning]
+    assert any(asked(command) for command in commands(beginning))
+
+
+def test_the_readme_shows_what_comes_out() -> None:
+    assert "docs/images/relief.png" in links((ROOT / "README.md").read_text())
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PROGRAMS], ids=name_of)
+def test_fenced_python_is_python_of_the_floor(page: Path) -> None:
+    for block in fences(page.read_text(), "python"):
+        ast.parse(block, feature_version=(3, 10))
+
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=name_of)
+def test_the_python_of_a_page_runs_as_one_program(page: Path, tmp_path: Path) -> None:
+    program = tmp_path / "page.py"
+    program.write_text("\n".join(fences(page.read_text(), "python")))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ("", 0) == (done.stderr, done.returncode)
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d{2}-\d{2})?$", text, re.MULTILINE)
+    kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
+    assert "Unreleased" == versions[0]
+    assert len(re.findall(r"^## ", text, re.MULTILINE)) == len(versions)
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert len(versions) == 1 or recoup.__version__ == versions[1]
+
+
+def test_the_limits_of_the_speed_up_are_what_the_formula_gives() -> None:
+    text = (DOCS / "explanation" / "counting.md").read_text()
+    rows = re.findall(r"^\| ([\d.]+) % \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert {"60", "66.7", "70"} <= {ratio for ratio, _ in rows}
+    assert [] == [row for row in rows if abs(1 / (1 - float(row[0]) / 100) - float(row[1])) > 0.005]
+
+
+def test_the_package_tells_what_it_is() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", recoup.__version__)

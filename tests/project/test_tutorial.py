@@ -1,0 +1,85 @@
+"""The tutorial does what it says: its commands, as pasted, against a service of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .serving import Service, serving
+from .tree import ROOT, fences
+
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-hit.md"
+README = ROOT / "README.md"
+HOME = "http://127.0.0.1:8080"
+
+#: The tutorial's service is one for all its commands, in their order.
+pytestmark = pytest.mark.xdist_group("tutorial")
+
+
+def transcript(text: str) -> list[tuple[str, str]]:
+    """Each command of the `console` blocks, with the output that is shown below it."""
+    steps: list[tuple[str, str]] = []
+    for line in "".join(fences(text, "console")).splitlines():
+        if line.startswith("$ "):
+            steps.append((line[2:], ""))
+        else:
+            command, shown = steps[-1]
+            steps[-1] = (command, f"{shown}{line}\n")
+    return steps
+
+
+def comparable(output: str) -> list[str]:
+    """Lines without durations and ages, which differ from run to run; header names and their order mean nothing."""
+    lines = re.sub(r"(?<=dur=)[\d.]+|(?<=ttl=)\d+|(?<=^age: )\d+", "N", output, flags=re.M | re.I).splitlines()
+    return sorted(re.sub(r"^[A-Za-z-]+(?=:)", lambda name: name[0].lower(), line).strip() for line in lines)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder to work in that has what the checkout has."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    return tmp_path
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[Service]:
+    with serving(sys.executable, "-m", "recoup", "serve", folder=folder) as running:
+        yield running
+
+
+def paste(command: str, service: Service, folder: Path) -> str:
+    done = subprocess.run(
+        ["sh", "-c", command.replace(HOME, service.url)], cwd=folder, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}\n{service.output()}"
+    return done.stdout
+
+
+def test_the_tutorial_has_commands_with_their_output() -> None:
+    steps = transcript(TUTORIAL.read_text())
+    assert any("/api/generate/relief" in command for command, _ in steps)
+    assert sum(bool(shown) for _, shown in steps) >= 5
+
+
+def test_the_tutorial_does_what_it_says(service: Service, folder: Path) -> None:
+    for command, shown in transcript(TUTORIAL.read_text()):
+        output = paste(command, service, folder)
+        if shown:
+            assert comparable(shown) == comparable(output), command
+    assert 0 == service.end(), service.output()
+
+
+def test_the_first_curl_of_the_readme_works_as_pasted(service: Service, folder: Path) -> None:
+    (command,) = (
+        line for block in fences(README.read_text(), "sh") for line in block.splitlines() if line.startswith("curl")
+    )
+    answers = [paste(command, service, folder) for _ in range(2)]
+    assert ["200", "200"] == [answer.split()[1] for answer in answers]
+    assert "fwd=uri-miss; stored; detail=cold" in answers[0]
+    assert "recoup; hit; ttl=" in answers[1]
+    assert (folder / "relief.stl").stat().st_size > 84
