@@ -98,13 +98,11 @@ def is_callable_path(path: str) -> bool:
 
     Nothing is imported here: the import may be slow, and the service's own process has no need of it.
     """
-    if not _PATH.fullmatch(path):
+    package = path.partition(":")[0].partition(".")[0]
+    # A worker's __main__ is the worker.
+    if not _PATH.fullmatch(path) or package == "__main__":
         return False
-    try:
-        return find_spec(path.partition(":")[0].partition(".")[0]) is not None
-    except ValueError:
-        # A module that was made without a specification, such as __main__.
-        return False
+    return find_spec(package) is not None
 
 
 @cache
