@@ -112,7 +112,9 @@ class _Kind(NamedTuple):
 def _make_http(options: Options, context: _Context) -> Pipeline:
     url = options.text("url", allowed=_URL_RULE)
     if not is_upstream_url(url):
-        raise options.refused("url", _URL_RULE)
+        # A user stands with a password, which is not to be shown.
+        fault = f"cannot be used: allowed is {_URL_RULE}"
+        raise options.fault("url", fault) if "@" in url else options.refused("url", _URL_RULE)
     terms = options.terms()
     return HttpPipeline(
         terms,
