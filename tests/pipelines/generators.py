@@ -1,0 +1,78 @@
+"""Callables for the tests of the `python` pipeline. They run in worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from recoup.errors import UnprocessableError
+from recoup.pipelines.protocol import Request
+
+RETURNS: dict[bytes, Any] = {
+    b"bytes": b"\x00\xff",
+    b"bytearray": bytearray(b"ab"),
+    b"text": "grün",
+    b"object": {"a": [1, "ü"]},
+    b"array": [1, None],
+    b"bytes with a type": (b"GIF", "image/gif"),
+    b"text with a type": ("<p>", "text/html"),
+    b"none": None,
+    b"number": 1,
+    b"set": {1},
+    b"nan": [float("nan")],
+    b"object of sets": {"a": {1}},
+    b"lone surrogate": "\ud800",
+    b"long tuple": (b"a", "b/c", "d"),
+    b"tuple of no body": (1, "b/c"),
+    b"tuple of no type": (b"a", None),
+    b"tuple of a broken type": (b"a", "text/plain\r\nX-Evil: 1"),
+}
+
+number = 1
+
+
+def by_name(request: Request) -> Any:
+    """What the body names."""
+    return RETURNS[request.body]
+
+
+def echo(request: Request) -> dict[str, Any]:
+    """The request, and the process that it came to."""
+    return {
+        "body": request.body.decode(),
+        "content_type": request.content_type,
+        "query": {name: list(values) for name, values in request.query.items()},
+        "headers": dict(request.headers),
+        "process": os.getpid(),
+    }
+
+
+def fail(request: Request) -> bytes:
+    """Fails in the way that the body names."""
+    if request.body == b"refuse":
+        raise UnprocessableError("no such style")
+    if request.body == b"exit":
+        sys.exit(3)
+    if request.body == b"die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if request.body == b"hang":
+        time.sleep(60)
+    return json.dumps(request.body).encode()  # bytes are no JSON: a TypeError
+
+
+async def later(_: Request) -> bytes:
+    """Not a plain function."""
+    return b""
+
+
+class Styles:
+    """Callables may be attributes of classes."""
+
+    @staticmethod
+    def plain(request: Request) -> bytes:
+        """The body, as it is."""
+        return request.body

@@ -1,0 +1,196 @@
+"""The `python` pipeline with real worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from types import MappingProxyType
+
+import pytest
+
+from recoup.errors import (
+    BadRequestError,
+    ConfigurationError,
+    GenerationFailedError,
+    GenerationTimeoutError,
+    UnprocessableError,
+    WorkerDiedError,
+)
+from recoup.pipelines.configured import Terms
+from recoup.pipelines.protocol import Request, Result
+from recoup.pipelines.python import PythonPipeline, is_callable_path
+
+from . import generators
+
+
+def path(name: str) -> str:
+    return f"{generators.__name__}:{name}"
+
+
+def make(name: str, **terms: float) -> PythonPipeline:
+    defaults = {"timeout_seconds": 30.0, "max_concurrent": 1}
+    return PythonPipeline(Terms(name="own", **{**defaults, **terms}), path=path(name))
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Callable[[str], PythonPipeline]]:
+    """Pipelines by callable, started once for all tests."""
+    pipelines: dict[str, PythonPipeline] = {}
+    with ExitStack() as stack:
+
+        def get(name: str) -> PythonPipeline:
+            if name not in pipelines:
+                pipelines[name] = make(name)
+                stack.callback(pipelines[name].close, 0.0)
+                pipelines[name].start()
+            return pipelines[name]
+
+        yield get
+
+
+def generate(pipeline: PythonPipeline, body: bytes, **parts: str | Mapping[str, object]) -> Result:
+    return pipeline.generate(pipeline.prepare(Request(body=body, **parts)))
+
+
+def test_the_callable_gets_the_whole_request_in_a_process_of_its_own(started):
+    result = generate(
+        started("echo"),
+        b'{"a": 1}',
+        content_type="application/json",
+        query=MappingProxyType({"style": ("x", "y")}),
+        headers=MappingProxyType({"accept-language": "de"}),
+    )
+    told = json.loads(result.body)
+    assert told.pop("process") != os.getpid()
+    assert told == {
+        "body": '{"a": 1}',
+        "content_type": "application/json",
+        "query": {"style": ["x", "y"]},
+        "headers": {"accept-language": "de"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "content_type"),
+    [
+        ("bytes", b"\x00\xff", "application/octet-stream"),
+        ("bytearray", b"ab", "application/octet-stream"),
+        ("text", "grün".encode(), "text/plain; charset=utf-8"),
+        ("object", '{"a": [1, "ü"]}'.encode(), "application/json"),
+        ("array", b"[1, null]", "application/json"),
+        ("bytes with a type", b"GIF", "image/gif"),
+        ("text with a type", b"<p>", "text/html"),
+    ],
+)
+def test_what_it_returns_becomes_bytes_with_a_content_type(started, what, body, content_type):
+    result = generate(started("by_name"), what.encode())
+    assert (body, content_type) == (result.body, result.content_type)
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("none", "returned NoneType; a result is bytes, str"),
+        ("number", "returned int"),
+        ("set", "returned set"),
+        ("nan", "cannot be encoded"),
+        ("object of sets", "cannot be encoded"),
+        ("lone surrogate", "cannot be encoded"),
+        ("long tuple", "returned another tuple"),
+        ("tuple of no body", "returned another tuple"),
+        ("tuple of no type", "returned another tuple"),
+        ("tuple of a broken type", "returned another tuple"),
+    ],
+)
+def test_what_is_no_result_is_a_failed_generation(started, what, says):
+    with pytest.raises(GenerationFailedError, match=says):
+        generate(started("by_name"), what.encode())
+
+
+def test_an_attribute_of_a_class_can_be_the_callable(started):
+    assert generate(started("Styles.plain"), b"as it is").body == b"as it is"
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "says"),
+    [
+        (b"raise", GenerationFailedError, "TypeError.*not JSON serializable"),
+        (b"exit", GenerationFailedError, "SystemExit"),
+        (b"die", WorkerDiedError, "SIGKILL"),
+        (b"refuse", UnprocessableError, "no such style"),
+    ],
+)
+def test_it_fails_its_own_request_alone(started, body, error, says):
+    with pytest.raises(error, match=says):
+        generate(started("fail"), body)
+    with pytest.raises(UnprocessableError):
+        generate(started("fail"), b"refuse")
+
+
+def test_one_that_is_late_is_ended():
+    pipeline = make("fail", timeout_seconds=0.3)
+    pipeline.start()
+    try:
+        with pytest.raises(GenerationTimeoutError):
+            generate(pipeline, b"hang")
+    finally:
+        pipeline.close(0.0)
+
+
+def test_json_bodies_are_canonical_for_the_key():
+    pipeline = make("echo")
+    texts = (b'{"a":1,"b":2}', b'{ "b": 2, "a": 1 }', b'{"a":1.0,"b":2}')
+    one, same, other = (pipeline.prepare(Request(text, "application/json")).canonical for text in texts)
+    assert repr(one) != repr(other)
+    assert one == same
+    with pytest.raises(BadRequestError):
+        pipeline.prepare(Request(b"{", "application/json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("absent", "has no attribute 'absent'"),
+        ("number", "int, which cannot be called"),
+        ("later", "coroutine function"),
+    ],
+)
+def test_a_callable_that_is_none_stops_the_start_and_names_the_option(name, says):
+    with pytest.raises(ConfigurationError, match=f"'own'.*'callable'.*{name}.*{says}"):
+        make(name).start()
+
+
+def test_a_module_that_is_not_there_stops_the_start():
+    pipeline = PythonPipeline(Terms(name="own", max_concurrent=1), path="pipelines_absent.module:function")
+    with pytest.raises(ConfigurationError, match="No module named 'pipelines_absent'"):
+        pipeline.start()
+
+
+def test_it_is_ready_from_start_to_close():
+    pipeline = make("echo")
+    states = [pipeline.ready()]
+    pipeline.start()
+    states.append(pipeline.ready())
+    pipeline.close(1.0)
+    assert [False, True, False] == [*states, pipeline.ready()]
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (True, "json:dumps"),
+        (True, "collections.abc:Mapping.get"),
+        (False, "json"),
+        (False, "json.dumps"),
+        (False, "json:"),
+        (False, ":dumps"),
+        (False, "json:dumps()"),
+        (False, ".json:dumps"),
+        (False, "no_such_package_here.module:function"),
+        (False, "__main__:function"),
+    ],
+)
+def test_a_path_is_checked_without_importing_it(expected, text):
+    assert expected == is_callable_path(text)
