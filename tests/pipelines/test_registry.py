@@ -1,0 +1,297 @@
+"""The registry of pipelines, and the TOML file that it is loaded from."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recoup.errors import ConfigurationError
+from recoup.pipelines.configured import Terms
+from recoup.pipelines.http import HttpPipeline
+from recoup.pipelines.protocol import Request
+from recoup.pipelines.python import PythonPipeline
+from recoup.pipelines.registry import PipelineRegistry, load_pipelines
+
+from . import generators
+from .upstream import serve
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "pipelines.toml"
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(text: str) -> Path:
+        path = tmp_path / "pipelines.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return to_file
+
+
+def http(name: str) -> HttpPipeline:
+    return HttpPipeline(Terms(name=name), url="http://127.0.0.1:9/")
+
+
+class TestLoading:
+    def test_every_option_of_the_example_is_taken(self):
+        registry = load_pipelines(EXAMPLE, environ={"LLM_AUTHORIZATION": "Bearer secret"})
+        llm, relief = registry["llm"], registry["relief"]
+        assert list(registry) == ["llm", "echo", "relief"]
+        assert [pipeline.kind for pipeline in registry.values()] == ["http", "python", "relief"]
+        assert (llm.version, llm.timeout_seconds, llm.ttl_seconds) == ("1", 300.0, 86400.0)
+        assert (llm.max_concurrent, llm.max_waiting) == (4, 64)
+        assert (llm.key_headers, llm.ignore_headers) == (("accept-language",), ("x-request-id",))
+        assert (relief.timeout_seconds, relief.ttl_seconds, relief.max_waiting) == (120.0, 604800.0, 32)
+        assert "secret" not in repr([pipeline.describe() for pipeline in registry.values()])
+
+    def test_the_callable_of_the_example_generates(self):
+        echo = load_pipelines(EXAMPLE, environ={"LLM_AUTHORIZATION": "Bearer secret"})["echo"]
+        echo.start()
+        try:
+            assert b"body=b'hello'" in echo.generate(echo.prepare(Request(b"hello"))).body
+        finally:
+            echo.close(0.0)
+
+    def test_the_example_tells_every_option(self):
+        from recoup.pipelines import registry
+
+        text = EXAMPLE.read_text(encoding="utf-8")
+        options = {option for kind in registry._KINDS.values() for option in kind.options}
+        assert [] == [option for option in sorted(options) if f"\n{option} = " not in text]
+
+    def test_a_pipeline_of_a_file_generates_with_all_that_it_configures(self, write):
+        with serve(lambda handler, _: handler.answer(200, b"hello", Content_Type="text/plain")) as upstream:
+            registry = load_pipelines(
+                write(f"""
+                    [pipelines.llm]
+                    kind = "http"
+                    url = "{upstream.url}"
+                    method = "PUT"
+                    headers = {{ X-Client = "recoup" }}
+                    headers_from_env = {{ Authorization = "TOKEN" }}
+                """),
+                environ={"TOKEN": "Bearer t"},
+            )
+            registry.start()
+            llm = registry["llm"]
+            result = llm.generate(llm.prepare(Request(b"x", "text/plain")))
+            registry.close(0.0)
+        sent = upstream.last.headers
+        assert (b"hello", "PUT") == (result.body, upstream.last.method)
+        assert ("recoup", "Bearer t") == (sent["x-client"], sent["authorization"])
+
+    def test_what_the_file_leaves_out_has_its_default(self, write):
+        llm = load_pipelines(write('pipelines.llm = { kind = "http", url = "http://a.example" }'))["llm"]
+        assert (llm.version, llm.timeout_seconds, llm.ttl_seconds) == ("1", 300.0, None)
+        assert (llm.max_concurrent, llm.max_waiting, llm.key_headers, llm.ignore_headers) == (4, 64, (), ())
+
+    def test_a_ttl_of_zero_is_kept_apart_from_none(self, write):
+        file = write('pipelines.llm = { kind = "http", url = "http://a.example", ttl_seconds = 0 }')
+        assert load_pipelines(file)["llm"].ttl_seconds == 0
+
+    def test_a_file_has_exactly_the_pipelines_that_it_names_in_its_order(self, write):
+        text = "".join(f'[pipelines.{name}]\nkind = "http"\nurl = "http://a.example"\n' for name in ("z", "a", "m"))
+        assert list(load_pipelines(write(text))) == ["z", "a", "m"]
+
+    def test_without_a_file_there_is_relief_with_the_workers_that_were_asked_for(self):
+        registry = load_pipelines(None, relief_workers=3)
+        assert list(registry) == ["relief"]
+        assert registry["relief"].max_concurrent == 3
+
+    @pytest.mark.parametrize(("expected", "line"), [(3, ""), (1, "workers = 1")])
+    def test_the_workers_of_relief_in_the_file_go_first(self, write, expected, line):
+        file = write(f'[pipelines.figures]\nkind = "relief"\n{line}')
+        assert load_pipelines(file, relief_workers=3)["figures"].max_concurrent == expected
+
+    @pytest.mark.parametrize("text", [None, '[pipelines.relief]\nkind = "relief"'])
+    def test_relief_without_its_libraries_says_what_to_install(self, write, monkeypatch, text):
+        monkeypatch.setitem(sys.modules, "recoup.pipelines.relief", None)
+        with pytest.raises(ConfigurationError, match=r"recoup\[relief\]"):
+            load_pipelines(write(text) if text else None)
+
+    def test_http_alone_does_not_need_the_libraries_of_relief(self, write, monkeypatch):
+        monkeypatch.setitem(sys.modules, "recoup.pipelines.relief", None)
+        assert list(load_pipelines(write('pipelines.llm = { kind = "http", url = "http://a.example" }'))) == ["llm"]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("option", "says"),
+        [
+            ("kind = 'htttp'", "'kind' = 'htttp' cannot be used: allowed is one of http, python, relief"),
+            ("kind = 1", "'kind' = 1 cannot be used"),
+            ("ur = 'http://a'", "'ur' is unknown: allowed are .*url"),
+            ("callable = 'json:dumps'", "'callable' is unknown"),
+            ("url = 9000", "'url' = 9000 cannot be used: allowed is an http"),
+            ("url = ''", "'url' = ''"),
+            ("url = 'ftp://a'", "'url' = 'ftp://a'"),
+            ("url = 'localhost:9000/v1'", "'url' = 'localhost:9000/v1'"),
+            ("url = '/v1'", "'url' = '/v1'"),
+            ("url = 'http://'", "'url' = 'http://'"),
+            ("url = 'http://a:99999999/'", "'url' = 'http://a:99999999/'"),
+            ("url = 'http://a/#part'", "'url' = 'http://a/#part'"),
+            ("method = 'post'", "'method' = 'post' cannot be used: allowed is one of POST, PUT, PATCH, GET"),
+            ("method = 'CONNECT'", "'method' = 'CONNECT'"),
+            ("method = 'FETCH'", "'method' = 'FETCH'"),
+            ("version = 1", "'version' = 1 cannot be used: allowed is a text"),
+            ("description = ['a']", "'description' = "),
+            ("timeout_seconds = 0", "'timeout_seconds' = 0 cannot be used: allowed is a number above 0, in seconds"),
+            ("timeout_seconds = -1.5", "'timeout_seconds' = -1.5"),
+            ("timeout_seconds = nan", "'timeout_seconds' = nan"),
+            ("timeout_seconds = inf", "'timeout_seconds' = inf"),
+            ("timeout_seconds = true", "'timeout_seconds' = True"),
+            ("timeout_seconds = '300'", "'timeout_seconds' = '300'"),
+            ("timeout_seconds = 1" + "0" * 400, "'timeout_seconds' = 10"),
+            ("ttl_seconds = -1", "'ttl_seconds' = -1 cannot be used: allowed is a number from 0 on"),
+            ("max_concurrent = 0", "'max_concurrent' = 0 cannot be used: allowed is a whole number from 1"),
+            ("max_concurrent = 1.0", r"'max_concurrent' = 1\.0"),
+            ("max_concurrent = 1000000000", "'max_concurrent' = 1000000000"),
+            ("max_waiting = -1", "'max_waiting' = -1 cannot be used: allowed is a whole number from 0"),
+            ("max_waiting = false", "'max_waiting' = False"),
+            ("max_result_mb = 0", "'max_result_mb' = 0 cannot be used: .* in megabytes"),
+            ("key_headers = 'Accept'", "'key_headers' = 'Accept' cannot be used: allowed is a list of header names"),
+            ("key_headers = ['a b']", "'key_headers' = "),
+            ("key_headers = [1]", "'key_headers' = "),
+            ("key_headers = ['Host']", "'key_headers' = .*Host"),
+            ("key_headers = ['Accept', 'accept']", "'key_headers' = .*each once"),
+            ("ignore_headers = ['Content-Length']", "'ignore_headers' = "),
+            ("key_headers = ['Cookie']\nignore_headers = ['cookie']", "'ignore_headers' = .*'cookie' is one"),
+            ("headers = 'X: y'", "'headers' cannot be used: allowed is a table"),
+            ("headers = { X = 1 }", "'headers' cannot be used for 'X'"),
+            ("headers = { 'X Y' = 'z' }", "'headers' cannot be used for 'X Y'"),
+            ('headers = { X = "a\\r\\nb" }', "'headers' cannot be used for 'X'"),
+            ("headers = { Host = 'a' }", "'headers' cannot be used for 'Host'"),
+            ("headers = { Accept = 'a' }\nkey_headers = ['Accept']", "'headers' names 'accept', which is passed on"),
+            ("headers_from_env = { X = 'ABSENT' }", "'headers_from_env' needs 'ABSENT' in the environment"),
+            ("headers_from_env = { X = 'LINES' }", "'headers_from_env' needs 'LINES'"),
+            ("headers = { X = 'a' }\nheaders_from_env = { x = 'TOKEN' }", "'headers_from_env' names 'x'"),
+        ],
+        ids=lambda value: value[:40],
+    )
+    def test_an_option_that_cannot_be_used_says_where_what_and_what_is_allowed(self, write, option, says):
+        lines = {"kind": "kind = 'http'", "url": "url = 'http://a.example/'"}
+        lines[option.split(" ")[0]] = option
+        path = write("[pipelines.llm]\n" + "\n".join(lines.values()))
+        with pytest.raises(ConfigurationError, match=f"{path}: pipeline 'llm': option {says}"):
+            load_pipelines(path, environ={"TOKEN": "t", "LINES": "a\nb"})
+
+    @pytest.mark.parametrize(
+        ("table", "says"),
+        [
+            ("url = 'http://a'", "'kind' is missing: it is required, one of http, python, relief"),
+            ("kind = 'http'", "'url' is missing: it is required, an http"),
+            ("kind = 'python'", "'callable' is missing: it is required, \"package.module:function\""),
+            ("kind = 'python'\ncallable = 'json.dumps'", "'callable' = 'json.dumps' cannot be used"),
+            ("kind = 'python'\ncallable = 'no_such_package_here:f'", "'callable' = 'no_such_package_here:f'"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nurl = 'http://a'", "'url' is unknown"),
+            ("kind = 'relief'\nmax_concurrent = 2", "'max_concurrent' is unknown: allowed are kind, max_waiting"),
+            ("kind = 'relief'\nworkers = 0", "'workers' = 0"),
+            ("kind = 'relief'\ntimeout_seconds = 0", "'timeout_seconds' = 0"),
+        ],
+    )
+    def test_what_a_kind_needs_or_does_not_know_is_said(self, write, table, says):
+        with pytest.raises(ConfigurationError, match=f"pipeline 'llm': option {says}"):
+            load_pipelines(write(f"[pipelines.llm]\n{table}"))
+
+    @pytest.mark.parametrize(
+        "options", ["url = 'http://a.example'\nheaders = { 'X Y' = 'hunter2' }", "url = 'http://me:hunter2@a.example'"]
+    )
+    def test_a_secret_is_in_no_error(self, write, options):
+        with pytest.raises(ConfigurationError) as raised:
+            load_pipelines(write(f"[pipelines.a]\nkind = 'http'\n{options}"))
+        assert "hunter2" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("", "no pipeline in it"),
+            ("[pipelines]", "no pipeline in it"),
+            ("pipelines = 1", "no pipeline in it"),
+            ("[pipeline.llm]\nkind = 'http'", "'pipeline' is unknown: allowed is only"),
+            ("[pipelines]\nllm = 1", "pipeline 'llm' = 1 cannot be used: allowed is a table"),
+            ("[pipelines.LLM]\nkind = 'http'", "the pipeline name 'LLM' cannot be used: allowed are lower-case"),
+            ("[pipelines.'a/b']\nkind = 'http'", "'a/b' cannot be used"),
+            ("[pipelines.'']\nkind = 'http'", "'' cannot be used"),
+            (f"[pipelines.{'a' * 65}]\nkind = 'http'", "cannot be used"),
+            ("[pipelines.llm", "not a TOML file"),
+            ("[pipelines.llm]\nkind = 'http'\n[pipelines.llm]\nkind = 'http'", "not a TOML file"),
+        ],
+    )
+    def test_a_file_that_holds_no_pipelines_is_refused(self, write, text, says):
+        path = write(text)
+        with pytest.raises(ConfigurationError, match=f"{path}: .*{says}"):
+            load_pipelines(path)
+
+    def test_a_file_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(ConfigurationError, match=r"absent\.toml: cannot be read"):
+            load_pipelines(tmp_path / "absent.toml")
+
+    def test_a_file_that_is_no_text_is_refused(self, tmp_path):
+        path = tmp_path / "pipelines.toml"
+        path.write_bytes(b"\xff\xfe")
+        with pytest.raises(ConfigurationError, match="not a TOML file"):
+            load_pipelines(path)
+
+
+class TestTogether:
+    def test_it_is_a_mapping_in_the_order_given(self):
+        one, two = http("z"), http("a")
+        registry = PipelineRegistry([one, two])
+        assert [("z", one), ("a", two)] == list(registry.items())
+        assert (2, True, None) == (len(registry), "a" in registry, registry.get("absent"))
+
+    @pytest.mark.parametrize("names", [("a", "a"), ("A",), ("a b",), ("",), ("../a",), ("a\n",)])
+    def test_a_name_that_cannot_be_used_is_refused(self, names):
+        with pytest.raises(ConfigurationError, match="name"):
+            PipelineRegistry([http(name) for name in names])
+
+    def test_it_is_ready_when_all_of_them_are(self):
+        one, two = http("one"), http("two")
+        registry = PipelineRegistry([one, two])
+        states = [registry.ready()]
+        registry.start()
+        states.append(registry.ready())
+        two.close(0.0)
+        assert [False, True, False] == [*states, registry.ready()]
+
+    def test_one_that_cannot_start_ends_the_others(self):
+        one = http("one")
+        broken = PythonPipeline(Terms(name="broken", max_concurrent=1), path=f"{generators.__name__}:absent")
+        with pytest.raises(ConfigurationError, match="absent"):
+            PipelineRegistry([one, broken]).start()
+        assert not one.ready()
+
+    def test_all_are_closed_at_the_same_time_within_one_grace(self):
+        together = threading.Barrier(2)
+        graces: list[float] = []
+
+        class Slow(HttpPipeline):
+            def close(self, grace_seconds: float) -> None:
+                together.wait(10)
+                graces.append(grace_seconds)
+                super().close(grace_seconds)
+
+        registry = PipelineRegistry([Slow(Terms(name=name), url="http://127.0.0.1:9/") for name in ("one", "two")])
+        registry.start()
+        registry.close(7.0)
+        assert [7.0, 7.0] == graces
+        assert not registry.ready()
+
+    def test_one_that_cannot_be_closed_is_logged_and_the_others_are_closed(self, caplog):
+        class Broken(HttpPipeline):
+            def close(self, grace_seconds: float) -> None:
+                raise OSError("it is stuck")
+
+        two = http("two")
+        registry = PipelineRegistry([Broken(Terms(name="one"), url="http://127.0.0.1:9/"), two])
+        registry.start()
+        with caplog.at_level(logging.ERROR):
+            registry.close(0.0)
+        assert ["pipeline_not_closed"] == [record.message for record in caplog.records]
+        assert not two.ready()
