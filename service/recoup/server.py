@@ -1,0 +1,221 @@
+"""Serving: Granian, in one serving process with many threads, and its orderly end.
+
+Granian runs an application in a child of its own main process. So there are two: the main process starts, watches and
+ends; the serving process holds the cache, answers, and is the parent of the generation workers. On the first SIGTERM
+(or SIGINT, or SIGHUP) the main process asks the serving one to drain: `/readyz` turns 503, nothing new is generated,
+and hits are still answered until the running generations have been, or the grace period is over. Then it closes the
+listener and both end. A second signal ends both at once. docs/explanation/server.md tells why it is done so.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server import MPServer
+
+from recoup.cache import LRUCache
+from recoup.errors import ConfigurationError, RecoupError
+from recoup.pipelines.registry import PipelineRegistry, load_pipelines
+from recoup.settings import Settings
+from recoup.telemetry import configure_logging
+from recoup.web.app import EXTENSION, Service, create_app
+from recoup.web.banner import print_when_ready
+
+#: Exit statuses, as of a command line: all went well, it ended before its time, it could not begin.
+EXIT_DONE, EXIT_CUT_SHORT, EXIT_UNUSABLE = 0, 1, 2
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Open connections, idle ones included, that are accepted at one time; the rest wait in the kernel's queue.
+_MOST_CONNECTIONS = 4096
+_BACKLOG = 1024
+#: Seconds for what should take none: the last answers on their way out, a process to end.
+_MARGIN_SECONDS = 5
+_IDLE_THREAD_SECONDS = 60
+#: What the main process sends, and what the serving one answers.
+_DRAIN, _DRAINED, _CUT_SHORT = "drain", "drained", "cut short"
+
+_log = logging.getLogger(__name__)
+
+WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal says to stop.
+
+    Returns:
+        The exit status: 0 when everything that ran was answered; 1 when it ended before that; 2 when it could not
+        start, which is told on standard error.
+    """
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        address = _free_address(settings.host, settings.port)
+        pipelines = load_pipelines(settings.pipelines, relief_workers=settings.workers)
+    except ConfigurationError as error:
+        return _unusable(str(error))
+    ours, theirs = multiprocessing.Pipe()
+    server = _granian(settings, address)
+    supervisor = _Supervisor(server, ours, settings.grace_seconds)
+    configure_logging(settings.log_format, settings.log_level)  # Granian has set up its own meanwhile
+    try:
+        server.serve(target_loader=partial(_load, settings, pipelines, theirs, ours), wrap_loader=False)
+    except SystemExit:
+        _log.debug("serving_process_failed")
+    return supervisor.exit_status()
+
+
+def _granian(settings: Settings, address: str) -> MPServer:
+    return MPServer(
+        "recoup",
+        address=address,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=settings.threads,
+        blocking_threads_idle_timeout=_IDLE_THREAD_SECONDS,
+        backlog=_BACKLOG,
+        backpressure=_MOST_CONNECTIONS,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_level=LogLevels.error,
+        workers_kill_timeout=_MARGIN_SECONDS,
+    )
+
+
+def _free_address(host: str, port: int) -> str:
+    """The IP address of a host, once it is sure that nobody else listens there.
+
+    Granian shares its port with whoever asks (SO_REUSEPORT), so a second service would start without a word.
+
+    Raises:
+        ConfigurationError: It cannot be listened on; says why.
+    """
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    return str(place[0])
+
+
+def _unusable(message: str) -> int:
+    sys.stderr.write(f"recoup: {message}\n")
+    return EXIT_UNUSABLE
+
+
+class _Supervisor:
+    """The main process' part: from the first signal to the exit status."""
+
+    def __init__(self, server: MPServer, control: Connection, grace_seconds: float) -> None:
+        self._server = server
+        self._control = control
+        self._grace = grace_seconds
+        self._asked = self._killed = False
+        self._ended = ""
+        server.on_startup(self._take_signals)
+
+    def _take_signals(self) -> None:
+        """Put our handler in the place of the server's own, which would close the listener at once."""
+        self._stop: Any = signal.getsignal(signal.SIGTERM)
+        for signum in _SIGNALS:
+            signal.signal(signum, self._on_signal)
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self._asked:
+            self._kill()
+            return
+        self._asked = True
+        for worker in self._server.wrks:
+            worker.interrupt_by_parent = True  # it may get the signal, too, and then ends by itself
+        self._control.send(_DRAIN)
+        threading.Thread(target=self._finish, name="recoup-drain", daemon=True).start()
+
+    def _finish(self) -> None:
+        """Wait until the serving process has drained, and let the server stop."""
+        for _ in range(int((self._grace + 2 * _MARGIN_SECONDS) * 10)):
+            if self._control.poll(0.1):
+                self._ended = self._control.recv()
+                break
+            if not any(worker.is_alive() for worker in self._server.wrks):  # type: ignore[no-untyped-call]
+                self._ended = _DRAINED  # by itself: Granian answers what runs before it ends
+                break
+        else:
+            self._kill()
+        self._stop(signal.SIGTERM, None)
+
+    def _kill(self) -> None:
+        self._killed = True
+        for worker in self._server.wrks:
+            worker.kill()  # type: ignore[no-untyped-call]
+        self._stop(signal.SIGTERM, None)
+
+    def exit_status(self) -> int:
+        """The exit status, when all is over."""
+        if self._killed or self._ended == _CUT_SHORT:
+            return EXIT_CUT_SHORT
+        if self._asked:
+            return EXIT_DONE
+        if self._control.poll():
+            return _unusable(self._control.recv())
+        _log.error("serving_process_died")
+        return EXIT_CUT_SHORT
+
+
+def _load(settings: Settings, pipelines: PipelineRegistry, control: Connection, other_end: Connection) -> WSGI:
+    """The serving process' part: make the application. Granian calls it there."""
+    other_end.close()  # so that the main process' death is the end of `control`
+    os.setpgrp()  # Ctrl-C is for the main process alone
+    for signum in _SIGNALS:
+        signal.signal(signum, signal.SIG_DFL)  # those of the main process were inherited; Granian's are still to come
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        pipelines.start()
+        app = create_app(settings, LRUCache(**settings.cache_options()), pipelines)
+    except RecoupError as error:
+        control.send(str(error))
+        sys.exit(EXIT_UNUSABLE)
+    service: Service = app.extensions[EXTENSION]
+    threading.Thread(target=_obey, args=(service, control), name="recoup-control", daemon=True).start()
+    print_when_ready(settings, list(pipelines.values()))
+    return app.wsgi_app
+
+
+def _obey(service: Service, control: Connection) -> None:
+    """Wait for the word to drain, and drain. Without the main process, end."""
+    try:
+        control.recv()
+        control.send(_DRAINED if drain(service) else _CUT_SHORT)
+        control.recv()
+    except (EOFError, OSError):
+        os._exit(EXIT_CUT_SHORT)  # the generation workers end with their parent
+
+
+def drain(service: Service) -> bool:
+    """Let nothing new be generated, and let what runs finish within the grace period, or end it.
+
+    Returns:
+        Whether all of it finished.
+    """
+    service.room.close()
+    finished = service.room.wait_until_empty(service.settings.grace_seconds)
+    for pipeline in service.pipelines.values():
+        pipeline.close(0.0)
+    if not finished:
+        # Whoever waited is told that their worker is gone.
+        service.room.wait_until_empty(_MARGIN_SECONDS)
+    return finished

@@ -1,0 +1,84 @@
+"""What is told of each request: its count, what its caller waited, its log line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from recoup.cache import LRUCache
+from recoup.cache.records import MissReason, Outcome
+from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent, request_id
+from recoup.web.generation import Answer, Ask
+
+
+class Told:
+    """What is known of one request, gathered while it is answered.
+
+    Attributes:
+        request_id: From `X-Request-Id`, or made.
+        trace_id: From `traceparent`.
+        started: When its body was there, of `time.perf_counter`: what a slow line takes is not the service's.
+    """
+
+    __slots__ = ("cost_seconds", "error", "key", "outcome", "pipeline", "reason", "request_id", "started", "trace_id")
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self.started = time.perf_counter()
+        self.request_id = request_id(environ.get("HTTP_X_REQUEST_ID"))
+        self.trace_id = parse_traceparent(environ.get("HTTP_TRACEPARENT"))
+        self.pipeline: str | None = None
+        self.key: str | None = None
+        self.outcome: Outcome | None = None
+        self.reason: MissReason | None = None
+        self.cost_seconds: float | None = None
+        self.error: str | None = None
+
+    def asked(self, ask: Ask) -> None:
+        """Note what was asked for."""
+        self.pipeline = ask.route.name
+        self.key = ask.key
+
+    def answered(self, answer: Answer) -> None:
+        """Note how the lookup ended."""
+        self.outcome = answer.outcome
+        self.reason = answer.reason
+        self.cost_seconds = answer.cost_seconds
+
+
+class Account:
+    """Tells of requests: to the cache's histograms, to the count of HTTP requests, to the log."""
+
+    def __init__(self, cache: LRUCache, http: HttpCounter, log: RequestLog) -> None:
+        self._cache = cache
+        self._http = http
+        self._log = log
+
+    def tell(self, told: Told, environ: Mapping[str, Any], route: str | None, status: int, size: int | None) -> None:
+        """Tell of one request that was answered. Never fails: its failure is counted, and the caller is answered."""
+        try:
+            self._tell(told, environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), route, status, size)
+        except Exception as error:  # noqa: BLE001  # fail open
+            self._cache.note_internal_error("telemetry", error)
+
+    def _tell(self, told: Told, method: str, path: str, route: str | None, status: int, size: int | None) -> None:
+        seconds = time.perf_counter() - told.started
+        if told.outcome is not None and told.pipeline is not None:
+            self._cache.record_request(told.pipeline, told.outcome, seconds, told.trace_id or told.request_id)
+        self._http.count(route, method, status)
+        self._log.log_request(
+            request_id=told.request_id,
+            trace_id=told.trace_id,
+            route=route,
+            method=method,
+            path=path,
+            status=status,
+            duration_seconds=seconds,
+            bytes=size,
+            pipeline=told.pipeline,
+            key=told.key,
+            outcome=told.outcome,
+            reason=told.reason,
+            cost_seconds=told.cost_seconds,
+            error=told.error,
+        )
