@@ -128,12 +128,44 @@ def test_the_two_runs_of_the_tests_leave_no_test_out(set_up: Path) -> None:
     assert ['"not load"', "load"] == [marked.split("  ")[0].strip() for marked in runs]
 
 
+#: What `.ci/run` itself calls on any machine.
+USUAL_TOOLS = ("sh", "dirname", "env", "cat", "rm")
+
+
+def machine(folder: Path, *, make_status: int = 0, sudo_status: int = 0, has: tuple[str, ...] = ()) -> Path:
+    """The programs of a machine whose user is not root: `make` and `sudo` tell what they are asked, and do nothing."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for usual in USUAL_TOOLS:
+        (tools / usual).symlink_to(shutil.which(usual) or f"/bin/{usual}")
+    for present in (*has, "python3", "apt-get"):
+        executable(tools / present, "#!/bin/sh\n")
+    executable(tools / "id", "#!/bin/sh\necho 1000\n")
+    executable(tools / "sudo", f'#!/bin/sh\necho "sudo $*" >&2\nexit {sudo_status}\n')
+    executable(tools / "make", f'#!/bin/sh\necho "CI=$CI make $*"\nexit {make_status}\n')
+    return tools
+
+
 @pytest.mark.parametrize("status", [0, 2, 7])
 def test_ci_runs_make_test_and_passes_its_status_on(checkout: Path, status: int) -> None:
-    tools = checkout / "tools"
-    tools.mkdir()
-    for present in ("curl", "promtool", "python3"):
-        executable(tools / present, "#!/bin/sh\n")
-    executable(tools / "make", f'#!/bin/sh\necho "CI=$CI make $*"\nexit {status}\n')
-    done = run(checkout / ".ci" / "run", folder=Path("/"), PATH=f"{tools}:/usr/bin:/bin")
-    assert (status, "CI=true make test\n") == (done.returncode, done.stdout)
+    tools = machine(checkout, make_status=status, has=("curl", "promtool"))
+    done = run(checkout / ".ci" / "run", folder=Path("/"), PATH=str(tools))
+    assert (status, "CI=true make test\n", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_ci_installs_what_is_missing_and_starts_no_service(checkout: Path) -> None:
+    done = run(checkout / ".ci" / "run", folder=Path("/"), PATH=str(machine(checkout, has=("curl",))))
+    asked = done.stderr.splitlines()
+    policy = Path("/usr/sbin/policy-rc.d")
+    assert (
+        "sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus" in asked
+    )
+    assert policy.exists() or f"sudo -n tee {policy}" in asked
+    assert "CI=true make test\n" == done.stdout
+
+
+def test_ci_goes_on_to_the_tests_where_it_may_not_install(checkout: Path) -> None:
+    """They fail there with the name of the tool that is missing."""
+    done = run(checkout / ".ci" / "run", folder=Path("/"), PATH=str(machine(checkout, make_status=3, sudo_status=1)))
+    assert ".ci/run: could not install: curl prometheus" in done.stderr
+    assert (3, "CI=true make test\n") == (done.returncode, done.stdout)
