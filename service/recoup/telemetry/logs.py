@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from recoup.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler  # not to be subscripted on Python 3.10
 
 #: For Granian's `log_dictconfig`: no handlers of its own, so that its records reach the root's.
 GRANIAN_LOGGING: dict[str, Any] = {
@@ -24,7 +29,7 @@ _CAPTURED = ("_granian", "granian.access", "werkzeug", "py.warnings")
 _HUSHED = ("urllib3",)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(_StreamHandler):
     """Ours, so that a second set-up finds and replaces the first one's."""
 
 
@@ -79,7 +84,7 @@ def _handler(stream: TextIO, *, as_json: bool) -> _Handler:
     handler = _Handler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder(), _drop_leftovers],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *(_json() if as_json else _console(colors=stream.isatty())),
@@ -87,6 +92,13 @@ def _handler(stream: TextIO, *, as_json: bool) -> _Handler:
         )
     )
     return handler
+
+
+def _drop_leftovers(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The formatters of other handlers leave these on the record, where they look like extra members."""
+    for name in ("message", "asctime"):
+        event.pop(name, None)
+    return event
 
 
 def _json() -> list[Processor]:

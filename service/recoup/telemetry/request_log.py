@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -13,11 +14,16 @@ import structlog
 _LIMITED = frozenset({"hit", "stale"})
 #: Routes that machines ask all day long: told at debug level while they succeed.
 _QUIET_ROUTES = frozenset({"/metrics", "/healthz", "/readyz"})
+#: Characters of what a caller wrote.
 _LONGEST = 256
+#: Seconds by which sums of intervals may be off.
+_ROUNDING = 1e-6
 
 
 class RateLimit:
-    """A token bucket: so many passes a second, as many at once after a quiet second. Exact under threads.
+    """So many passes a second, and as many at once after a quiet second. Exact under threads.
+
+    The generic cell rate algorithm (ITU-T I.371), in which a refusal is one comparison.
 
     Args:
         per_second: Passes a second; 0: none.
@@ -25,26 +31,23 @@ class RateLimit:
     """
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = per_second
-        self._room = max(1.0, per_second)
-        self._tokens = self._room
+        self._interval = 1.0 / per_second if per_second else math.inf
+        self._tolerance = (max(1.0, per_second) - 1.0) * self._interval + _ROUNDING if per_second else 0.0
+        self._expected = -math.inf
+        self._opens = -math.inf if per_second else math.inf
         self._clock = clock
-        self._then = clock()
         self._dropped = 0
         self._lock = threading.Lock()
 
     def take(self) -> int | None:
         """None: no pass now. Else how many were refused since the last pass."""
-        if not self._rate:
-            return None
+        now = self._clock()
         with self._lock:
-            now = self._clock()
-            self._tokens = min(self._room, self._tokens + (now - self._then) * self._rate)
-            self._then = now
-            if self._tokens < 1.0:
+            if now < self._opens:
                 self._dropped += 1
                 return None
-            self._tokens -= 1.0
+            self._expected = max(self._expected, now) + self._interval
+            self._opens = self._expected - self._tolerance
             dropped, self._dropped = self._dropped, 0
             return dropped
 
