@@ -13,19 +13,17 @@ from typing import Any, Final
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flight, Flights
 from recoup.cache.limits import DEFAULT, Default, Limits, checked_share, checked_ttl
+from recoup.cache.reading import READ_BUFFER, make_readers
 from recoup.cache.records import CONFIG_SETTINGS, CORE_PARTS, Exemplar, MissReason, Outcome
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.store import SWEEP_ON_WRITE, Store
 
 DEFAULT_PIPELINE: Final = "default"
-#: Reads that are buffered before a reader takes the trouble to account for them.
-READ_BUFFER: Final = 2048
 #: Past this many a reader waits for the lock, so that the buffer is bounded whatever happens.
 _READ_BUFFER_BOUND = 8 * READ_BUFFER
 _MAX_JITTER = 0.5
 
 _log = logging.getLogger("recoup.cache")
-_NOTHING: dict[Hashable, CacheEntry] = {}
 _ABSENT: Any = object()
 
 
@@ -63,8 +61,19 @@ class BoundedCache:
         self._store = Store(max_size, self._limits.max_memory_bytes, self._stale_seconds)
         self._flights = Flights()
         self._reads = self._store.reads
-        # What readers look into: the live entries, or nothing while the cache is disabled.
-        self._visible = self._store.live if enabled else _NOTHING
+        self._readers = make_readers(
+            self._store,
+            clock,
+            drain=self._drain_reads,
+            get_slowly=self._get_slowly,
+            recheck=self._recheck,
+            default_pipeline=DEFAULT_PIPELINE,
+        )
+        # An instance finds its readers at once; the methods of the same names are for subclasses.
+        object.__setattr__(self, "get", self._readers.get)
+        object.__setattr__(self, "try_hit", self._readers.try_hit)
+        self._visible: dict[Hashable, CacheEntry] = {}
+        self._show(enabled)
         self._waits: list[tuple[str, Outcome, float, Exemplar | None]] = []
         self._started_at = clock()
         self._internal_errors = dict.fromkeys(CORE_PARTS, 0)
@@ -72,38 +81,13 @@ class BoundedCache:
 
     # --- reads
 
-    def get(self, key: Hashable, default: Any = None, *, pipeline: str = DEFAULT_PIPELINE) -> Any:
+    def get(self, key: Hashable, default: Any = None, pipeline: str = DEFAULT_PIPELINE) -> Any:
         """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit."""
-        try:
-            entry = self._visible[key]
-        except KeyError:
-            return self._get_slowly(key, default, pipeline)
-        now = self.clock()
-        if now >= entry.check_at:
-            return self._get_slowly(key, default, pipeline)
-        # The same lines as in `try_hit`: a call between them would cost as much as they do.
-        entry.used_at = now
-        reads = self._reads
-        reads.append(entry)
-        if len(reads) >= READ_BUFFER:
-            self._drain_reads()
-        return entry.value
+        return self._readers.get(key, default, pipeline)
 
     def try_hit(self, key: Hashable) -> CacheEntry | None:
         """The live entry of a key, counted as one hit; None counts nothing. O(1), no lock on a hit."""
-        try:
-            entry = self._visible[key]
-        except KeyError:
-            return None
-        now = self.clock()
-        if now >= entry.check_at:
-            return self._recheck(key)
-        entry.used_at = now
-        reads = self._reads
-        reads.append(entry)
-        if len(reads) >= READ_BUFFER:
-            self._drain_reads()
-        return entry
+        return self._readers.try_hit(key)
 
     def __getitem__(self, key: Hashable) -> Any:
         value = self.get(key, _ABSENT)
@@ -127,6 +111,11 @@ class BoundedCache:
     def __bool__(self) -> bool:
         """Always true: an empty cache is a cache."""
         return True
+
+    def _show(self, enabled: bool) -> None:
+        """Let the readers see the live entries, or nothing."""
+        self._visible = self._store.live if enabled else {}
+        self._readers.show(self._visible)
 
     def _get_slowly(self, key: Hashable, default: Any, pipeline: str) -> Any:
         entry = self._recheck(key)

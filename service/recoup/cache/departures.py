@@ -19,24 +19,25 @@ _REASON_BITS = 3
 _WORD = (1 << 64) - 1
 #: An odd multiplier that spreads close hashes (small integers hash to themselves): 2^64 over the golden ratio.
 _SPREAD = 0x9E3779B97F4A7C15
+_WORDS_PER_ENTRY = 2
 _MIN_WORDS = 4096
 _MAX_WORDS = 2**20
 
 #: Bytes of this memory for each entry of the cache's limit, within the table's bounds.
-BYTES_PER_ENTRY = 32
+BYTES_PER_ENTRY = 8 * _WORDS_PER_ENTRY
 
 
 class Departures:
     """What left and why. Not safe under threads by itself: its owner holds a lock.
 
     Args:
-        max_size: The cache's limit of entries. The table has four words for each, from 2^12 to 2^20 of them.
+        max_size: The cache's limit of entries. The table has two words for each, from 2^12 to 2^20 of them.
     """
 
     __slots__ = ("_mask", "_words")
 
     def __init__(self, max_size: int) -> None:
-        wanted = min(max(max_size * _WAYS, _MIN_WORDS), _MAX_WORDS)
+        wanted = min(max(max_size * _WORDS_PER_ENTRY, _MIN_WORDS), _MAX_WORDS)
         words = 1 << (wanted - 1).bit_length()
         self._words = array("Q", bytes(8 * words))
         self._mask = words // _WAYS - 1

@@ -79,6 +79,12 @@ class Ledger:
         self.generation_duration = Histogram(buckets.GENERATION_SECONDS)
         self.request_duration = {outcome: Histogram(buckets.REQUEST_SECONDS) for outcome in OUTCOMES}
 
+    def count_hits(self, hits: int, recouped_seconds: float, aged_seconds: float) -> None:
+        """Count hits, what they recouped, and the sum of their ages; the buckets of ages are counted by the caller."""
+        self.hits += hits
+        self.recouped_seconds += recouped_seconds
+        self.hit_age.total += aged_seconds
+
     def stats(self) -> PipelineStats:
         """The figures as they are now."""
         return PipelineStats(

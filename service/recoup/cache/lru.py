@@ -101,7 +101,7 @@ class LRUCache(Fetching):
         self._limits = limits
         self._store.max_size = limits.max_size
         self._store.max_memory_bytes = limits.max_memory_bytes
-        self._visible = self._store.live if limits.enabled else {}
+        self._show(limits.enabled)
 
     # --- statistics
 

@@ -44,7 +44,7 @@ _FLOAT = 32  # 24 bytes, rounded up
 _INTEGER = 32  # 28 bytes, rounded up
 _BYTES_HEADER = 48  # 33 bytes and the rounding of the block
 #: A slot of a dictionary that is between half and fully loaded, keys and index together, on average.
-_DICTIONARY_SLOT = 56
+_DICTIONARY_SLOT = 36
 
 
 def rounded(size: int) -> int:

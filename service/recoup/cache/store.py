@@ -70,14 +70,21 @@ class Store:
         del reads[:taken]
         batch.reverse()
         place = self._ends
+        ledger: Ledger | None = None
+        ages: list[int] = []
+        hits, recouped, aged = 0, 0.0, 0.0
         for entry, count in Counter(batch).items():
             entry.hits += count
-            ledger = entry.ledger
-            ledger.hits += count
-            ledger.recouped_seconds += count * entry.cost_seconds
-            ages = ledger.hit_age
-            ages.counts[entry.age_bucket] += count
-            ages.total += count * (entry.used_at - entry.created_at)
+            if entry.ledger is not ledger:
+                if ledger is not None:
+                    ledger.count_hits(hits, recouped, aged)
+                ledger = entry.ledger
+                ages = ledger.hit_age.counts
+                hits, recouped, aged = 0, 0.0, 0.0
+            hits += count
+            recouped += count * entry.cost_seconds
+            ages[entry.age_bucket] += count
+            aged += count * (entry.used_at - entry.created_at)
             newer = entry.newer
             if newer is None:
                 continue  # it left while it was read: counted, but it has no place any more
@@ -92,6 +99,8 @@ class Store:
                 entry.older = older
                 entry.newer = place
             place = entry
+        if ledger is not None:
+            ledger.count_hits(hits, recouped, aged)
 
     # --- writes
 
