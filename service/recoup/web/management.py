@@ -28,7 +28,7 @@ MAX_BODY_BYTES = 64 * 1024
 _ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 #: The endpoint that answers whatever below the prefix is no route.
-REFUSAL = "no_such_route"
+THE_REST = "the_rest"
 
 Describe = Callable[[Any], dict[str, Any]]
 
@@ -61,8 +61,8 @@ def management_blueprint(
     register_error_handlers(blueprint)
     rules = api.rules()
     for path, method, view in rules:
-        blueprint.add_url_rule(path, view.__name__, view, methods=[method])
-    _refuse_the_rest(blueprint, [(path, method) for path, method, _ in rules])
+        blueprint.add_url_rule(path, view.__name__, view, methods=[method], provide_automatic_options=False)
+    _answer_the_rest(blueprint, [(path, method) for path, method, _ in rules])
     return blueprint
 
 
@@ -133,7 +133,7 @@ class _Management:
         if not self._cache.delete(key):
             raise _no_entry(key)
         _log.info("cache entry deleted", extra={"key": key})
-        return Response(status=204)
+        return _no_content()
 
     def _require_known(self, pipeline: str | None) -> None:
         if pipeline is None:
@@ -164,6 +164,12 @@ def _addressed(entry: dict[str, Any]) -> dict[str, Any]:
     return entry if isinstance(key, str) else {**entry, "key": repr(key)}
 
 
+def _no_content() -> Response:
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
 def _nothing_to_change() -> BadRequestError:
     names = tuple(field.name for field in CONFIG_FIELDS)
     return BadRequestError(f"Nothing to change: the body must have at least one of {', '.join(names)}.", allowed=names)
@@ -178,16 +184,20 @@ def _never_stored(response: Response) -> Response:
     return response
 
 
-def _refuse_the_rest(blueprint: Blueprint, rules: list[tuple[str, str]]) -> None:
+def _answer_the_rest(blueprint: Blueprint, rules: list[tuple[str, str]]) -> None:
     """Answer every other path and method below the prefix, too: no foreign error page, and no token, no answer."""
     paths = Map([Rule(path, methods=[method, "OPTIONS"], endpoint=path) for path, method in rules])
 
-    def refuse(path: str = "") -> Response:
-        allowed = paths.bind("recoup").allowed_methods(f"/{path}")
-        if allowed:
-            raise MethodNotAllowed(valid_methods=sorted(allowed))
-        raise NotFoundError(f"There is no path {echo(request.path)}.")
+    def answer(path: str = "") -> Response:
+        allowed = sorted(paths.bind("recoup").allowed_methods(f"/{path}"))
+        if not allowed:
+            raise NotFoundError(f"There is no path {echo(request.path)}.")
+        if request.method != "OPTIONS":
+            raise MethodNotAllowed(valid_methods=allowed)
+        response = _no_content()
+        response.headers["Allow"] = ", ".join(allowed)
+        return response
 
     options: dict[str, Any] = {"methods": _ALL_METHODS, "provide_automatic_options": False}
-    blueprint.add_url_rule("/", REFUSAL, refuse, strict_slashes=False, **options)
-    blueprint.add_url_rule("/<path:path>", REFUSAL, refuse, **options)
+    blueprint.add_url_rule("/", THE_REST, answer, strict_slashes=False, **options)
+    blueprint.add_url_rule("/<path:path>", THE_REST, answer, **options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from flask import Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -27,6 +28,8 @@ MEMBERS = ("errors", "allowed", "upstream_status", "upstream_body", "retry_after
 
 _log = logging.getLogger(__name__)
 _INTERNAL_DETAIL = "Something failed inside the service. Its log tells what, under this request's X-Request-Id."
+#: What stands in a path as it is (RFC 3986, section 3.3).
+_PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 Document = dict[str, Any]
@@ -49,7 +52,7 @@ def problem_response(error: BaseException, *, instance: str | None = None) -> Re
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # `abort(response)`: not an error, an answer
     if instance is None and has_request_context():
-        instance = request.path
+        instance = quote(request.path, safe=_PATH_CHARACTERS)
     status, document, headers = problem_document(error, instance=instance)
     response = Response(encode(document), status=status)
     response.headers.update(headers)

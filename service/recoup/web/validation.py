@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from recoup.errors import BadRequestError, UnsupportedMediaError
 
 #: Characters of a caller's own text that a message repeats.
 _ECHO_LENGTH = 80
+#: Twenty digits are past every bound; more would only cost time to read.
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
 _NAMES = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
 Fault = dict[str, str]
@@ -83,9 +86,9 @@ class Field:
         )
 
     def _wanted(self) -> str:
-        words = ["an integer" if self.type == "integer" else f"a {self.type}"]
         if self.choices:
-            words.append("out of " + ", ".join(self.choices))
+            return f"one of {', '.join(self.choices)}"
+        words = ["an integer" if self.type == "integer" else f"a {self.type}"]
         if self.minimum is not None:
             words.append(f"of at least {self.minimum:g}")
         if self.above is not None:
@@ -128,7 +131,7 @@ def check_object(value: Any, fields: Sequence[Field]) -> dict[str, Any]:
         if fault:
             faults.append({"detail": fault, "pointer": _pointer(name)})
     if faults:
-        raise _refusal(faults, tuple(known))
+        raise _refusal("body", faults, tuple(known))
     return {name: _plain(known[name], member) for name, member in value.items()}
 
 
@@ -147,7 +150,7 @@ def check_query(query: Mapping[str, Sequence[str]], fields: Sequence[Field]) -> 
         if fault:
             faults.append({"detail": fault, "parameter": name})
     if faults:
-        raise _refusal(faults, tuple(known))
+        raise _refusal("query", faults, tuple(known))
     return checked
 
 
@@ -178,14 +181,13 @@ def _query_value(field: Field | None, name: str, values: Sequence[str]) -> tuple
         return None, f"{name} is given {len(values)} times"
     if field.type == "string":
         return values[0], field.fault(values[0])
-    # Twenty digits are past every bound; more only cost time to read.
-    number = int(values[0]) if values[0].isascii() and values[0].isdigit() and len(values[0]) <= 20 else values[0]
+    number = int(values[0]) if _INTEGER.fullmatch(values[0]) else values[0]
     return number, field.fault(number)
 
 
-def _refusal(faults: Sequence[Fault], allowed: Sequence[str]) -> BadRequestError:
+def _refusal(what: str, faults: Sequence[Fault], allowed: Sequence[str]) -> BadRequestError:
     sentence = "; ".join(fault["detail"] for fault in faults[:5])
-    return BadRequestError(f"{sentence[:1].upper()}{sentence[1:]}.", errors=faults[:100], allowed=allowed)
+    return BadRequestError(f"The {what} cannot be used: {sentence}.", errors=faults[:100], allowed=allowed)
 
 
 def _plain(field: Field, value: Any) -> Any:
