@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from recoup.errors import ConfigurationError
+from recoup.pipelines import registry as registry_module
 from recoup.pipelines.configured import Terms
 from recoup.pipelines.http import HttpPipeline
 from recoup.pipelines.protocol import Request
@@ -38,6 +40,14 @@ def http(name: str) -> HttpPipeline:
     return HttpPipeline(Terms(name=name), url="http://127.0.0.1:9/")
 
 
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
 class TestLoading:
     def test_every_option_of_the_example_is_taken(self):
         registry = load_pipelines(EXAMPLE, environ={"LLM_AUTHORIZATION": "Bearer secret"})
@@ -59,10 +69,8 @@ class TestLoading:
             echo.close(0.0)
 
     def test_the_example_tells_every_option(self):
-        from recoup.pipelines import registry
-
         text = EXAMPLE.read_text(encoding="utf-8")
-        options = {option for kind in registry._KINDS.values() for option in kind.options}
+        options = {option for kind in registry_module._KINDS.values() for option in kind.options}
         assert [] == [option for option in sorted(options) if f"\n{option} = " not in text]
 
     def test_a_pipeline_of_a_file_generates_with_all_that_it_configures(self, write):
@@ -111,9 +119,14 @@ class TestLoading:
 
     @pytest.mark.parametrize("text", [None, '[pipelines.relief]\nkind = "relief"'])
     def test_relief_without_its_libraries_says_what_to_install(self, write, monkeypatch, text):
-        monkeypatch.setitem(sys.modules, "recoup.pipelines.relief", None)
-        with pytest.raises(ConfigurationError, match=r"recoup\[relief\]"):
+        monkeypatch.setattr(registry_module, "_RELIEF_LIBRARIES", ("numpy", "absent_one", "absent_two"))
+        with pytest.raises(ConfigurationError, match=r"needs absent_one, absent_two, which the extra recoup\[relief\]"):
             load_pipelines(write(text) if text else None)
+
+    def test_the_libraries_that_are_looked_for_are_all_that_relief_imports(self):
+        folder = Path(registry_module.__file__).parent / "relief"
+        imported = {name.partition(".")[0] for path in folder.glob("*.py") for name in imports_of(path)}
+        assert set(registry_module._RELIEF_LIBRARIES) == imported - sys.stdlib_module_names - {"recoup"}
 
     def test_http_alone_does_not_need_the_libraries_of_relief(self, write, monkeypatch):
         monkeypatch.setitem(sys.modules, "recoup.pipelines.relief", None)

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,14 +171,19 @@ def _make_relief(options: Options, context: _Context) -> Pipeline:
     return _relief(f"{options.file}: pipeline {options.pipeline!r}", {"name": options.pipeline, **given})
 
 
+#: What the kind `relief` imports in its workers: the libraries of the extra `relief`.
+_RELIEF_LIBRARIES = ("PIL", "fast_simplification", "manifold3d", "numpy", "trimesh")
+
+
 def _relief(where: str, arguments: dict[str, Any]) -> Pipeline:
-    # Imported only where it is used: its libraries are an extra.
-    try:
-        from recoup.pipelines.relief import ReliefPipeline
-    except ImportError as error:
+    missing = [library for library in _RELIEF_LIBRARIES if find_spec(library) is None]
+    if missing:
         raise ConfigurationError(
-            f"{where}: the kind 'relief' needs the libraries of the extra 'relief' (recoup[relief]): {error}"
-        ) from error
+            f"{where}: the kind 'relief' needs {', '.join(missing)}, which the extra recoup[relief] installs"
+        )
+    # Imported only where it is used: a service without it need not have its libraries.
+    from recoup.pipelines.relief import ReliefPipeline
+
     return ReliefPipeline(**arguments)
 
 
