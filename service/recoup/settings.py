@@ -140,7 +140,7 @@ class Settings:
         "RECOUP_THREADS",
         kinds.integer(2, 4096),
         "128",
-        "Threads that answer requests. A request that waits for its generation holds one.",
+        "Threads that answer requests. Generations and waits may take most of them; the rest is kept for hits.",
     )
     wait_seconds: float = _service(
         "RECOUP_WAIT_SECONDS",

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import DuplicateTimeseries
 
 import recoup
@@ -20,6 +22,8 @@ from recoup.telemetry.catalogue import HTTP_REQUESTS, Metric
 from recoup.telemetry.families import distributions, empty
 
 from .scene import EPOCH, TRACE, a_full_life, registry_of
+
+LOOKUPS = 500
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +254,49 @@ class TestScrapes:
         assert many < 3 * few
 
 
+class TestThreads:
+    def test_counters_never_decrease_and_end_exact_while_sixteen_threads_look_up(self) -> None:
+        cache, ended, seen = LRUCache(max_size=8), threading.Event(), []
+        registry = registry_of(cache)
+        threads = [threading.Thread(target=look_up, args=(cache, number)) for number in range(16)]
+        scraper = threading.Thread(target=scrape, args=(registry, ended, seen))
+        scraper.start()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        ended.set()
+        scraper.join(60)
+
+        assert sorted(seen) == seen
+        assert 16 * LOOKUPS == lookups(registry)
+
+
+class TestLabelValues:
+    NAME = 'we"ird\n\\ü'
+
+    def test_whatever_a_pipeline_is_called_can_be_read_back(self) -> None:
+        cache = LRUCache()
+        cache.register(self.NAME)
+        text = generate_latest(registry_of(cache)).decode()
+
+        assert {self.NAME} == {
+            sample.labels["pipeline"]
+            for family in parse_text(text)
+            for sample in family.samples
+            if "pipeline" in sample.labels
+        }
+
+    def test_whatever_a_trace_is_called_can_be_read_back(self) -> None:
+        cache = LRUCache()
+        cache.record_request("relief", "hit", 0.1, self.NAME)
+        families = parse_openmetrics("\n".join(openmetrics(cache)) + "\n")
+
+        assert [self.NAME] == [
+            sample.exemplar.labels["trace_id"] for family in families for sample in family.samples if sample.exemplar
+        ]
+
+
 class TestExemplars:
     def test_they_stand_on_the_buckets_of_request_durations_and_nowhere_else(self) -> None:
         lines = [line for line in openmetrics(a_full_life()) if " # " in line]
@@ -278,6 +325,22 @@ class TestExemplars:
         assert [("1.0", 0), ("2.0", 0), ("+Inf", 0)] == [
             (sample.labels["le"], sample.value) for sample in samples if "le" in sample.labels
         ]
+
+
+def look_up(cache: LRUCache, number: int) -> None:
+    for turn in range(LOOKUPS):
+        cache.fetch((number * turn) % 16, lambda: b"x", pipeline="relief")
+
+
+def scrape(registry: CollectorRegistry, ended: threading.Event, seen: list[float]) -> None:
+    while not ended.is_set():
+        seen.append(lookups(registry))
+
+
+def lookups(registry: CollectorRegistry) -> float:
+    """All lookups of one scrape."""
+    samples = [sample for family in registry.collect() if family.name == "recoup_lookups" for sample in family.samples]
+    return sum(sample.value for sample in samples)
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

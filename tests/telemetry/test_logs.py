@@ -186,6 +186,10 @@ class TestSetUp:
         with pytest.raises(ConfigurationError, match=r"level='loud'.*debug, info, warning, error"):
             configure_logging("json", "loud")
 
+    def test_an_unknown_format_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"format='xml'.*auto, json, console"):
+            configure_logging("xml")
+
     def test_request_lines_of_the_http_client_stay_out_at_debug_level(self, stream: io.StringIO) -> None:
         """They hold queries, and queries hold keys to APIs."""
         configure_logging("json", "debug", stream=stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -22,6 +23,7 @@ GRANIAN_LOGGING: dict[str, Any] = {
     "loggers": {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")},
 }
 
+_FORMATS = ("auto", "json", "console")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 #: Libraries that bring handlers of their own; theirs go, so that their records pass through ours.
 _CAPTURED = ("_granian", "granian.access", "werkzeug", "py.warnings")
@@ -44,19 +46,20 @@ def configure_logging(format: str = "auto", level: str = "info", stream: TextIO 
         stream: Where to; None: standard error, as it is now.
 
     Raises:
-        ConfigurationError: There is no such level.
+        ConfigurationError: There is no such format or level.
     """
     stream = sys.stderr if stream is None else stream
-    number = _level(level)
+    number = _LEVELS[_allowed("level", level, _LEVELS)]
+    _allowed("format", format, _FORMATS)
     _configure_structlog(number)
     _install(_handler(stream, as_json=format == "json" or (format == "auto" and not stream.isatty())), number)
     logging.captureWarnings(True)
 
 
-def _level(level: str) -> int:
-    if level not in _LEVELS:
-        raise ConfigurationError(f"level={level!r} cannot be used: allowed is one of {', '.join(_LEVELS)}")
-    return _LEVELS[level]
+def _allowed(name: str, value: str, words: Iterable[str]) -> str:
+    if value not in words:
+        raise ConfigurationError(f"{name}={value!r} cannot be used: allowed is one of {', '.join(words)}")
+    return value
 
 
 def _configure_structlog(level: int) -> None:
