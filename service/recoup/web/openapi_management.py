@@ -53,7 +53,7 @@ def _stats() -> Schema:
         "read-stats",
         MANAGEMENT,
         "Statistics",
-        "What the cache answered, what it missed and why, what it recouped and what it holds: overall, and by pipeline. "
+        "What the cache answered, what it missed and why, recouped and holds: overall, and by pipeline. "
         "All figures are exact, and of one moment.",
         {"200": json_answer("Stats", "The statistics of this moment."), **problems(400, 401)},
         [f"{_CURL} {SAMPLE_SERVER}/api/cache/stats"],
