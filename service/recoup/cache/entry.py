@@ -83,7 +83,7 @@ class CacheEntry:
     def pass_age_edge(self, now: float) -> None:
         """Move to the bucket of the age at `now`, and on to the next check."""
         age = now - self.created_at
-        while age >= _AGE_EDGES[self.age_bucket]:
+        while age > _AGE_EDGES[self.age_bucket]:  # an upper bound belongs to its bucket
             self.age_bucket += 1
         self.check_at = min(self.expires_at, self.created_at + _AGE_EDGES[self.age_bucket])
 
