@@ -1,0 +1,359 @@
+"""The cache against a plain model, under whatever operations Hypothesis thinks of; everything is compared each time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from recoup.cache import LRUCache
+from recoup.cache.buckets import AGE_SECONDS
+from recoup.cache.records import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
+from recoup.errors import GenerationFailedError
+
+from .support import FakeClock
+
+MB = 2**20
+KEYS = st.integers(0, 7)
+PIPELINES = st.sampled_from(["llm", "relief"])
+#: Passing time: nothing, little, and up to the very edges of lives and of histogram buckets. All exact in binary.
+PASSING = st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 4.0, 5.0, 10.0, 45.0])
+LIVES = st.sampled_from([None, 0, 0.25, 1, 5, 15.0, 60])
+COSTS = st.sampled_from([0.0, 0.5, 2.0, 16.0])
+SIZES = st.sampled_from([0, 1, 100, 1000, 3000])
+ENTRY_LIMITS = st.integers(1, 6)
+BYTE_LIMITS = st.sampled_from([1000, 2500, 4000, 8000, 10**6])
+
+
+def bookkeeping() -> int:
+    """Bytes that an entry of an empty value and a small key is accounted for."""
+    probe = LRUCache()
+    probe.set(0, b"")
+    return probe.stats().memory_bytes
+
+
+@dataclass
+class Held:
+    """What the model knows of an entry."""
+
+    value: bytes
+    size: int
+    pipeline: str
+    created: float
+    expires: float
+    cost: float
+    hits: int = 0
+
+
+@dataclass
+class Counts:
+    """What the model counts for a pipeline."""
+
+    hits: int = 0
+    bypassed: int = 0
+    misses: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MISS_REASONS, 0))
+    evictions: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVICTION_CAUSES, 0))
+    invalidations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(INVALIDATION_CAUSES, 0))
+    unused: int = 0
+    recouped: float = 0.0
+    regretted: float = 0.0
+    generated: int = 0
+    generating_seconds: float = 0.0
+    failed: int = 0
+    hit_ages: list[int] = field(default_factory=lambda: [0] * (len(AGE_SECONDS) + 1))
+    eviction_ages: list[int] = field(default_factory=lambda: [0] * (len(AGE_SECONDS) + 1))
+
+
+class CacheAgainstModel(RuleBasedStateMachine):
+    """Each rule does one thing to the cache and to the model."""
+
+    @initialize(size=ENTRY_LIMITS, limit=BYTE_LIMITS, ttl=LIVES)
+    def begin(self, size: int, limit: int, ttl: float | None) -> None:
+        self.clock = FakeClock(0.0)
+        self.cache = LRUCache(max_size=size, max_memory_mb=limit / MB, ttl_seconds=ttl, clock=self.clock)
+        self.bookkeeping = bookkeeping()
+        self.size, self.limit, self.ttl, self.enabled = size, limit, ttl, True
+        self.held: OrderedDict[int, Held] = OrderedDict()
+        self.left: dict[int, str] = {}
+        self.counts: dict[str, Counts] = {}
+        # Entries that expire and nobody asks for are collected in small steps: peaks lie between these.
+        self.least_peaks, self.most_peaks = (0, 0), (0, 0)
+
+    # --- the model
+
+    def of(self, pipeline: str) -> Counts:
+        return self.counts.setdefault(pipeline, Counts())
+
+    def live(self, key: int) -> Held | None:
+        held = self.held.get(key)
+        return held if held is not None and self.clock.now < held.expires else None
+
+    def evict(self, key: int, cause: str) -> None:
+        held = self.held.pop(key)
+        cause = "expired" if held.expires <= self.clock.now else cause
+        counts = self.of(held.pipeline)
+        counts.evictions[cause] += 1
+        counts.unused += not held.hits
+        counts.eviction_ages[bisect_left(AGE_SECONDS, self.clock.now - held.created)] += 1
+        self.left[key] = "expired" if cause == "expired" else "evicted"
+
+    def invalidate(self, key: int, cause: str) -> None:
+        self.of(self.held.pop(key).pipeline).invalidations[cause] += 1
+        self.left[key] = "invalidated"
+
+    def shrink(self) -> None:
+        while len(self.held) > self.size or self.held_bytes() > self.limit:
+            self.evict(next(iter(self.held)), "size" if len(self.held) > self.size else "memory")
+
+    def held_bytes(self) -> int:
+        return sum(held.size for held in self.held.values())
+
+    def hit(self, key: int) -> Held:
+        held = self.held[key]
+        self.held.move_to_end(key)
+        held.hits += 1
+        counts = self.of(held.pipeline)
+        counts.hits += 1
+        counts.recouped += held.cost
+        counts.hit_ages[bisect_left(AGE_SECONDS, self.clock.now - held.created)] += 1
+        return held
+
+    def miss(self, key: int, pipeline: str, refresh: bool = False) -> str:
+        if self.live(key):
+            reason = "invalidated" if refresh else "not a miss"
+        elif key in self.held:
+            reason = "expired"
+            self.evict(key, "expired")
+        else:
+            reason = self.left.get(key, "cold")
+        self.of(pipeline).misses[reason] += 1
+        return reason
+
+    def put(self, key: int, value: bytes, ttl: float | None, cost: float, pipeline: str) -> bool:
+        if not self.enabled:
+            return False
+        counts = self.of(pipeline)
+        if self.left.get(key) == "evicted":
+            counts.regretted += cost
+        if self.live(key):
+            self.invalidate(key, "replaced")
+        elif key in self.held:
+            self.evict(key, "expired")
+        size = self.bookkeeping + len(value)
+        if size > self.limit:
+            self.left[key] = "too_large"
+            return False
+        now = self.clock.now
+        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost)
+        self.left.pop(key, None)
+        self.shrink()
+        self.note_peaks()
+        return True
+
+    def note_peaks(self) -> None:
+        lasting = [held.size for held in self.held.values() if held.expires > self.clock.now]
+        self.least_peaks = (max(self.least_peaks[0], len(lasting)), max(self.least_peaks[1], sum(lasting)))
+        self.most_peaks = (max(self.most_peaks[0], len(self.held)), max(self.most_peaks[1], self.held_bytes()))
+
+    def collect(self) -> None:
+        for key in [key for key, held in self.held.items() if held.expires <= self.clock.now]:
+            self.evict(key, "expired")
+
+    # --- what is done to both
+
+    @rule(keys=st.lists(st.tuples(KEYS, PASSING), min_size=1, max_size=6), pipeline=PIPELINES)
+    def get(self, keys: list[tuple[int, float]], pipeline: str) -> None:
+        for key, passing in keys:
+            self.clock.advance(passing)
+            if not self.enabled:
+                self.of(pipeline).bypassed += 1
+                expected = None
+            elif self.live(key):
+                expected = self.hit(key).value
+            else:
+                expected = None
+                self.miss(key, pipeline)
+            assert expected == self.cache.get(key, pipeline=pipeline)
+
+    @rule(key=KEYS, size=SIZES, ttl=LIVES, cost=COSTS, pipeline=PIPELINES, passing=PASSING)
+    def set(self, key: int, size: int, ttl: float | None, cost: float, pipeline: str, passing: float) -> None:
+        self.clock.advance(passing)
+        value = bytes(size)
+        stored = self.cache.set(key, value, ttl_seconds=ttl, cost_seconds=cost, pipeline=pipeline)
+        assert stored is self.put(key, value, ttl, cost, pipeline)
+
+    @rule(key=KEYS, size=SIZES, passing=PASSING)
+    def set_as_a_mapping(self, key: int, size: int, passing: float) -> None:
+        self.clock.advance(passing)
+        self.cache[key] = bytes(size)
+        self.put(key, bytes(size), self.ttl, 0.0, "default")
+
+    @rule(
+        key=KEYS,
+        size=SIZES,
+        cost=COSTS,
+        pipeline=PIPELINES,
+        refresh=st.booleans(),
+        fails=st.booleans(),
+        passing=PASSING,
+    )
+    def fetch(
+        self, key: int, size: int, cost: float, pipeline: str, refresh: bool, fails: bool, passing: float
+    ) -> None:
+        self.clock.advance(passing)
+
+        def ask() -> Any:
+            return self.cache.fetch(
+                key, self.generator(size, cost, fails), pipeline=pipeline, mode="refresh" if refresh else "default"
+            )
+
+        if self.enabled and self.live(key) and not refresh:
+            held = self.hit(key)
+            lookup = ask()
+            assert ("hit", held.value, held.cost) == (lookup.outcome, lookup.value, lookup.cost_seconds)
+            assert self.clock.now - held.created == lookup.age_seconds
+            return
+        if self.enabled:
+            outcome, reason = "miss", self.miss(key, pipeline, refresh)
+        else:
+            outcome, reason = "bypass", None
+            self.of(pipeline).bypassed += 1
+        self.generates(ask, outcome, reason, key, size, cost, pipeline, fails)
+
+    def generator(self, size: int, cost: float, fails: bool) -> Callable[[], bytes]:
+        def generate() -> bytes:
+            self.clock.advance(cost)
+            if fails:
+                raise GenerationFailedError("no luck")
+            return bytes(size)
+
+        return generate
+
+    def generates(
+        self,
+        ask: Callable[[], Any],
+        outcome: str,
+        reason: str | None,
+        key: int,
+        size: int,
+        cost: float,
+        pipeline: str,
+        fails: bool,
+    ) -> None:
+        counts = self.of(pipeline)
+        if fails:
+            counts.failed += 1
+            try:
+                ask()
+            except GenerationFailedError:
+                return
+            raise AssertionError("the leader's error is lost")
+        lookup = ask()
+        counts.generated += 1
+        counts.generating_seconds += cost
+        stored = self.put(key, bytes(size), self.ttl, cost, pipeline)
+        assert (outcome, reason, bytes(size)) == (lookup.outcome, lookup.reason, lookup.value)
+        assert (stored, cost) == (lookup.stored, lookup.cost_seconds)
+
+    @rule(key=KEYS, passing=PASSING)
+    def delete(self, key: int, passing: float) -> None:
+        self.clock.advance(passing)
+        expected = self.live(key) is not None
+        if expected:
+            self.invalidate(key, "deleted")
+        elif key in self.held:
+            self.evict(key, "expired")
+        assert expected is self.cache.delete(key)
+
+    @rule(pipeline=st.none() | PIPELINES, passing=PASSING)
+    def clear(self, pipeline: str | None, passing: float) -> None:
+        self.clock.advance(passing)
+        chosen = [key for key, held in self.held.items() if pipeline in (None, held.pipeline)]
+        for key in chosen:
+            self.invalidate(key, "cleared")
+        assert len(chosen) == self.cache.clear(pipeline)
+
+    @rule(size=st.none() | ENTRY_LIMITS, limit=st.none() | BYTE_LIMITS, ttl=LIVES, passing=PASSING)
+    def configure(self, size: int | None, limit: int | None, ttl: float | None, passing: float) -> None:
+        self.clock.advance(passing)
+        changes: dict[str, Any] = {"ttl_seconds": ttl}
+        if size is not None:
+            changes["max_size"] = self.size = size
+        if limit is not None:
+            changes["max_memory_mb"] = limit / MB
+            self.limit = limit
+        self.ttl = ttl
+        self.shrink()
+        assert self.cache.configure(**changes) == self.cache.config()
+
+    @rule(enabled=st.booleans())
+    def enable(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self.cache.configure(enabled=enabled)
+
+    @rule()
+    def reset_stats(self) -> None:
+        self.cache.reset_stats()
+        self.counts = {pipeline: Counts() for pipeline in self.counts}
+        self.least_peaks = self.most_peaks = (len(self.held), self.held_bytes())
+
+    # --- what holds after each
+
+    @invariant()
+    def contains_what_lives(self) -> None:
+        assert [self.enabled and self.live(key) is not None for key in range(8)] == [
+            key in self.cache for key in range(8)
+        ]
+
+    @invariant()
+    def everything_else_agrees(self) -> None:
+        # The statistics collect what has expired, so they come first.
+        stats = self.cache.stats()
+        self.collect()
+        self.compare_entries(stats)
+        for pipeline, counts in self.counts.items():
+            self.compare_counts(counts, stats.pipelines[pipeline], stats.histograms[pipeline])
+        assert {0} == set(stats.internal_errors.values())
+        for least, peak, most in zip(
+            self.least_peaks, (stats.peak_entries, stats.peak_memory_bytes), self.most_peaks, strict=True
+        ):
+            assert least <= peak <= most
+
+    def compare_entries(self, stats: Any) -> None:
+        entries = self.cache.entries(sort="recent")
+        assert list(reversed(self.held)) == [entry["key"] for entry in entries]
+        assert self.held_bytes() == stats.memory_bytes == sum(entry["size_bytes"] for entry in entries)
+        assert len(self.held) == stats.entries == len(self.cache) == self.cache.count()
+        for entry in entries:
+            held = self.held[entry["key"]]
+            assert (held.size, held.pipeline, held.hits, held.cost, self.clock.now - held.created) == (
+                entry["size_bytes"],
+                entry["pipeline"],
+                entry["hits"],
+                entry["cost_seconds"],
+                entry["age_seconds"],
+            )
+
+    def compare_counts(self, counts: Counts, stats: Any, histograms: Any) -> None:
+        assert (counts.hits, counts.bypassed, counts.unused) == (stats.hits, stats.bypassed, stats.unused_evictions)
+        assert (counts.misses, sum(counts.misses.values())) == (stats.miss_reasons, stats.misses)
+        assert counts.evictions == stats.evictions
+        assert counts.invalidations == stats.invalidations
+        assert (counts.recouped, counts.regretted) == (stats.recouped_seconds, stats.regretted_seconds)
+        assert (counts.generated, counts.generating_seconds) == (stats.generations, stats.generation_seconds)
+        assert counts.failed == stats.generation_failures["error"] == sum(stats.generation_failures.values())
+        assert (0, 0, 0) == (stats.stale, stats.coalesced, stats.generations_in_progress)
+        assert tuple(counts.hit_ages) == histograms.hit_age.counts
+        assert tuple(counts.eviction_ages) == histograms.eviction_age.counts
+
+
+CacheAgainstModel.TestCase.settings = settings(
+    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestCacheAgainstModel = CacheAgainstModel.TestCase
