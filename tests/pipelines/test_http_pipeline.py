@@ -21,7 +21,7 @@ from recoup.pipelines.configured import Terms
 from recoup.pipelines.http import HttpPipeline
 from recoup.pipelines.protocol import Request, Result
 
-from .upstream import Behaviour, Handler, Seen, Upstream, serve
+from .upstream import CERTIFICATE, Behaviour, Handler, Seen, Upstream, serve
 
 Build = Callable[..., HttpPipeline]
 
@@ -47,8 +47,8 @@ def pipeline(stack: ExitStack) -> Build:
 
 
 @pytest.fixture
-def upstream(stack: ExitStack) -> Callable[[Behaviour], Upstream]:
-    return lambda behaviour: stack.enter_context(serve(behaviour))
+def upstream(stack: ExitStack) -> Callable[..., Upstream]:
+    return lambda behaviour, **options: stack.enter_context(serve(behaviour, **options))
 
 
 def generate(pipeline: HttpPipeline, request: Request | None = None) -> Result:
@@ -386,6 +386,42 @@ class TestConnections:
         states.append(llm.ready())
         llm.close(0.0)
         assert [False, True, False] == [*states, llm.ready()]
+
+
+class TestTLS:
+    def test_a_certificate_that_nobody_vouches_for_is_a_502(self, upstream, pipeline):
+        server = upstream(say_hello, tls=True)
+        with pytest.raises(UpstreamError, match="certificate verify failed") as raised:
+            generate(pipeline(server.url))
+        assert raised.value.status == 502
+        assert server.requests == []
+
+    def test_a_certificate_that_the_system_trusts_is_taken_and_the_connection_kept(
+        self, upstream, pipeline, monkeypatch
+    ):
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        server = upstream(lambda handler, seen: handler.answer(200, seen.body), tls=True)
+        llm = pipeline(server.url)
+        bodies = [b"", b"hello", b"x" * 3_000_000]
+        assert bodies == [generate(llm, Request(body=body)).body for body in bodies]
+        assert len(server.connections) == 1
+
+    @pytest.mark.parametrize(
+        "beginning", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n"]
+    )
+    def test_an_exchange_past_its_limit_is_a_504_at_once(self, upstream, pipeline, monkeypatch, beginning):
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        server = upstream(lambda handler, _: handler.trickle(beginning + b"x" * 2000), tls=True)
+        began = time.monotonic()
+        with pytest.raises(GenerationTimeoutError):
+            generate(pipeline(server.url, timeout_seconds=0.5))
+        assert time.monotonic() - began < 3.0
+
+    def test_a_server_that_never_ends_the_handshake_is_a_504(self, pipeline):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            llm = pipeline(f"https://127.0.0.1:{listening.getsockname()[1]}/", timeout_seconds=0.3)
+            with pytest.raises(GenerationTimeoutError):
+                generate(llm)
 
 
 def test_the_description_has_the_terms_and_neither_upstream_nor_secrets():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 #: Seconds after which a server that a test forgot to release gives up.
 PATIENCE = 20.0
+#: Of 127.0.0.1, signed by itself, with its key.
+CERTIFICATE = Path(__file__).with_name("certificate.pem")
 
 
 @dataclass
@@ -99,13 +103,17 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(behaviour: Behaviour) -> Iterator[Upstream]:
+def serve(behaviour: Behaviour, *, tls: bool = False) -> Iterator[Upstream]:
     """Serve on a free port of 127.0.0.1 until the block ends; an error in the behaviour fails the test."""
     upstream = Upstream(url="")
     handler = type("TestHandler", (Handler,), {"upstream": upstream, "behaviour": staticmethod(behaviour)})
     server = _Server(("127.0.0.1", 0), handler)
     server.upstream = upstream
-    upstream.url = f"http://127.0.0.1:{server.server_port}/generate"
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    upstream.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/generate"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
