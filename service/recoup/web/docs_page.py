@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ class DocsPage:
         loader = PackageLoader("recoup.web", "templates")
         environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
         environment.lstrip_blocks = True
-        environment.filters.update(prose=prose, type_text=type_text, anchor=_anchor)
+        environment.filters.update(prose=prose, type_text=type_text, value_text=value_text, anchor=_anchor)
         style = environment.get_template("docs.css").render()
         self.security_headers = _security_headers(style)
         self._template = environment.get_template("docs.html")
@@ -69,7 +70,15 @@ def type_text(schema: Part) -> Markup:
         return Markup("object: name to {}").format(type_text(schema["additionalProperties"]))
     kinds = schema.get("type", "any")
     name = kinds if isinstance(kinds, str) else " or ".join(kinds)
-    return escape(name + _bounds_text(schema))
+    unit = f" {schema['x-unit']}" if "x-unit" in schema else ""
+    return escape(name + _bounds_text(schema) + unit)
+
+
+def value_text(value: Any) -> str:
+    """A value as one writes it in a query: no quotes, no needless digits."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return f"{value:.12g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _words(schema: Part) -> list[Any]:

@@ -25,8 +25,7 @@ from recoup.web.openapi_schemas import SCHEMAS, Schema
 from recoup.web.problems import register_error_handlers
 
 _DESCRIPTION = (
-    "A result cache for slow, expensive generation work: what was generated once is answered in milliseconds, and "
-    "anyone can see whether that pays.\n\n"
+    "What was generated once is answered in milliseconds, and anyone can see at any moment whether that pays.\n\n"
     "Every error is a problem document (RFC 9457, `application/problem+json`) in one shape, and a refused request "
     "changes nothing."
 )
@@ -49,7 +48,7 @@ def openapi_document(pipelines: Mapping[str, Pipeline]) -> Schema:
         "info": {
             "title": "Recoup",
             "version": recoup.__version__,
-            "summary": "A result cache for slow generation work",
+            "summary": "A result cache for slow, expensive generation work",
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -90,8 +90,9 @@ def _parameter(described: dict[str, Any]) -> Schema:
         schema["enum"] = list(described["choices"])
     if described.get("default") is not None:
         schema["default"] = described["default"]
-    unit = f" ({described['unit']})" if described.get("unit") else ""
-    return {"name": described["name"], "in": "query", "description": described["description"] + unit, "schema": schema}
+    if described.get("unit"):
+        schema["x-unit"] = described["unit"]
+    return {"name": described["name"], "in": "query", "description": described["description"], "schema": schema}
 
 
 def _key_headers(described: dict[str, Any]) -> list[Schema]:
