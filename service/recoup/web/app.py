@@ -97,7 +97,6 @@ def _set_up(app: Flask, service: Service) -> None:
         _serve_metrics(app, cache, http)
     # What forms are read with; all other bodies are read within the same limit by hand.
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
-    app.url_map.strict_slashes = False
     register_error_handlers(app)
     app.register_blueprint(generation_blueprint(generation, max_body_bytes))
     app.register_blueprint(catalog_blueprint(service.pipelines))

@@ -1,0 +1,62 @@
+"""One application for each test: real parts, a clock that stands still, pipelines that cost nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from recoup import LRUCache
+from recoup.settings import Settings
+from recoup.web import create_app
+
+from .pipelines import Clock, Counting
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(clock: Clock) -> LRUCache:
+    return LRUCache(max_size=100, max_memory_mb=16, ttl_seconds=3600, clock=clock)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(max_body_mb=1.0, threads=16, wait_seconds=10.0)
+
+
+@pytest.fixture
+def pipelines() -> Iterator[dict[str, Counting]]:
+    """`echo` ignores who asks, `image` takes forms, `private` names no caller, `keyed` has headers in its key."""
+    made = [
+        Counting("echo", ignore_headers=("authorization", "cookie")),
+        Counting("image", accepts=["image/png", "image/jpeg"], ignore_headers=("authorization", "cookie")),
+        Counting("private"),
+        Counting("keyed", key_headers=("Accept-Language", "Authorization"), ignore_headers=("Cookie",)),
+        Counting("brief", ttl_seconds=10.0),
+        Counting("eternal", ttl_seconds=0.0),
+        Counting("narrow", max_concurrent=1, max_waiting=0),
+    ]
+    yield {pipeline.name: pipeline for pipeline in made}
+    for pipeline in made:
+        pipeline.release()
+
+
+@pytest.fixture
+def echo(pipelines: dict[str, Counting]) -> Counting:
+    return pipelines["echo"]
+
+
+@pytest.fixture
+def app(settings: Settings, cache: LRUCache, pipelines: dict[str, Counting]) -> Flask:
+    return create_app(settings, cache, pipelines)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client(use_cookies=False)  # its cookie jar would replace the header that a test sets

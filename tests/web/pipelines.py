@@ -1,0 +1,105 @@
+"""Pipelines for tests of the web: fast, counted, and blocked where a test wants it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from recoup.errors import UnprocessableError
+from recoup.pipelines.protocol import Prepared, Request, Result
+
+#: No test waits longer than this for another thread.
+LIMIT_SECONDS = 20.0
+
+
+class Counting:
+    """A pipeline that counts its generations; `holding` makes them wait until `release`."""
+
+    kind = "python"
+    version = "1"
+    timeout_seconds = 10.0
+
+    def __init__(self, name: str = "echo", **given: Any) -> None:
+        self.name = name
+        self.ttl_seconds: float | None = given.get("ttl_seconds")
+        self.max_concurrent: int = given.get("max_concurrent", 4)
+        self.max_waiting: int = given.get("max_waiting", 8)
+        self.key_headers: tuple[str, ...] = given.get("key_headers", ())
+        self.ignore_headers: tuple[str, ...] = given.get("ignore_headers", ())
+        self.accepts: list[str] = given.get("accepts", ["*/*"])
+        self.generations = 0
+        self.error: Exception | None = None
+        self.result: Any = None
+        self.is_ready = True
+        self.started = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._go = threading.Event()
+        self._go.set()
+
+    def hold(self) -> None:
+        """Let generations begin, and not end."""
+        self._go.clear()
+
+    def release(self) -> None:
+        """Let generations end."""
+        self._go.set()
+
+    def wait_until_generating(self) -> None:
+        """Wait until one more generation has begun."""
+        assert self.started.acquire(timeout=LIMIT_SECONDS)
+
+    def prepare(self, request: Request) -> Prepared:
+        if request.body == b"unusable":
+            raise UnprocessableError("This body is not to be generated.")
+        return Prepared((request.body, request.content_type, dict(request.query)), request)
+
+    def generate(self, prepared: Prepared) -> Result:
+        with self._lock:
+            self.generations += 1
+            number = self.generations
+        self.started.release()
+        assert self._go.wait(LIMIT_SECONDS)
+        if self.error is not None:
+            raise self.error
+        if self.result is not None:
+            return self.result  # type: ignore[no-any-return]
+        return Result(b"%d of " % number + prepared.job.body, "text/x-echo")
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "version": self.version,
+            "description": "Answers with its own body.",
+            "accepts": self.accepts,
+            "produces": ["text/x-echo"],
+            "parameters": [],
+            "ttl_seconds": self.ttl_seconds,
+            "timeout_seconds": self.timeout_seconds,
+            "max_concurrent": self.max_concurrent,
+            "max_waiting": self.max_waiting,
+            "key_headers": list(self.key_headers),
+            "ignore_headers": list(self.ignore_headers),
+        }
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def close(self, grace_seconds: float) -> None:
+        """Nothing to end."""
+
+
+class Clock:
+    """Monotonic seconds that pass only when a test says so."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
