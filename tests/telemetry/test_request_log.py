@@ -149,10 +149,10 @@ class TestLimits:
         log, best = RequestLog(1, Clock()), float("inf")
         log.log_request(**{**REQUEST, "outcome": "hit"})
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.thread_time()
             for _ in range(2000):
                 log.log_request(**REQUEST)
-            best = min(best, (time.perf_counter() - start) / 2000)
+            best = min(best, (time.thread_time() - start) / 2000)
 
         assert best < 10e-6
 
