@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 import recoup
+from recoup.pipelines.relief.parameters import SPECIFICATION
 from recoup.settings import SETTINGS, Settings
 from recoup.telemetry import METRICS
 from recoup.web import create_app
 from recoup.web.management import THE_REST
+from recoup.web.problem_types import PROBLEM_TYPES
 
 from .tree import PACKAGE, ROOT, anchors, commands, fences, files, links, name_of
 
@@ -115,6 +117,39 @@ def test_the_http_reference_has_every_route_and_no_other() -> None:
         r"^### `(GET|POST|DELETE) (\S+)`$", (DOCS / "reference" / "http.md").read_text(), re.MULTILINE
     )
     assert routes() == set(headings)
+
+
+def reference_tables() -> dict[str, list[str]]:
+    """The rows of the HTTP reference's tables by the word in their first cell."""
+    rows = re.findall(r"^\| (.+) \|$", (DOCS / "reference" / "http.md").read_text(), re.MULTILINE)
+    return {cells[0]: cells[1:] for cells in (re.split(r" \| ", row) for row in rows)}
+
+
+def test_the_http_reference_has_the_parameters_of_relief_as_they_are() -> None:
+    table = reference_tables()
+    for parameter in (described.describe() for described in SPECIFICATION):
+        default, allowed = table[f"`{parameter['name']}`"][:2]
+        if "minimum" in parameter:
+            assert [f"{parameter['default']:g}", f"{parameter['minimum']:g} to {parameter['maximum']:g}"] == [
+                default,
+                allowed,
+            ]
+        else:
+            choices = parameter.get("choices", ["true", "false"])
+            assert [f"`{str(parameter['default']).lower()}`", ", ".join(f"`{word}`" for word in choices)] == [
+                default,
+                allowed,
+            ]
+
+
+def test_the_http_reference_has_every_figure_of_the_statistics() -> None:
+    text = (DOCS / "reference" / "http.md").read_text()
+    assert [] == [name for name in recoup.LRUCache().stats().as_dict() if f"`{name}`" not in text]
+
+
+def test_the_http_reference_has_every_status_of_the_problems() -> None:
+    statuses = {status for problem in PROBLEM_TYPES for status in re.findall(r"\b\d{3}\b", problem.statuses)}
+    assert set() == (statuses | {"405"}) - set(reference_tables())
 
 
 def test_the_readme_runs_within_its_first_25_lines() -> None:

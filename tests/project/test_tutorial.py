@@ -1,4 +1,4 @@
-"""The tutorial does what it says: its commands, as pasted, against a service of its own."""
+"""The tutorial and the HTTP reference do what they say: their commands, as pasted, against a service of their own."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from pathlib import Path
 import pytest
 
 from .serving import Service, serving
-from .tree import ROOT, fences
+from .tree import ROOT, fences, name_of
 
-TUTORIAL = ROOT / "docs" / "tutorial" / "first-hit.md"
+#: Pages whose commands build on each other, from a service that was just started.
+TRANSCRIPTS = [ROOT / "docs" / "tutorial" / "first-hit.md", ROOT / "docs" / "reference" / "http.md"]
 README = ROOT / "README.md"
 HOME = "http://127.0.0.1:8080"
-
-#: The tutorial's service is one for all its commands, in their order.
-pytestmark = pytest.mark.xdist_group("tutorial")
 
 
 def transcript(text: str) -> list[tuple[str, str]]:
@@ -60,14 +58,11 @@ def paste(command: str, service: Service, folder: Path) -> str:
     return done.stdout
 
 
-def test_the_tutorial_has_commands_with_their_output() -> None:
-    steps = transcript(TUTORIAL.read_text())
-    assert any("/api/generate/relief" in command for command, _ in steps)
+@pytest.mark.parametrize("page", TRANSCRIPTS, ids=name_of)
+def test_a_page_does_what_it_says(page: Path, service: Service, folder: Path) -> None:
+    steps = transcript(page.read_text())
     assert sum(bool(shown) for _, shown in steps) >= 5
-
-
-def test_the_tutorial_does_what_it_says(service: Service, folder: Path) -> None:
-    for command, shown in transcript(TUTORIAL.read_text()):
+    for command, shown in steps:
         output = paste(command, service, folder)
         if shown:
             assert comparable(shown) == comparable(output), command
