@@ -33,7 +33,8 @@ class Mesh:
 
 def nested(number):
     points = [(float(number) + step, float(step) / 3, -float(step)) for step in range(20)]
-    return Mesh(f"mesh number {number}", points, {f"tag {step}": [step * 1000 + number, str(number)] for step in range(8)})
+    tags = {f"tag {step}": [step * 1000 + number, str(number)] for step in range(8)}
+    return Mesh(f"mesh number {number}", points, tags)
 
 def resident():
     gc.collect()

@@ -1,0 +1,46 @@
+"""Hits while every generation worker is busy, beside an idle service."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+
+from benchmarks import servers
+from benchmarks.load import Load, load
+from benchmarks.table import Row
+
+_BODY = "one and the same request"
+_WORKERS = 2
+_CONNECTIONS = 4
+_SECONDS = 4
+_ROUNDS = 4
+
+
+def _hits(url: str) -> Load:
+    return load(f"{url}/api/generate/bench", _BODY, connections=_CONNECTIONS, seconds=_SECONDS)
+
+
+def while_busy() -> list[Row]:
+    """The 99th percentile of hits, idle and with all generation workers at work, in turn on one service."""
+    idle: list[Load] = []
+    busy: list[Load] = []
+    with servers.recoup() as url:
+        servers.post(f"{url}/api/generate/bench", _BODY.encode())
+        _hits(url)
+        for number in range(_ROUNDS):
+            idle.append(_hits(url))
+            generating = [
+                threading.Thread(
+                    target=servers.post, args=(f"{url}/api/generate/spin", f"{_SECONDS + 2}.{number}{worker}".encode())
+                )
+                for worker in range(_WORKERS)
+            ]
+            for thread in generating:
+                thread.start()
+            busy.append(_hits(url))
+            for thread in generating:
+                thread.join()
+    quiet = statistics.median(load.p99 for load in idle)
+    loud = statistics.median(load.p99 for load in busy)
+    figure = f"p99 {loud * 1e3:.2f} ms busy, {quiet * 1e3:.2f} ms idle"
+    return [Row("hits while every worker is busy", "the same service, idle", figure, loud / quiet, at_most=3.0)]

@@ -1,0 +1,54 @@
+"""Load by `wrk`: loopback only, bounded in time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/octet-stream"
+wrk.body = "%s"
+done = function(summary, latency, requests)
+    local errors = summary.errors
+    io.write(string.format("RESULT %%d %%d %%d %%f %%f\\n", summary.requests, summary.duration,
+        errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+        latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of it: requests a second, and percentiles of the response time in seconds."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def load(url: str, body: str, *, connections: int, seconds: int) -> Load:
+    """Send one request again and again over so many connections, each as soon as the one before is answered.
+
+    Raises:
+        FileNotFoundError: `wrk` is not installed.
+        RuntimeError: Some request failed.
+    """
+    if shutil.which("wrk") is None:
+        raise FileNotFoundError("wrk is not installed: apt-get install wrk")
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "post.lua")
+        script.write_text(_SCRIPT % body)
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30)
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", done.stdout)
+    if found is None:
+        raise RuntimeError(f"wrk says: {done.stdout}{done.stderr}")
+    requests, micros, errors = (int(found[group]) for group in (1, 2, 3))
+    if errors or not requests:
+        raise RuntimeError(f"{errors} of {requests} requests to {url} failed")
+    return Load(requests / (micros / 1e6), float(found[4]) / 1e6, float(found[5]) / 1e6)
