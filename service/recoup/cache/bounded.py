@@ -14,7 +14,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flight, Flights
 from recoup.cache.limits import DEFAULT, Default, Limits, checked_share, checked_ttl
 from recoup.cache.reading import READ_BUFFER, make_readers
-from recoup.cache.records import CONFIG_SETTINGS, CORE_PARTS, Exemplar, MissReason, Outcome
+from recoup.cache.records import CONFIG_SETTINGS, CORE_PARTS, MissReason, Outcome
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.store import SWEEP_ON_WRITE, Store
 
@@ -74,7 +74,7 @@ class BoundedCache:
         object.__setattr__(self, "try_hit", self._readers.try_hit)
         self._visible: dict[Hashable, CacheEntry] = {}
         self._show(enabled)
-        self._waits: list[tuple[str, Outcome, float, Exemplar | None]] = []
+        self._waits: list[tuple[str, Outcome, float, str | None, float]] = []
         self._started_at = clock()
         self._internal_errors = dict.fromkeys(CORE_PARTS, 0)
         self._config_changes = dict.fromkeys(CONFIG_SETTINGS, 0)

@@ -17,23 +17,24 @@ class Histogram:
         bounds: Upper bounds, ascending, without infinity.
     """
 
-    __slots__ = ("bounds", "counts", "exemplars", "total")
+    __slots__ = ("_exemplars", "bounds", "counts", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
-        self.exemplars: dict[int, Exemplar] = {}
+        self._exemplars: dict[int, tuple[str, float, float]] = {}
 
-    def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
-        """Count one observation, and keep its exemplar as its bucket's newest."""
+    def observe(self, value: float, trace_id: str | None = None, timestamp: float = 0.0) -> None:
+        """Count one observation; with a trace id, keep it as its bucket's newest exemplar."""
         bucket = bisect_left(self.bounds, value)
         self.counts[bucket] += 1
         self.total += value
-        if exemplar is not None:
-            self.exemplars[bucket] = exemplar
+        if trace_id is not None:
+            self._exemplars[bucket] = (trace_id, value, timestamp)
 
     def snapshot(self) -> HistogramSnapshot:
         """The histogram as it is now."""
-        exemplars = dict(self.exemplars) if self.exemplars else _NO_EXEMPLARS
+        kept = self._exemplars
+        exemplars = {bucket: Exemplar(*kept[bucket]) for bucket in kept} if kept else _NO_EXEMPLARS
         return HistogramSnapshot(self.bounds, tuple(self.counts), self.total, exemplars)

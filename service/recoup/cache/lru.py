@@ -13,7 +13,7 @@ from recoup.cache.fetching import Fetching
 from recoup.cache.gate import Gate
 from recoup.cache.ledger import total
 from recoup.cache.limits import DEFAULT, Default, Limits
-from recoup.cache.records import CONFIG_SETTINGS, SORTS, CacheStats, Exemplar, Outcome, Sort
+from recoup.cache.records import CONFIG_SETTINGS, SORTS, CacheStats, Outcome, Sort
 from recoup.errors import ConfigurationError
 
 #: Waits that are buffered before they are counted.
@@ -114,9 +114,8 @@ class LRUCache(Fetching):
             seconds: What its caller waited.
             trace_id: Makes it its bucket's newest exemplar.
         """
-        exemplar = None if trace_id is None else Exemplar(trace_id, seconds, self.wall_clock())
         waits = self._waits
-        waits.append((pipeline, outcome, seconds, exemplar))
+        waits.append((pipeline, outcome, seconds, trace_id, self.wall_clock()))
         if len(waits) >= _WAIT_BUFFER:
             with self._lock:
                 self._drain_waits()
@@ -125,8 +124,8 @@ class LRUCache(Fetching):
         waits = self._waits
         taken = waits[:]
         del waits[: len(taken)]
-        for pipeline, outcome, seconds, exemplar in taken:
-            self._store.ledger(pipeline).request_duration[outcome].observe(seconds, exemplar)
+        for pipeline, outcome, seconds, trace_id, at in taken:
+            self._store.ledger(pipeline).request_duration[outcome].observe(seconds, trace_id, at)
 
     def stats(self) -> CacheStats:
         """The statistics of this moment, consistent with each other, at a cost that no number of entries changes."""
