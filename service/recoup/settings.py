@@ -139,7 +139,7 @@ class Settings:
     threads: int = _service(
         "RECOUP_THREADS",
         kinds.integer(2, 4096),
-        "128",
+        "512",
         "Threads that answer requests. Generations and waits may take most of them; the rest is kept for hits.",
     )
     wait_seconds: float = _service(
