@@ -6,6 +6,7 @@ itself knows when the exchange has to be over, and waits for no byte of it longe
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import time
@@ -237,14 +238,12 @@ def _read_whole(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
 
 def _read_beginning(response: urllib3.BaseHTTPResponse) -> bytes:
     body = bytearray()
-    try:
+    # The status is known, and says more than that the rest of the body did not come.
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
         for chunk in response.stream(_REFUSAL_BYTES, decode_content=False):
             body += chunk
             if len(body) > _REFUSAL_BYTES:
                 break
-    except urllib3.exceptions.HTTPError:
-        # The status is known, and says more than that the rest of the body did not come.
-        return bytes(body[:_REFUSAL_BYTES])
     return bytes(body[:_REFUSAL_BYTES])
 
 
