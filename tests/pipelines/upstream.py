@@ -49,6 +49,7 @@ class Upstream:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = PATIENCE
+    disable_nagle_algorithm = True
     upstream: Upstream
     behaviour: Behaviour
 
