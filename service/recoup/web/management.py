@@ -107,7 +107,7 @@ class _Management:
 
     def clear(self) -> Response:
         _query()
-        pipeline = check_object(_body(default={}), CLEAR_FIELDS).get("pipeline")
+        pipeline = check_object(_body(), CLEAR_FIELDS).get("pipeline")
         self._require_known(pipeline)
         cleared = self._cache.clear(pipeline)
         _log.info("cache cleared", extra={"pipeline": pipeline, "cleared": cleared})
@@ -148,14 +148,14 @@ def _query(*fields: Field) -> dict[str, Any]:
     return check_query(request.args.to_dict(flat=False), fields)
 
 
-def _body(default: Any = None) -> Any:
-    """The request's JSON body; `default` for a request that has neither a body nor a content type."""
+def _body() -> Any:
+    """The request's JSON body; an empty object where there is no body, and no content type of another kind."""
     request.max_content_length = MAX_BODY_BYTES
     body = request.get_data(cache=False)
-    if not body and not request.headers.get("Content-Type") and default is not None:
-        return default
-    require_json_type(request.headers.get("Content-Type"))
-    return default if not body and default is not None else parse_json(body)
+    content_type = request.headers.get("Content-Type")
+    if body or content_type:
+        require_json_type(content_type)
+    return parse_json(body) if body else {}
 
 
 def _addressed(entry: dict[str, Any]) -> dict[str, Any]:

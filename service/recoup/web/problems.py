@@ -112,7 +112,10 @@ def _detail(error: BaseException, status: int) -> str:
 def _own_headers(error: BaseException) -> dict[str, str]:
     if not isinstance(error, HTTPException):
         return {}
-    return {name: str(value) for name, value in error.get_headers() if name.lower() != "content-type"}
+    headers = {name: str(value) for name, value in error.get_headers() if name.lower() != "content-type"}
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))  # the same at each start
+    return headers
 
 
 def _members(error: BaseException, status: int, headers: dict[str, str]) -> Document:
