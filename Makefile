@@ -35,7 +35,7 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import rules, the Python floor
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/vermin -q --violations --target=3.10- --no-tips --exclude tomllib $(CODE)
 	$(BIN)/python -m compileall -q $(CODE)
 
@@ -55,7 +55,7 @@ requirements: $(UV)  ## compile the pinned requirements anew (UPGRADE=--upgrade 
 	$(COMPILE) --constraints requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 
 clean:  ## remove the environment and everything that was made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps, so that serving installs little and a second start installs nothing. The larger set includes the smaller.
