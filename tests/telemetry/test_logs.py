@@ -20,7 +20,7 @@ from recoup.telemetry import RequestLog, configure_logging
 from recoup.telemetry.logs import GRANIAN_LOGGING
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-FOREIGN = ("werkzeug", "_granian", "granian.access", "pebble", "urllib3", "recoup.cache", "py.warnings")
+FOREIGN = ("werkzeug", "_granian", "granian.access", "asyncio", "urllib3", "recoup.cache", "py.warnings")
 
 
 class Terminal(io.StringIO):
@@ -104,14 +104,14 @@ class TestOneFormatter:
         other.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         logging.getLogger().addHandler(other)
         configure_logging("json", stream=stream)
-        logging.getLogger("pebble").warning("hello")
+        logging.getLogger("asyncio").warning("hello")
 
         assert {"event", "level", "logger", "timestamp"} == set(records(stream)[0])
 
 
 class TestExceptions:
     @pytest.mark.parametrize(
-        "log", [logging.getLogger("pebble"), structlog.get_logger("recoup")], ids=["stdlib", "structlog"]
+        "log", [logging.getLogger("asyncio"), structlog.get_logger("recoup")], ids=["stdlib", "structlog"]
     )
     def test_one_is_text_in_its_record_without_the_values_of_variables(self, stream: io.StringIO, log) -> None:
         configure_logging("json", stream=stream)
@@ -143,7 +143,7 @@ class TestSetUp:
     def test_doing_it_again_writes_nothing_twice(self, stream: io.StringIO, format: str) -> None:
         for _ in range(3):
             configure_logging(format, stream=stream)
-        logging.getLogger("pebble").info("once")
+        logging.getLogger("asyncio").info("once")
         structlog.get_logger("recoup").info("once")
 
         assert 2 == stream.getvalue().count("once")
@@ -169,14 +169,14 @@ class TestSetUp:
     def test_auto_is_console_on_a_terminal_else_json(self, terminal: type[io.StringIO], is_json: bool) -> None:
         stream = terminal()
         configure_logging("auto", stream=stream)
-        logging.getLogger("pebble").warning("hello")
+        logging.getLogger("asyncio").warning("hello")
 
         assert is_json == stream.getvalue().startswith("{")
 
     @pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
     def test_less_than_the_level_is_not_logged(self, stream: io.StringIO, level: str, count: int) -> None:
         configure_logging("json", level, stream=stream)
-        for log in (structlog.get_logger("recoup"), logging.getLogger("pebble")):
+        for log in (structlog.get_logger("recoup"), logging.getLogger("asyncio")):
             for word in ("debug", "info", "warning", "error"):
                 getattr(log, word)("said")
 
