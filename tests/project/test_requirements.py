@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.version import Version
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from .tree import ROOT, files, name_of
 
