@@ -29,9 +29,9 @@ class Parameters:
 
     quality: str = "standard"
     width_mm: float = 80.0
-    depth_mm: float = 4.0
+    depth_mm: float = 3.0
     base_mm: float = 2.0
-    smoothing: float = 0.4
+    smoothing: float = 0.5
     invert: bool = False
     format: str = "stl"
 

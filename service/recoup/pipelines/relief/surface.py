@@ -41,6 +41,8 @@ def _stretch(grid: Grid) -> Grid:
     low, high = np.quantile(grid, (_CUT_OFF, 1.0 - _CUT_OFF))
     if high <= low:  # nearly all of it is one brightness
         low, high = grid.min(), grid.max()
+    if high <= low:
+        return np.zeros_like(grid)
     stretched: Grid = np.clip((grid - low) / (high - low), 0.0, 1.0)
     return stretched
 
