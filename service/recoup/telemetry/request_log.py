@@ -39,6 +39,14 @@ class RateLimit:
         self._dropped = 0
         self._lock = threading.Lock()
 
+    def refuses(self) -> bool:
+        """Whether there is no pass now, which counts as a refusal."""
+        if self._clock() >= self._opens:
+            return False
+        with self._lock:
+            self._dropped += 1
+        return True
+
     def take(self) -> int | None:
         """None: no pass now. Else how many were refused since the last pass."""
         now = self._clock()
@@ -63,6 +71,10 @@ class RequestLog:
     def __init__(self, hits_per_second: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._hits = RateLimit(hits_per_second, clock)
         self._log: Any = structlog.get_logger("recoup.request")
+
+    def drops_hit(self) -> bool:
+        """Whether the line of a hit would surely not be written now, so that nobody need put it together."""
+        return self._hits.refuses()
 
     def log_request(
         self,

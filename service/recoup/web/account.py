@@ -9,7 +9,7 @@ from typing import Any
 from recoup.cache import LRUCache
 from recoup.cache.records import MissReason, Outcome
 from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent, request_id
-from recoup.web.generation import Answer, Ask
+from recoup.web.generation import GENERATE_ROUTE, Answer, Ask
 
 
 class Told:
@@ -19,13 +19,18 @@ class Told:
         request_id: From `X-Request-Id`, or made.
         trace_id: From `traceparent`.
         started: When its body was there, of `time.perf_counter`: what a slow line takes is not the service's.
+
+    Args:
+        environ: Its WSGI environment.
+        own_id: Its id, where that is known already.
+        started: As above; None: now.
     """
 
     __slots__ = ("cost_seconds", "error", "key", "outcome", "pipeline", "reason", "request_id", "started", "trace_id")
 
-    def __init__(self, environ: Mapping[str, Any]) -> None:
-        self.started = time.perf_counter()
-        self.request_id = request_id(environ.get("HTTP_X_REQUEST_ID"))
+    def __init__(self, environ: Mapping[str, Any], own_id: str | None = None, started: float | None = None) -> None:
+        self.started = time.perf_counter() if started is None else started
+        self.request_id = request_id(environ.get("HTTP_X_REQUEST_ID")) if own_id is None else own_id
         self.trace_id = parse_traceparent(environ.get("HTTP_TRACEPARENT"))
         self.pipeline: str | None = None
         self.key: str | None = None
@@ -58,6 +63,22 @@ class Account:
         """Tell of one request that was answered. Never fails: its failure is counted, and the caller is answered."""
         try:
             self._tell(told, environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), route, status, size)
+        except Exception as error:  # noqa: BLE001  # fail open
+            self._cache.note_internal_error("telemetry", error)
+
+    def tell_hit(self, environ: Mapping[str, Any], request_id: str, started: float, ask: Ask, answer: Answer) -> None:
+        """Tell of one hit: what `tell` does, for the many. Never fails."""
+        try:
+            if not self._log.drops_hit():
+                told = Told(environ, request_id, started)
+                told.asked(ask)
+                told.answered(answer)
+                self._tell(told, "POST", environ["PATH_INFO"], GENERATE_ROUTE, answer.status, len(answer.body))
+                return
+            trace = environ.get("HTTP_TRACEPARENT")
+            trace_id = parse_traceparent(trace) if trace else None
+            self._cache.record_request(ask.route.name, "hit", time.perf_counter() - started, trace_id or request_id)
+            self._http.count(GENERATE_ROUTE, "POST", answer.status)
         except Exception as error:  # noqa: BLE001  # fail open
             self._cache.note_internal_error("telemetry", error)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from io import BytesIO
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recoup.errors import BadRequestError
+from recoup.telemetry import request_id
 from recoup.web.account import Account, Told
-from recoup.web.generation import GENERATE_PREFIX, GENERATE_ROUTE, Answer, Ask, Generation
+from recoup.web.generation import GENERATE_PREFIX, Ask, Generation
 from recoup.web.reading import read_exactly
 
 if TYPE_CHECKING:
@@ -68,17 +70,21 @@ class Front:
         except BadRequestError:
             environ["wsgi.input"] = BytesIO()  # Flask finds it too short, too, and answers that
             return self._application(environ, start_response)
-        told = Told(environ)
+        started = perf_counter()
+        own_id = request_id(environ.get("HTTP_X_REQUEST_ID"))
         ask = answer = None
         try:
             ask = self._generation.ask(route, environ, body, environ.get("CONTENT_TYPE"))
-            answer = self._generation.try_hit(ask, told.request_id, told.started)
+            answer = self._generation.try_hit(ask, own_id, started)
         except Exception:  # noqa: BLE001, S110  # Flask meets it again, and answers it
             pass
-        if ask is not None and answer is not None:
-            return self._answer(environ, start_response, told, ask, answer)
-        environ[HANDED] = Handed(told, body, ask)
-        return self._application(environ, start_response)
+        if ask is None or answer is None:
+            environ[HANDED] = Handed(Told(environ, own_id, started), body, ask)
+            return self._application(environ, start_response)
+        if self._account is not None:
+            self._account.tell_hit(environ, own_id, started, ask, answer)
+        start_response(_STATUS_LINES[answer.status], answer.headers)
+        return [answer.body]
 
     def _readable_length(self, environ: dict[str, Any]) -> int | None:
         """The length of a body that can be read as it is; None: that takes more than is done here."""
@@ -88,16 +94,6 @@ class Front:
             return None
         length = int(text)
         return length if length <= self._max_body_bytes else None
-
-    def _answer(
-        self, environ: dict[str, Any], start_response: StartResponse, told: Told, ask: Ask, answer: Answer
-    ) -> Iterable[bytes]:
-        if self._account is not None:
-            told.asked(ask)
-            told.answered(answer)
-            self._account.tell(told, environ, GENERATE_ROUTE, answer.status, len(answer.body))
-        start_response(_STATUS_LINES[answer.status], answer.headers)
-        return [answer.body]
 
 
 def handed(environ: dict[str, Any]) -> Handed | None:
