@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
+#: More than any limit needs; far enough from what a float can hold to be computed with.
+_MOST = 1e100
 
 
 class Default:
@@ -23,7 +24,8 @@ DEFAULT: Final = Default()
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    # Compared, not converted: an integer may be too large for a float. This leaves out infinity and NaN, too.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MOST <= value <= _MOST:
         raise ConfigurationError(f"{name}={value!r} cannot be used: allowed is a number")
     return float(value)
 
