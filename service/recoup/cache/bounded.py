@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 import random
 import threading
 import time
@@ -25,6 +26,14 @@ _MAX_JITTER = 0.5
 
 _log = logging.getLogger("recoup.cache")
 _ABSENT: Any = object()
+
+
+def _checked_size(size: Any) -> int:
+    """What a sizer gave, if it can be: a negative size would make room that is not there."""
+    number = operator.index(size)
+    if number < 0:
+        raise ValueError(f"the sizer gave {size!r} bytes")
+    return number
 
 
 class BoundedCache:
@@ -127,6 +136,13 @@ class BoundedCache:
 
     def _recheck(self, key: Hashable) -> CacheEntry | None:
         """Look again, under the lock: for an entry that was just replaced, or that passed an edge of age."""
+        try:
+            return self._look_again(key)
+        except Exception as error:  # noqa: BLE001  # fail open: nothing is found
+            self.note_internal_error("lookup", error)
+            return None
+
+    def _look_again(self, key: Hashable) -> CacheEntry | None:
         with self._lock:
             entry = self._visible.get(key)
             now = self.clock()
@@ -146,6 +162,8 @@ class BoundedCache:
             return  # whoever holds it drains
         try:
             self._store.drain()
+        except Exception as error:  # noqa: BLE001  # fail open: the reader has its answer
+            self.note_internal_error("accounting", error)
         finally:
             self._lock.release()
 
@@ -177,6 +195,12 @@ class BoundedCache:
         return reason
 
     def _count_outcome(self, pipeline: str, outcome: Outcome, recouped_seconds: float = 0.0) -> None:
+        try:
+            self._add_outcome(pipeline, outcome, recouped_seconds)
+        except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
+            self.note_internal_error("accounting", error)
+
+    def _add_outcome(self, pipeline: str, outcome: Outcome, recouped_seconds: float) -> None:
         with self._lock:
             ledger = self._store.ledger(pipeline)
             if outcome == "coalesced":
@@ -230,7 +254,7 @@ class BoundedCache:
         self, key: Hashable, value: Any, ttl: float | None, cost: float, pipeline: str, flight: Flight | None
     ) -> bool:
         try:
-            size = self._sizer(value) + measure_key(key) + ENTRY_OVERHEAD
+            size = _checked_size(self._sizer(value)) + measure_key(key) + ENTRY_OVERHEAD
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
             return False
