@@ -27,7 +27,8 @@ def failure_kind(error: BaseException) -> str:
         return str(kind)
     if isinstance(error, (TimeoutError, concurrent.futures.TimeoutError, asyncio.TimeoutError)):
         return "timeout"
-    return "error" if isinstance(error, Exception) else "cancelled"
+    cancelled = isinstance(error, concurrent.futures.CancelledError) or not isinstance(error, Exception)
+    return "cancelled" if cancelled else "error"
 
 
 class Fetching(BoundedCache):
@@ -126,14 +127,15 @@ class Fetching(BoundedCache):
         self, key: Hashable, pipeline: str, mode: Mode, task: object
     ) -> Lookup | tuple[Flight, MissReason | None] | None:
         """The answer; or a flight, with the miss reason for its leader; or None: generate past the cache."""
-        if mode == "bypass" or not self._limits.enabled:
+        if mode == "bypass" or (not self._limits.enabled and mode != "only_if_cached"):
             return None
         if mode != "refresh":
             found = self._found(key, pipeline)
             if found is not None:
                 return found
         if mode == "only_if_cached":
-            self._count_miss(key, pipeline)
+            if self._count_miss(key, pipeline) is None:
+                self._count_outcome(pipeline, "bypass")  # disabled: nothing is stored that could answer
             raise NotCachedError("the request takes a stored result or none, and there is none")
         flight, leads = self._flights.join(key, pipeline, threading.get_ident(), task)
         if not leads:
@@ -220,10 +222,13 @@ class Fetching(BoundedCache):
 
     def _crash(self, flight: Flight, error: BaseException) -> None:
         """The leader's error is everybody's; its cancellation or interruption is its own."""
-        if isinstance(error, Exception) and not isinstance(error, concurrent.futures.CancelledError):
-            self._flights.fail(flight, error)
-        else:
-            self._flights.land(flight, ABANDONED)
+        try:
+            if isinstance(error, Exception) and not isinstance(error, concurrent.futures.CancelledError):
+                self._flights.fail(flight, error)
+            else:
+                self._flights.land(flight, ABANDONED)
+        except Exception as failure:  # noqa: BLE001  # fail open: the leader's own error is what its caller gets
+            self.note_internal_error("flight", failure)
 
     def _land(self, flight: Flight, reason: MissReason, value: Any, cost: float, ttl: float | None) -> Lookup:
         stored = False
@@ -233,8 +238,14 @@ class Fetching(BoundedCache):
             self.note_internal_error("store", error)
         finally:
             expires_in = ttl if stored else None
-            self._flights.land(flight, Landing(value, cost, expires_in))
+            self._arrive(flight, Landing(value, cost, expires_in))
         return Lookup(value, "miss", reason=reason, stored=stored, cost_seconds=cost, expires_in_seconds=expires_in)
+
+    def _arrive(self, flight: Flight, landing: Landing) -> None:
+        try:
+            self._flights.land(flight, landing)
+        except Exception as failure:  # noqa: BLE001  # fail open: those who wait have their answer by now
+            self.note_internal_error("flight", failure)
 
     def _generate(self, generate: Callable[[], Any], pipeline: str, gate: Gate | None) -> tuple[Any, float]:
         try:
@@ -289,6 +300,9 @@ class Fetching(BoundedCache):
             error = flight.future.exception(timeout=wait_seconds)
         except concurrent.futures.TimeoutError:
             self._give_up(flight, wait_seconds)
+        except BaseException:
+            self._count_outcome(flight.pipeline, "coalesced")  # interrupted: its lookup ends here
+            raise
         if error is not None:
             self._count_outcome(flight.pipeline, "coalesced")
             raise error
@@ -296,7 +310,13 @@ class Fetching(BoundedCache):
 
     async def _await(self, flight: Flight, wait_seconds: float | None) -> Landing:
         waiter = asyncio.wrap_future(flight.future)
-        done, _ = await asyncio.wait({waiter}, timeout=wait_seconds)
+        try:
+            done, _ = await asyncio.wait({waiter}, timeout=wait_seconds)
+        except BaseException:
+            # Cancelled: its lookup ends here. The flight goes on; only this caller's ear for it is closed.
+            waiter.cancel()
+            self._count_outcome(flight.pipeline, "coalesced")
+            raise
         if not done:
             waiter.cancel()
             self._give_up(flight, wait_seconds)

@@ -71,7 +71,8 @@ class Flights:
         """The flight of a key, and whether the caller leads it because there was none."""
         with self._lock:
             flight = self._by_key.get(key)
-            if flight is not None:
+            # One that has landed is still listed only if its key could not be looked up then.
+            if flight is not None and not flight.future.done():
                 return flight, False
             flight = self._by_key[key] = Flight(key, pipeline, thread, task)
             return flight, True
@@ -81,14 +82,18 @@ class Flights:
         return self._by_key.get(key)
 
     def land(self, flight: Flight, landing: Landing) -> None:
-        """Answer everyone who waits."""
-        self._leave(flight)
-        flight.future.set_result(landing)
+        """Answer everyone who waits, whatever the key's own methods do."""
+        try:
+            self._leave(flight)
+        finally:
+            flight.future.set_result(landing)
 
     def fail(self, flight: Flight, error: BaseException) -> None:
-        """Give the leader's error to everyone who waits."""
-        self._leave(flight)
-        flight.future.set_exception(error)
+        """Give the leader's error to everyone who waits, whatever the key's own methods do."""
+        try:
+            self._leave(flight)
+        finally:
+            flight.future.set_exception(error)
 
     def detach(self, key: Hashable) -> None:
         """Let nobody else join the flight of a key, and let its result not be stored: the key was invalidated."""
