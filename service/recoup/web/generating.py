@@ -62,7 +62,8 @@ def _form_file() -> tuple[bytes, str | None]:
         BadRequestError: The form has something else, or no file.
     """
     files = list(request.files.items(multi=True))
-    others = sorted({name for name, _ in files if name != FORM_FIELD} | set(request.form))
+    # A part of a form may have no name at all.
+    others = sorted({name or "" for name, _ in files if name != FORM_FIELD} | {name or "" for name in request.form})
     if others:
         raise BadRequestError(
             f"The form has fields that are not known here: {', '.join(others)[:200]}. Parameters belong to the query.",
