@@ -9,7 +9,7 @@ from typing import Any
 from recoup.cache import LRUCache
 from recoup.cache.records import MissReason, Outcome
 from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent, request_id
-from recoup.web.generation import GENERATE_ROUTE, Answer, Ask
+from recoup.web.generation import GENERATE_ROUTE, HIT_STATUSES, Answer, Ask
 
 
 class Told:
@@ -58,6 +58,7 @@ class Account:
         self._cache = cache
         self._http = http
         self._log = log
+        self._count_hit = {status: http.counter(GENERATE_ROUTE, "POST", status) for status in HIT_STATUSES}
 
     def tell(self, told: Told, environ: Mapping[str, Any], route: str | None, status: int, size: int | None) -> None:
         """Tell of one request that was answered. Never fails: its failure is counted, and the caller is answered."""
@@ -69,16 +70,16 @@ class Account:
     def tell_hit(self, environ: Mapping[str, Any], request_id: str, started: float, ask: Ask, answer: Answer) -> None:
         """Tell of one hit: what `tell` does, for the many. Never fails."""
         try:
-            if not self._log.drops_hit():
-                told = Told(environ, request_id, started)
-                told.asked(ask)
-                told.answered(answer)
-                self._tell(told, "POST", environ["PATH_INFO"], GENERATE_ROUTE, answer.status, len(answer.body))
+            if self._log.drops_hit():
+                trace = environ.get("HTTP_TRACEPARENT")
+                trace_id = parse_traceparent(trace) if trace else None
+                self._cache.record_request(ask.route.name, "hit", answer.seconds, trace_id or request_id)
+                self._count_hit[answer.status]()
                 return
-            trace = environ.get("HTTP_TRACEPARENT")
-            trace_id = parse_traceparent(trace) if trace else None
-            self._cache.record_request(ask.route.name, "hit", time.perf_counter() - started, trace_id or request_id)
-            self._http.count(GENERATE_ROUTE, "POST", answer.status)
+            told = Told(environ, request_id, started)
+            told.asked(ask)
+            told.answered(answer)
+            self._tell(told, "POST", environ["PATH_INFO"], GENERATE_ROUTE, answer.status, len(answer.body))
         except Exception as error:  # noqa: BLE001  # fail open
             self._cache.note_internal_error("telemetry", error)
 

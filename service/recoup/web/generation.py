@@ -33,6 +33,8 @@ GENERATE_ROUTE = "/api/generate/<pipeline>"
 GENERATE_PREFIX = "/api/generate/"
 #: Headers that name a caller: with one of them, a result may be that caller's own.
 CALLER_HEADERS = ("authorization", "cookie")
+#: What a hit can be answered with.
+HIT_STATUSES = (200, 304)
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -87,12 +89,13 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a generation request is answered, and what is told of it."""
+    """What a generation request is answered, and what is told of it; `seconds` is what it took."""
 
     status: int
     headers: Headers
     body: bytes
     outcome: Outcome
+    seconds: float
     cost_seconds: float
     reason: MissReason | None = None
 
@@ -183,21 +186,27 @@ class Generation:
         else:
             with self._wait.room:
                 lookup = self._fetch(ask, mode)
-        timing = server_timing(lookup, self._clock() - started)
-        age = lookup.age_seconds if lookup.outcome in ("hit", "stale") else None
-        told = self._headers(ask.route, cache_status(lookup, refreshed=mode == "refresh"), age, request_id, timing)
-        return _answer(ask, lookup.value, told, lookup.outcome, lookup.cost_seconds, lookup.reason)
+        seconds = self._clock() - started
+        told = self._headers(
+            ask.route,
+            cache_status(lookup, refreshed=mode == "refresh"),
+            lookup.age_seconds if lookup.outcome in ("hit", "stale") else None,
+            request_id,
+            server_timing(lookup, seconds),
+        )
+        return _answer(ask, lookup.value, told, lookup.outcome, seconds, lookup.cost_seconds, lookup.reason)
 
     def _hit(self, ask: Ask, entry: CacheEntry, request_id: str, started: float) -> Answer:
         now = self._cache.clock()
+        seconds = self._clock() - started
         told = self._headers(
             ask.route,
             hit_status(entry.expires_at - now),
             max(0.0, now - entry.created_at),
             request_id,
-            hit_timing("hit", self._clock() - started, entry.cost_seconds),
+            hit_timing("hit", seconds, entry.cost_seconds),
         )
-        return _answer(ask, entry.value, told, "hit", entry.cost_seconds, None)
+        return _answer(ask, entry.value, told, "hit", seconds, entry.cost_seconds)
 
     def _fetch(self, ask: Ask, mode: Mode) -> Lookup:
         route = ask.route
@@ -261,12 +270,18 @@ def _generate(pipeline: Pipeline, prepared: Prepared) -> Result:
 
 
 def _answer(
-    ask: Ask, result: Result, told: Headers, outcome: Outcome, cost_seconds: float, reason: MissReason | None
+    ask: Ask,
+    result: Result,
+    told: Headers,
+    outcome: Outcome,
+    seconds: float,
+    cost_seconds: float,
+    reason: MissReason | None = None,
 ) -> Answer:
     told.append(("ETag", result.etag))
     if ask.if_none_match is not None and matches(ask.if_none_match, result.etag):
-        return Answer(304, told, b"", outcome, cost_seconds, reason)
+        return Answer(304, told, b"", outcome, seconds, cost_seconds, reason)
     body = result.body
     told.append(("Content-Type", result.content_type))
     told.append(("Content-Length", str(len(body))))
-    return Answer(200, told, body, outcome, cost_seconds, reason)
+    return Answer(200, told, body, outcome, seconds, cost_seconds, reason)
