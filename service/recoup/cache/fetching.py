@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from recoup.cache.bounded import DEFAULT_PIPELINE, BoundedCache
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import ABANDONED, Flight, Landing
+from recoup.cache.flights import ABANDONED, Flight, Landing, leading
 from recoup.cache.gate import Gate
 from recoup.cache.limits import DEFAULT, Default, checked_ttl
 from recoup.cache.records import Lookup, MissReason, Outcome
@@ -204,7 +204,8 @@ class Fetching(BoundedCache):
         self, flight: Flight, reason: MissReason, generate: Callable[[], Any], ttl: float | None, gate: Gate | None
     ) -> Lookup:
         try:
-            value, cost = self._generate(generate, flight.pipeline, gate)
+            with leading(flight):
+                value, cost = self._generate(generate, flight.pipeline, gate)
         except BaseException as error:
             self._crash(flight, error)
             raise
@@ -214,7 +215,8 @@ class Fetching(BoundedCache):
         self, flight: Flight, reason: MissReason, generate: Callable[[], Awaitable[Any]], ttl: float | None
     ) -> Lookup:
         try:
-            value, cost = await self._agenerate(generate, flight.pipeline)
+            with leading(flight):
+                value, cost = await self._agenerate(generate, flight.pipeline)
         except BaseException as error:
             self._crash(flight, error)
             raise

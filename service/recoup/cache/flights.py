@@ -7,8 +7,10 @@ share one flight. A leader that is cancelled or interrupted abandons its flight,
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +53,31 @@ class Flight:
         self.future.set_running_or_notify_cancel()
 
     def is_led_by(self, thread: int, task: object) -> bool:
-        """Whether a caller in this thread and task would wait for itself.
+        """Whether a caller in this thread and task would wait for itself, or was begun by the generation itself.
 
         A thread that waits stops every task in it, so a task may follow another task of its thread, a thread may not.
         """
+        if self in _leading.get():
+            return True
         if thread != self.thread:
             return False
         return task is None or self.task is None or task is self.task
+
+
+#: The flights that the current context generates for. Tasks and `asyncio.to_thread` take it over from who begins them.
+_leading: ContextVar[tuple[Flight, ...]] = ContextVar("recoup_leading", default=())
+
+
+@contextmanager
+def leading(flight: Flight) -> Iterator[None]:
+    """Mark what is begun inside as part of a flight's generation."""
+    before = _leading.get()
+    _leading.set((*before, flight))
+    try:
+        yield
+    finally:
+        # Not `reset`: a coroutine that is dropped is closed in whatever context drops it.
+        _leading.set(before)
 
 
 class Flights:
