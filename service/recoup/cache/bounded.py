@@ -257,6 +257,7 @@ class BoundedCache:
             size = _checked_size(self._sizer(value)) + measure_key(key) + ENTRY_OVERHEAD
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
+            self._displace(key)
             return False
         dropped: list[CacheEntry] = []
         with self._lock:
@@ -290,6 +291,14 @@ class BoundedCache:
         # Only now, outside the lock, are the values let go, whose finalisers may take their time.
         dropped.clear()
         return True
+
+    def _displace(self, key: Hashable) -> None:
+        """Let an older value go whose successor cannot be stored."""
+        with self._lock:
+            self._store.drain()
+            old = self._store.live.get(key)
+            if old is not None and self._limits.enabled:
+                self._store.invalidate(old, "replaced")
 
     def delete(self, key: Hashable) -> bool:
         """Remove an entry. A generation of its key that is in progress will not be stored.
