@@ -1,0 +1,67 @@
+"""Public traces replayed: the hits are those of an exact LRU, and those that were published."""
+
+from __future__ import annotations
+
+import gzip
+from collections import OrderedDict
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from recoup.cache import LRUCache
+
+TRACES = Path(__file__).resolve().parents[3] / "shared" / "traces"
+#: Percentages of hits on web12 by entries, from cache2k's benchmark page.
+PUBLISHED = {200: 44.04, 300: 49.01, 400: 52.83, 800: 61.95, 1200: 66.85, 3000: 76.48}
+
+pytestmark = pytest.mark.skipif(not TRACES.is_dir(), reason=f"the traces are not at {TRACES}")
+
+
+@cache
+def trace(name: str) -> list[int]:
+    with gzip.open(TRACES / f"cache2k-{name}.txt.gz", "rt") as lines:
+        return [int(line) for line in lines]
+
+
+def hits_of_an_exact_lru(keys: list[int], size: int) -> tuple[int, list[int]]:
+    """The hits, and the keys held at the end, used last first."""
+    held: OrderedDict[int, None] = OrderedDict()
+    hits = 0
+    for key in keys:
+        if key in held:
+            hits += 1
+            held.move_to_end(key)
+        else:
+            held[key] = None
+            if len(held) > size:
+                held.popitem(last=False)
+    return hits, list(reversed(held))
+
+
+def replay(keys: list[int], size: int) -> LRUCache:
+    replayed = LRUCache(max_size=size)
+    for key in keys:
+        if replayed.get(key) is None:
+            replayed[key] = True
+    return replayed
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "published"),
+    [*(("web12", size, percent) for size, percent in PUBLISHED.items()), ("web07", 200, None), ("web07", 5000, None)],
+)
+def test_hits_and_order_are_those_of_an_exact_lru(name: str, size: int, published: float | None) -> None:
+    keys = trace(name)
+    hits, held = hits_of_an_exact_lru(keys, size)
+    replayed = replay(keys, size)
+    stats = replayed.stats()
+
+    assert (hits, len(keys) - hits) == (stats.hits, stats.misses)
+    assert held == [entry["key"] for entry in replayed.entries(limit=size)]
+    assert stats.misses - len(held) == stats.evictions["size"]
+    # The memory of what left is bounded, so what left long ago counts as cold again.
+    assert stats.misses == stats.miss_reasons["cold"] + stats.miss_reasons["evicted"]
+    assert len(set(keys)) <= stats.miss_reasons["cold"]
+    if published is not None:
+        assert published == round(100 * stats.hit_ratio, 2)
