@@ -48,9 +48,11 @@ def generate(body: bytes, parameters: Parameters) -> Result:
     # samples are the unit in which simplification weighs height against width
     samples_per_mm = quality.samples / (parameters.width_mm * max(1.0, ratio))
     solid = mesh.solid(heights * parameters.depth_mm * samples_per_mm, parameters.base_mm * samples_per_mm)
-    if not flat:
-        solid = mesh.simplify(solid, quality.keep)
-    height_mm = parameters.base_mm + (0.0 if flat else parameters.depth_mm)
-    relief = mesh.sized(solid, (parameters.width_mm, parameters.width_mm * ratio, height_mm))
+    size = (
+        parameters.width_mm,
+        parameters.width_mm * ratio,
+        parameters.base_mm + (0.0 if flat else parameters.depth_mm),
+    )
+    relief = mesh.sized(solid, size) if flat else mesh.simplify(solid, quality.keep, size)
     write = export.stl if parameters.format == "stl" else export.glb
     return Result(write(relief), CONTENT_TYPES[parameters.format])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +48,11 @@ def brightness(body: bytes, samples: int) -> tuple[Grid, float]:
         UnprocessableError: It is no PNG, JPEG or WebP, is damaged, has too many pixels or is too narrow.
     """
     try:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            _check_size(*image.size)
-            grey, ratio = _upright_grey(image, samples)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with a file and does not hinder is nobody's affair
+            with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+                _check_size(*image.size)
+                grey, ratio = _upright_grey(image, samples)
     except UnprocessableError:
         raise
     except Exception as error:  # decoders raise whatever a damaged file leads them to

@@ -12,6 +12,7 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float64]
 Faces = npt.NDArray[np.int32]
 Edges = npt.NDArray[np.int64]
+Size = tuple[float, float, float]  # from side to side, from front to back, from bottom to top
 
 #: The error of Manifold's simplification, where it must take over: samples.
 _TOLERANCE = 0.1
@@ -83,17 +84,17 @@ def _sides(ring: Faces, first: int) -> Faces:
     )
 
 
-def simplify(mesh: Mesh, keep: float) -> Mesh:
-    """The same body with a share of about `keep` of the triangles, spent where the surface bends.
+def simplify(mesh: Mesh, keep: float, size: Size) -> Mesh:
+    """The same body, `sized`, with a share of about `keep` of the triangles, spent where the surface bends.
 
     Quadric edge collapse (Garland, Heckbert 1997), mended and checked; where it tore the body all the same, the slower
     collapse of Manifold, which cannot; and were that to fail, the body as it is.
     """
     for collapse in (_collapse_most, _collapse_surely):
-        simplified = mend(collapse(mesh, keep))
+        simplified = mend(weld(sized(collapse(mesh, keep), size)))
         if is_solid(simplified):
             return simplified
-    return mesh
+    return sized(mesh, size)
 
 
 def _collapse_most(mesh: Mesh, keep: float) -> Mesh:
@@ -108,6 +109,14 @@ def _collapse_surely(mesh: Mesh, _keep: float) -> Mesh:
     simplified = body.simplify(_TOLERANCE).to_mesh64()
     points = np.asarray(simplified.vert_properties, dtype=np.float64)[:, :3]
     return Mesh(points, np.asarray(simplified.tri_verts).astype(np.int32))
+
+
+def weld(mesh: Mesh) -> Mesh:
+    """Make one of points that are one in single precision: a file knows them by their coordinates alone."""
+    points, index = np.unique(mesh.points.astype(np.float32), axis=0, return_inverse=True)
+    faces = index.reshape(-1)[mesh.faces].astype(np.int32)
+    distinct = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
+    return Mesh(points.astype(np.float64), faces[distinct])
 
 
 def mend(mesh: Mesh) -> Mesh:
@@ -143,7 +152,7 @@ def _bubble(start: int, border: np.int64, edges: Edges, ordered: Edges, order: E
     return set() if front or len(reached) > _LARGEST_BUBBLE else reached
 
 
-def sized(mesh: Mesh, size: tuple[float, float, float]) -> Mesh:
+def sized(mesh: Mesh, size: Size) -> Mesh:
     """The same body from the origin to exactly `size`: collapsing may have shaved off a peak."""
     low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
     return Mesh((mesh.points - low) / (high - low) * size, mesh.faces)
