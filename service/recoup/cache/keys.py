@@ -8,15 +8,18 @@ forms. Nothing depends on the process, on hash randomisation or on the order of 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import decimal
 import enum
 import fractions
+import math
 import pathlib
 import struct
 import uuid
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -85,7 +88,7 @@ def _int(value: int, write: Writer) -> None:
 
 
 def _float(value: float, write: Writer) -> None:
-    write(b"f" + struct.pack(">d", value))
+    write(b"f" + struct.pack(">d", value if value == value else math.nan))  # NaNs have many forms
 
 
 def _complex(value: complex, write: Writer) -> None:
@@ -133,13 +136,20 @@ def _first(pair: tuple[bytes, Any]) -> bytes:
 
 
 def _set(value: set[Any] | frozenset[Any], write: Writer) -> None:
-    write(b"S%d:" % len(value))
+    write((b"S%d:" if isinstance(value, set) else b"z%d:") % len(value))
     for form in sorted(map(_form, value)):
         write(form)
 
 
 def _class(value: type, write: Writer) -> None:
-    _tuple(("class", value.__module__, value.__qualname__), write)
+    if "<locals>" in value.__qualname__:
+        raise KeyDigestError(
+            f"the class {value.__module__}.{value.__qualname__} was made inside a function, so its name does not tell "
+            "it from others: move it to the module, or pass key=..."
+        )
+    write(b"C")
+    _str(value.__module__, write)
+    _str(value.__qualname__, write)
 
 
 def _named(name: str, content: Callable[[Any], Any]) -> Callable[[Any, Writer], None]:
@@ -178,6 +188,25 @@ _WRITERS: dict[type, Callable[[Any, Writer], None]] = {
 }
 
 
+#: The plain values of subclasses, by the base's own methods: a subclass may say something else with its own.
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    str: lambda value: str.__getitem__(value, slice(None)),
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+    int: lambda value: int.__add__(value, 0),
+    float: lambda value: float.__mul__(value, 1.0),
+    tuple: lambda value: tuple.__getitem__(value, slice(None)),
+    list: lambda value: list.__getitem__(value, slice(None)),
+    collections.OrderedDict: lambda value: list(collections.OrderedDict.items(value)),
+    dict: lambda value: dict(dict.items(value)),
+    set: lambda value: set(set.__iter__(value)),
+    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+}
+
+
+def _plain(content: Callable[[Any], Any], value: Any) -> tuple[Any, Any]:
+    return content(value), getattr(value, "__dict__", None) or None
+
+
 def _writer_of(value: Any) -> Callable[[Any, Writer], None]:
     """The writer for a value whose very type has none."""
     kind = type(value)
@@ -187,17 +216,19 @@ def _writer_of(value: Any) -> Callable[[Any, Writer], None]:
     if hasattr(kind, "__recoup_key__"):
         return _named(own, kind.__recoup_key__)
     if isinstance(value, enum.Enum):
-        return _named(own, lambda member: member.name)
+        # A combination of flags has no name before Python 3.11.
+        return _named(own, lambda member: member.value if isinstance(member, enum.Flag) else member.name)
     if dataclasses.is_dataclass(kind):
         return _named(own, _fields)
     if isinstance(value, pathlib.PurePath):
-        return _named("path", pathlib.PurePath.as_posix)
+        windows = isinstance(value, pathlib.PureWindowsPath)
+        return _named("windows path" if windows else "path", pathlib.PurePath.as_posix)
     if hasattr(kind, "__array_interface__") and hasattr(value, "dtype"):
-        return _named("array", _array)
-    # Named tuples, ordered dictionaries, text with a class of its own: by their class and their plain value.
-    for plain in (str, bytes, int, float, tuple, list, dict, set, frozenset):
+        return _named(own, _array)
+    # Named tuples, ordered dictionaries, text with a class of its own: by their class, plain value and attributes.
+    for plain, content in _PLAIN.items():
         if isinstance(value, plain):
-            return _named(own, plain)
+            return _named(own, partial(_plain, content))
     raise KeyDigestError(
         f"a value of the type {own} cannot be part of a key, because it has no canonical form: pass key=..., "
         "a function of the arguments that gives what tells one call from another, or give the class a method "
@@ -212,4 +243,6 @@ def _fields(value: Any) -> dict[str, Any]:
 def _array(value: Any) -> tuple[str, tuple[int, ...], bytes]:
     if value.dtype.hasobject:
         raise KeyDigestError("an array of Python objects cannot be part of a key: pass key=..., or a list")
-    return (value.dtype.str, tuple(value.shape), value.tobytes())
+    # The short form of a type with fields names none of them.
+    kind = repr(value.dtype) if value.dtype.names else value.dtype.str
+    return (kind, tuple(value.shape), value.tobytes())
