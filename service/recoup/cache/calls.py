@@ -18,6 +18,24 @@ from recoup.errors import KeyDigestError
 _VALUES = (type, types.ModuleType, enum.Enum, tuple, str, bytes, int, float, complex, frozenset)
 
 
+_known_code: dict[str, types.CodeType | None] = {}
+_known_code_lock = threading.Lock()
+
+
+def _namesake(name: str, function: Callable[..., Any]) -> str:
+    """What tells a function from others of its name: nothing for the first of a module, a token for all others.
+
+    Lambdas and functions inside functions share their names, and so do a function and its successor in a notebook.
+    They must not share results, so each of them has keys of its own, which hold in this process alone.
+    """
+    code: types.CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
+    if "<" not in name:
+        with _known_code_lock:
+            if _known_code.setdefault(name, code) == code:
+                return ""
+    return "#" + uuid.uuid4().hex
+
+
 class CallKeys:
     """Makes the keys of one function's calls.
 
@@ -31,7 +49,7 @@ class CallKeys:
 
     def __init__(self, function: Callable[..., Any], version: str, key: Callable[..., Any] | None) -> None:
         self._name = f"{function.__module__}.{function.__qualname__}"
-        self._version = version
+        self._version = version + _namesake(self._name, function)
         self._key = key
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
