@@ -95,6 +95,12 @@ def _decorate(
     version: str,
     wait: float | None,
 ) -> Any:
+    if isinstance(function, (staticmethod, classmethod)):
+        # Decorated from the outside in: the kind of method stays the outer one.
+        inner = _decorate(
+            function.__func__, ttl=ttl, key=key, pipeline=pipeline, cache=cache, version=version, wait=wait
+        )
+        return staticmethod(inner) if isinstance(function, staticmethod) else _ClassMethod(inner)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError(f"{function.__qualname__} is a generator: return a list or a tuple to have it kept")
     name = pipeline or f"{function.__module__}.{function.__qualname__}"
@@ -210,8 +216,8 @@ class _Method:
         functools.update_wrapper(self, calls.function)
         self.cache_clear = calls.cache_clear
         self.cache_info = calls.cache_info
-        if inspect.iscoroutinefunction(calls.function) and hasattr(inspect, "markcoroutinefunction"):
-            inspect.markcoroutinefunction(self)  # novermin: asked for above
+        self._offered = _with_offers(self._function, calls)
+        self._offered.invalidate = self.invalidate
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._function(*args, **kwargs)
@@ -221,7 +227,8 @@ class _Method:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
-            return self
+            # The plain function, which tools such as `inspect` know what to make of.
+            return self._offered
         bound: Any = functools.partial(self._function, instance)
         functools.update_wrapper(bound, self._calls.function)
         bound.__wrapped__ = types.MethodType(self._calls.function, instance)
@@ -235,3 +242,14 @@ class _Method:
 
     def _has_this_method(self, candidate: Any) -> bool:
         return any(vars(kind).get(self._name) is self for kind in type(candidate).__mro__)
+
+
+class _ClassMethod:
+    """A decorated class method: belongs to the class that it is called on."""
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        owner = type(instance) if owner is None else owner
+        return self._method.__get__(owner, type(owner))
