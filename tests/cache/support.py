@@ -32,7 +32,7 @@ class Threads:
         functions = list(functions)
         self.results: list[Any] = [None] * len(functions)
         self.errors: list[BaseException | None] = [None] * len(functions)
-        self._start = threading.Barrier(len(functions))
+        self._start = threading.Barrier(max(1, len(functions)))
         self._threads = [
             threading.Thread(target=self._run, args=(place, function), daemon=True)
             for place, function in enumerate(functions)
