@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-
-import pytest
 
 from .tree import PACKAGE, files, imports, name_of
 
@@ -27,35 +26,39 @@ MOST_LINES, MOST_LINES_OF_TESTS = 400, 600
 REASONS: dict[str, str] = {}
 
 
+def offenders(paths: Iterable[Path], wrong: Callable[[str], bool]) -> dict[str, list[str]]:
+    """By file, the imports that are wrong there."""
+    found = {name_of(path): [name for name in imports(path) if wrong(name)] for path in paths}
+    return {path: names for path, names in found.items() if names}
+
+
+def is_foreign(name: str) -> bool:
+    """Whether an import is not of the standard library."""
+    return name.split(".")[0] not in sys.stdlib_module_names
+
+
 def test_the_walk_finds_the_code() -> None:
     """The tests below would hold of nothing, too."""
     assert {"service/recoup/errors.py", "tests/project/test_layout.py"} <= set(map(name_of, PYTHON_FILES))
 
 
-@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
-def test_nobody_imports_the_source_root(path: Path) -> None:
-    assert [] == [name for name in imports(path) if name.split(".")[0] == "service"]
+def test_nobody_imports_the_source_root() -> None:
+    assert {} == offenders(PYTHON_FILES, lambda name: name.split(".")[0] == "service")
 
 
 def test_nothing_but_locustfiles_imports_locust() -> None:
     """Locust patches the standard library when it is imported."""
-    importers = [path for path in PYTHON_FILES if any(name.split(".")[0] == "locust" for name in imports(path))]
-    assert [] == [name_of(path) for path in importers if "locustfile" not in path.name]
+    others = [path for path in PYTHON_FILES if "locustfile" not in path.name]
+    assert {} == offenders(others, lambda name: name.split(".")[0] == "locust")
 
 
-def foreign(path: Path) -> list[str]:
-    """What a file imports that is not of the standard library."""
-    return [name for name in imports(path) if name.split(".")[0] not in sys.stdlib_module_names]
+def test_the_core_imports_the_standard_library_and_itself() -> None:
+    own = ("recoup.cache", "recoup.errors")
+    assert {} == offenders(CORE, lambda name: is_foreign(name) and not name.startswith(own))
 
 
-@pytest.mark.parametrize("path", CORE, ids=name_of)
-def test_the_core_imports_the_standard_library_and_itself(path: Path) -> None:
-    assert [] == [name for name in foreign(path) if not name.startswith(("recoup.cache", "recoup.errors"))]
-
-
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_the_library_imports_the_standard_library_and_recoup(path: Path) -> None:
-    assert [] == [name for name in foreign(path) if name.split(".")[0] != "recoup"]
+def test_the_library_imports_the_standard_library_and_recoup() -> None:
+    assert {} == offenders(LIBRARY, lambda name: is_foreign(name) and name.split(".")[0] != "recoup")
 
 
 def test_the_library_is_imported_without_any_other_package() -> None:
@@ -65,11 +68,13 @@ def test_the_library_is_imported_without_any_other_package() -> None:
     assert ("", 0) == (done.stderr, done.returncode)
 
 
-@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
-def test_a_file_that_is_long_has_a_reason(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
+def is_long(path: Path) -> bool:
     most = MOST_LINES_OF_TESTS if name_of(path).startswith("tests/") else MOST_LINES
-    assert lines <= most or name_of(path) in REASONS
+    return len(path.read_text(encoding="utf-8").splitlines()) > most
+
+
+def test_a_file_that_is_long_has_a_reason() -> None:
+    assert set() == {name_of(path) for path in PYTHON_FILES if is_long(path)} - set(REASONS)
 
 
 def test_every_folder_that_makes_a_room_says_what_it_is_for() -> None:
