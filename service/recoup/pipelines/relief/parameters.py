@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NoReturn
 
 from recoup.errors import BadRequestError, UnprocessableError
@@ -140,6 +141,8 @@ SPECIFICATION: tuple[Choice | Number | Flag, ...] = (
 )
 _READERS: Mapping[str, Callable[[str], Any]] = {parameter.name: parameter.read for parameter in SPECIFICATION}
 
+_values = attrgetter(*_READERS)
+
 
 def read(query: Mapping[str, tuple[str, ...]]) -> Parameters:
     """The parameters of a request's query members.
@@ -168,7 +171,7 @@ def read(query: Mapping[str, tuple[str, ...]]) -> Parameters:
 
 def canonical(parameters: Parameters) -> str:
     """One text for all requests that mean the same relief of an image."""
-    return ";".join(map(str, astuple(parameters)))
+    return ";".join(map(str, _values(parameters)))
 
 
 def _refuse(
