@@ -1,0 +1,1 @@
+"""Grafana's side: dashboards written in Python, the JSON generated from them, and what provisions them."""

@@ -1,0 +1,37 @@
+"""What happened: marks on every graph for configuration changes, clears and restarts."""
+
+from __future__ import annotations
+
+from grafana.expressions import increase, select
+from grafana.panels import SOURCE
+from grafana.sdk import dashboard
+from grafana.sdk import prometheus as prom
+from recoup.telemetry.catalogue import CONFIG_CHANGES, INVALIDATIONS
+
+WINDOW = "$__rate_interval"
+
+
+def _mark(name: str, colour: str, expr: str) -> dashboard.AnnotationQuery:
+    target = prom.Dataquery().datasource(SOURCE).ref_id("Anno").expr(expr).range()
+    return dashboard.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(colour).target(target)
+
+
+def marks() -> list[dashboard.AnnotationQuery]:
+    """The marks; each can be switched off at the top of its dashboard."""
+    changes = increase(CONFIG_CHANGES, "job, instance, setting", WINDOW)
+    clears = increase(INVALIDATIONS, "job, instance, pipeline", WINDOW, cause="cleared")
+    return [
+        _mark("Configuration changes", "blue", f"{changes} > 0")
+        .title_format("Configuration changed")
+        .text_format("{{setting}} on {{instance}}")
+        .tag_keys("setting"),
+        _mark("Clears", "orange", f"{clears} > 0")
+        .title_format("Cleared")
+        .text_format("{{pipeline}} on {{instance}}")
+        .tag_keys("pipeline"),
+        # The value is the moment itself, in milliseconds, so a mark stands exactly where the process began.
+        _mark("Restarts", "purple", f"1000 * {select('process_start_time_seconds')}")
+        .title_format("Started")
+        .text_format("{{instance}}")
+        .use_value_for_time(True),
+    ]

@@ -1,0 +1,152 @@
+"""Why did it miss?"""
+
+from __future__ import annotations
+
+from grafana import style
+from grafana.board import Board, Strip
+from grafana.expressions import hourly, quantile, rate, recorded
+from grafana.panels import Line, Panel, series
+from recoup.telemetry.catalogue import (
+    EVICTION_AGE,
+    EVICTIONS,
+    INVALIDATIONS,
+    LOOKUPS,
+    MISSES,
+    REGRETTED,
+    UNUSED_EVICTIONS,
+)
+
+
+def _misses_by_reason() -> Panel:
+    return series(
+        "Misses by reason",
+        "Lookups that found nothing, by why: cold was never seen; expired, evicted and invalidated were there once; "
+        "too_large was seen and never kept. Cold misses are the generator's work, the others are the cache's.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(MISSES, "reason"), "{{reason}}"),
+        stacked=True,
+        colours=style.REASONS,
+    )
+
+
+def _misses_by_pipeline() -> Panel:
+    return series(
+        "Misses by pipeline",
+        "Lookups that found nothing, by pipeline.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(MISSES, "pipeline"), "{{pipeline}}"),
+        stacked=True,
+    )
+
+
+def _avoidable_by_pipeline() -> Panel:
+    return series(
+        "Misses after eviction by pipeline",
+        "Lookups of what was there and had to make room. More memory, or more entries, would have answered these.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(MISSES, "pipeline", reason="evicted"), "{{pipeline}}"),
+        stacked=True,
+    )
+
+
+def _evictions_by_cause() -> Panel:
+    return series(
+        "Evictions by cause",
+        "Entries that left by themselves: size is the limit of entries, memory the limit of bytes, expired their age.",
+        style.EVENTS_A_SECOND,
+        Line(rate(EVICTIONS, "cause"), "{{cause}}"),
+        stacked=True,
+        colours=style.CAUSES,
+    )
+
+
+def _eviction_age() -> Panel:
+    return series(
+        "Age at eviction",
+        "How old entries were when they were evicted or expired. Young evictions mean a cache too small for its "
+        "traffic; at the time to live, entries leave by age alone.",
+        style.SECONDS,
+        *(
+            Line(quantile(share, EVICTION_AGE, "pipeline"), f"{{{{pipeline}}}} {name}")
+            for share, name in ((0.5, "p50"), (0.9, "p90"))
+        ),
+        logarithmic=True,
+        no_value="nothing was evicted",
+    )
+
+
+def _regret() -> Panel:
+    return series(
+        "Regret",
+        "Share of the generation time that went into generating again what had been evicted, in windows of five "
+        "minutes. A gap is a time without generations.",
+        style.SHARE,
+        Line(recorded("pipeline:recoup_regret_ratio:rate5m"), "{{pipeline}}"),
+        no_value="nothing was generated",
+    )
+
+
+def _regretted_an_hour() -> Panel:
+    return series(
+        "Regretted per hour",
+        "Time spent, in each hour, on generating again what had been evicted.",
+        style.SECONDS,
+        Line(hourly(REGRETTED, "pipeline"), "{{pipeline}}"),
+        stacked=True,
+    )
+
+
+def _unused_evictions() -> Panel:
+    return series(
+        "Unused evictions",
+        "Entries that were evicted or expired without having answered one lookup: memory that earned nothing.",
+        style.EVENTS_A_SECOND,
+        Line(rate(UNUSED_EVICTIONS, "pipeline"), "{{pipeline}}"),
+        stacked=True,
+    )
+
+
+def _unused_share() -> Panel:
+    return series(
+        "Share of evictions unused",
+        "Share of the evicted and expired entries that had not answered one lookup, in windows of a day.",
+        style.SHARE,
+        Line(recorded("pipeline:recoup_unused_eviction_ratio:rate1d"), "{{pipeline}}"),
+        maximum=1,
+        no_value="nothing was evicted",
+    )
+
+
+def _invalidations() -> Panel:
+    return series(
+        "Invalidations by cause",
+        "Entries that somebody removed: cleared all at once, deleted one by one, or replaced by a newer result.",
+        style.EVENTS_A_SECOND,
+        Line(rate(INVALIDATIONS, "cause"), "{{cause}}"),
+        stacked=True,
+        colours=style.INVALIDATIONS,
+    )
+
+
+def _bypasses() -> Panel:
+    return series(
+        "Bypassed lookups",
+        "Lookups that were not to be answered from the cache: it is switched off, the request said no-store, or it "
+        "carried credentials that its pipeline does not name. They are no misses.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(LOOKUPS, "pipeline", outcome="bypass"), "{{pipeline}}"),
+        stacked=True,
+    )
+
+
+BOARD = Board(
+    "misses",
+    "Misses",
+    "Why did it miss?",
+    (
+        Strip(9, ((16, _misses_by_reason()), (8, _misses_by_pipeline()))),
+        Strip(8, ((8, _evictions_by_cause()), (8, _eviction_age()), (8, _avoidable_by_pipeline()))),
+        Strip(8, ((8, _regret()), (8, _regretted_an_hour()), (8, _unused_evictions()))),
+        Strip(8, ((8, _unused_share()), (8, _invalidations()), (8, _bypasses()))),
+    ),
+)

@@ -1,0 +1,202 @@
+"""Does the cache pay? The answer is on the first screen."""
+
+from __future__ import annotations
+
+from grafana import style
+from grafana.board import Board, Strip, link_to
+from grafana.expressions import hourly, increase, or_zero, quantile, rate, recorded, select, total
+from grafana.panels import Line, Panel, coloured, dashed, figure, limit_line, listing, series
+from recoup.telemetry.catalogue import (
+    ENABLED,
+    ENTRIES,
+    ENTRIES_LIMIT,
+    LOOKUPS,
+    MEMORY,
+    MEMORY_LIMIT,
+    RECOUPED,
+    REQUEST_DURATION,
+)
+
+OVER_ALL = "Over all pipelines and instances of the job, in the last five minutes; bypassed lookups do not count."
+
+
+def _hit_ratio_now() -> Panel:
+    return figure(
+        "Hit ratio",
+        f"Share of lookups that the cache answered. Green from 70 %, yellow from 60 %. {OVER_ALL}",
+        style.SHARE,
+        Line(recorded("job:recoup_hit_ratio:rate5m"), "{{job}}"),
+        steps=style.HIT_RATIO_STEPS,
+        no_value=style.NO_TRAFFIC,
+        decimals=1,
+        links=[link_to("misses", "Why did it miss?")],
+    )
+
+
+def _speedup_now() -> Panel:
+    return figure(
+        "Speed-up",
+        "How many times longer callers would have waited without the cache: a ratio of means. Green from 3x, yellow "
+        f"from 2x. At most 1 / (1 - hit ratio) can be reached: 3x needs two thirds of hits. {OVER_ALL}",
+        style.TIMES,
+        Line(recorded("job:recoup_speedup:rate5m"), "{{job}}"),
+        steps=style.SPEEDUP_STEPS,
+        no_value=style.NO_TRAFFIC,
+        decimals=1,
+        links=[link_to("generation", "Is the generator healthy?")],
+    )
+
+
+def _recouped_today() -> Panel:
+    return figure(
+        "Recouped today",
+        "Generation time that callers were spared since midnight: the cost of each result that answered a hit or a "
+        "coalesced lookup.",
+        style.SECONDS,
+        Line(increase(RECOUPED), "recouped"),
+        steps=style.NEUTRAL,
+        time_from="now/d",
+        decimals=1,
+    )
+
+
+def _recouped_an_hour() -> Panel:
+    return figure(
+        "Recouped per hour",
+        "Generation time that callers are spared in each hour, at the present rate.",
+        style.SECONDS,
+        Line(hourly(RECOUPED), "recouped"),
+        steps=style.NEUTRAL,
+        decimals=1,
+    )
+
+
+def _alerts_now() -> Panel:
+    return figure(
+        "Alerts firing",
+        "Alerts on these jobs that fire now. The list is at the bottom of this dashboard.",
+        style.COUNT,
+        Line(or_zero('count(ALERTS{job=~"$job", alertstate="firing"})'), "firing"),
+        steps=style.NONE_IS_GOOD,
+    )
+
+
+def _switched_off_now() -> Panel:
+    return figure(
+        "Instances with the cache off",
+        "Instances whose cache is switched off: every lookup there is a bypass, and every request is generated.",
+        style.COUNT,
+        Line(f"count({select(ENABLED)} == 0) or 0 * {total(ENABLED)}", "switched off"),
+        steps=style.NONE_IS_GOOD,
+    )
+
+
+def _hit_ratio_over_time() -> Panel:
+    return series(
+        "Hit ratio by pipeline",
+        "Share of lookups that the cache answered, over all instances, in windows of five minutes. The dashed lines "
+        "are the targets, 60 and 70 %. A gap is a time without traffic.",
+        style.SHARE,
+        Line(recorded("pipeline:recoup_hit_ratio:rate5m"), "{{pipeline}}"),
+        steps=style.HIT_RATIO_STEPS,
+        maximum=1,
+        no_value=style.NO_TRAFFIC,
+    )
+
+
+def _speedup_over_time() -> Panel:
+    return series(
+        "Speed-up by pipeline",
+        "How many times longer callers would have waited without the cache, over all instances, in windows of five "
+        "minutes. The dashed line at 3x is the target. A gap is a time without traffic.",
+        style.TIMES,
+        Line(recorded("pipeline:recoup_speedup:rate5m"), "{{pipeline}}"),
+        steps=style.SPEEDUP_STEPS,
+        no_value=style.NO_TRAFFIC,
+    )
+
+
+def _requests_by_outcome() -> Panel:
+    return series(
+        "Requests by outcome",
+        "Lookups a second, by the one outcome that each had.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(LOOKUPS, "outcome"), "{{outcome}}"),
+        stacked=True,
+        colours=style.OUTCOMES,
+    )
+
+
+def _latency_by_outcome() -> Panel:
+    shares = ((0.99, "p99"), (0.95, "p95"), (0.5, "p50"))
+    lines = [
+        Line(quantile(share, REQUEST_DURATION, "outcome"), f"{{{{outcome}}}} {name}", exemplars=share == 0.99)
+        for share, name in shares
+    ]
+    return series(
+        "Latency by outcome",
+        "What callers waited: half of them no longer than p50 (dotted), 95 % than p95 (dashed), 99 % than p99. "
+        "Logarithmic: a hit and a miss are orders of magnitude apart. Each dot is one request; click it for its trace.",
+        style.SECONDS,
+        *lines,
+        logarithmic=True,
+        styles=coloured(style.OUTCOMES) | {"/ p95$/": [dashed(10, 6)], "/ p50$/": [dashed(2, 6)]},
+        no_value=style.NO_TRAFFIC,
+    )
+
+
+def _memory_against_limit() -> Panel:
+    return series(
+        "Memory against its limit",
+        "Memory that the cache accounts for, by pipeline, below the limit of all chosen instances together. A full "
+        "cache is normal; what it costs is on the dashboard Capacity.",
+        style.BYTES,
+        Line(total(MEMORY, "pipeline"), "{{pipeline}}"),
+        Line(total(MEMORY_LIMIT), "limit"),
+        stacked=True,
+        styles=limit_line(),
+    )
+
+
+def _entries_against_limit() -> Panel:
+    return series(
+        "Entries against their limit",
+        "Entries held, by pipeline, below the limit of all chosen instances together.",
+        style.COUNT,
+        Line(total(ENTRIES, "pipeline"), "{{pipeline}}"),
+        Line(total(ENTRIES_LIMIT), "limit"),
+        stacked=True,
+        styles=limit_line(),
+    )
+
+
+def _alerts_list() -> Panel:
+    return listing(
+        "Firing alerts",
+        "The alerts that fire now, with their labels. Each has a section in the runbook.",
+        Line('ALERTS{job=~"$job", alertstate="firing"}', "{{alertname}}"),
+        hidden=("Time", "Value", "__name__", "alertstate"),
+        no_value="no alert fires",
+    )
+
+
+BOARD = Board(
+    "overview",
+    "Overview",
+    "Does the cache pay?",
+    (
+        Strip(
+            5,
+            (
+                (6, _hit_ratio_now()),
+                (6, _speedup_now()),
+                (4, _recouped_today()),
+                (4, _recouped_an_hour()),
+                (4, _alerts_now()),
+            ),
+        ),
+        Strip(8, ((8, _hit_ratio_over_time()), (8, _speedup_over_time()), (8, _requests_by_outcome()))),
+        Strip(8, ((10, _latency_by_outcome()), (7, _memory_against_limit()), (7, _entries_against_limit()))),
+        Strip(6, ((18, _alerts_list()), (6, _switched_off_now()))),
+    ),
+)

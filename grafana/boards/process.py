@@ -1,0 +1,117 @@
+"""Is the process well? Each instance by itself."""
+
+from __future__ import annotations
+
+from grafana import style
+from grafana.board import Board, Strip
+from grafana.expressions import rate, recorded, select, total
+from grafana.panels import Line, Panel, dashed, figure, listing, series
+from recoup.telemetry.catalogue import BUILD_INFO
+
+EACH = "job, instance"
+UP = recorded("instance:recoup_up:max")
+
+
+def _scraped() -> Panel:
+    return figure(
+        "Instances scraped",
+        "Instances that Prometheus reached at its last try.",
+        style.COUNT,
+        Line(f"sum({UP})", "reached"),
+        steps=((None, "red"), (1, "green")),
+        no_value="none is known",
+    )
+
+
+def _missing() -> Panel:
+    return figure(
+        "Instances not reached",
+        "Instances that Prometheus knows of and did not reach at its last try.",
+        style.COUNT,
+        Line(f"count({UP} == 0) or 0 * count({UP})", "not reached"),
+        steps=style.NONE_IS_GOOD,
+        no_value="none is known",
+    )
+
+
+def _versions() -> Panel:
+    return listing(
+        "Versions",
+        "What runs where.",
+        Line(select(BUILD_INFO), "{{instance}}"),
+        hidden=("Time", "Value", "__name__"),
+        no_value="no instance is scraped",
+    )
+
+
+def _processor() -> Panel:
+    return series(
+        "Processor time",
+        "Share of one core that the serving process keeps busy; its worker processes are not counted here.",
+        style.SHARE,
+        Line(rate("process_cpu_seconds_total", EACH), "{{instance}}"),
+    )
+
+
+def _memory() -> Panel:
+    return series(
+        "Memory: accounted and resident",
+        "What the cache says that it holds (dashed), and what the operating system gave the serving process. They "
+        "grow by the same; where the gap widens, memory is held by something else.",
+        style.BYTES,
+        Line(total("process_resident_memory_bytes", EACH), "{{instance}} resident"),
+        Line(recorded("instance:recoup_memory_bytes:sum"), "{{instance}} accounted"),
+        styles={"/ accounted$/": [dashed(10, 6)]},
+    )
+
+
+def _threads() -> Panel:
+    return series(
+        "Threads",
+        "Threads of the serving process.",
+        style.COUNT,
+        Line(total("process_threads", EACH), "{{instance}}"),
+    )
+
+
+def _descriptors() -> Panel:
+    return series(
+        "File descriptors",
+        "Open files and connections of the serving process, below their limit (dashed).",
+        style.COUNT,
+        Line(total("process_open_fds", EACH), "{{instance}} open"),
+        Line(total("process_max_fds", EACH), "{{instance}} limit"),
+        logarithmic=True,
+        styles={"/ limit$/": [dashed(10, 6)]},
+    )
+
+
+def _collections() -> Panel:
+    return series(
+        "Garbage collections",
+        "Runs of Python's garbage collector a second, by generation; generation 2 looks at everything.",
+        style.EVENTS_A_SECOND,
+        Line(rate("python_gc_collections_total", "instance, generation"), "{{instance}} generation {{generation}}"),
+    )
+
+
+def _uncollectable() -> Panel:
+    return series(
+        "Objects that garbage collection freed",
+        "Objects in cycles that Python's garbage collector freed, a second.",
+        style.EVENTS_A_SECOND,
+        Line(rate("python_gc_objects_collected_total", "instance"), "{{instance}}"),
+    )
+
+
+BOARD = Board(
+    "process",
+    "Process",
+    "Is the process well?",
+    (
+        Strip(5, ((4, _scraped()), (4, _missing()), (16, _versions()))),
+        Strip(8, ((12, _processor()), (12, _memory()))),
+        Strip(8, ((12, _threads()), (12, _descriptors()))),
+        Strip(8, ((12, _collections()), (12, _uncollectable()))),
+    ),
+)

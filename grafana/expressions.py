@@ -1,0 +1,78 @@
+"""PromQL for the panels, made of the catalogue's metrics and of the recorded series. Nothing is divided here.
+
+A ratio has one definition, its recording rule; a panel that shows one shows the recorded series.
+"""
+
+from __future__ import annotations
+
+import re
+
+from recoup.telemetry.catalogue import BUILD_INFO, Metric
+
+#: Labels that a dashboard's variables choose values of; `pipeline` where a metric has it.
+_CHOSEN = ("job", "instance")
+_PATTERN = re.compile(r"[.|]")
+#: Labels that the recorded series keep, by the level that their names begin with.
+_LEVELS = {"job": ("job",), "pipeline": ("job", "pipeline"), "instance": ("job", "instance")}
+
+
+def _selector(name: str, labels: tuple[str, ...], matchers: dict[str, str]) -> str:
+    chosen = [f'{label}=~"${label}"' for label in labels]
+    further = [f'{label}{"=~" if _PATTERN.search(value) else "="}"{value}"' for label, value in matchers.items()]
+    return f"{name}{{{', '.join(chosen + further)}}}"
+
+
+def select(metric: Metric | str, suffix: str = "", **matchers: str) -> str:
+    """The series of a metric that the variables choose; a name alone is a metric of the process or of Prometheus.
+
+    A matcher's value is a pattern where it has `.` or `|` in it.
+    """
+    if isinstance(metric, str):
+        return _selector(metric, _CHOSEN, matchers)
+    labels = _CHOSEN + (("pipeline",) if "pipeline" in metric.labels else ())
+    return _selector(metric.name + suffix, labels, matchers)
+
+
+def recorded(name: str, **matchers: str) -> str:
+    """A recorded series, at the level that its name begins with: `job:`, `pipeline:` or `instance:`."""
+    return _selector(name, _LEVELS[name.partition(":")[0]], matchers)
+
+
+def total(metric: Metric | str, by: str = "", **matchers: str) -> str:
+    """The sum of a gauge."""
+    return f"{_sum(by)} ({select(metric, **matchers)})"
+
+
+def rate(metric: Metric | str, by: str = "", suffix: str = "", **matchers: str) -> str:
+    """What a counter grows by each second, summed."""
+    return f"{_sum(by)} (rate({select(metric, suffix, **matchers)}[$__rate_interval]))"
+
+
+def hourly(metric: Metric, by: str = "", **matchers: str) -> str:
+    """What a counter of seconds grows by each hour, summed."""
+    return f"3600 * {rate(metric, by, **matchers)}"
+
+
+def increase(metric: Metric, by: str = "", window: str = "$__range", suffix: str = "", **matchers: str) -> str:
+    """What a counter grew by within a window, summed."""
+    return f"{_sum(by)} (increase({select(metric, suffix, **matchers)}[{window}]))"
+
+
+def quantile(share: float, metric: Metric, by: str = "", **matchers: str) -> str:
+    """A quantile of a histogram; no series where nothing was observed, rather than NaN."""
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, {rate(metric, labels, '_bucket', **matchers)}) >= 0"
+
+
+def buckets(metric: Metric) -> str:
+    """What a histogram's buckets grew by in each step, for a heat map."""
+    return increase(metric, "le", "$__rate_interval", "_bucket")
+
+
+def or_zero(expression: str) -> str:
+    """An expression, or 0 where an instance is scraped and the series has not begun."""
+    return f"{expression} or 0 * sum({select(BUILD_INFO)})"
+
+
+def _sum(by: str) -> str:
+    return f"sum by ({by})" if by else "sum"

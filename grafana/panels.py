@@ -1,0 +1,157 @@
+"""Panels: each kind with what every panel has, a title, a description, a unit and legends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from grafana.sdk import common, common_model, dashboard, heatmap, heatmap_model, model, stat, table, timeseries
+from grafana.sdk import prometheus as prom
+from grafana.sdk import prometheus_model as prom_model
+from grafana.style import Colours, Steps
+
+Panel = Any  # the SDK's builders share no base that has what all panels have
+SOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One query of a panel, and the name of what it gives."""
+
+    expr: str
+    legend: str
+    exemplars: bool = False
+
+
+def _target(line: Line, letter: str, instant: bool = False) -> prom.Dataquery:
+    query = prom.Dataquery().datasource(SOURCE).ref_id(letter).expr(line.expr).legend_format(line.legend)
+    query = query.editor_mode(prom_model.QueryEditorMode.CODE)
+    query = query.instant() if instant else query.range()
+    return query.exemplar(True) if line.exemplars else query
+
+
+def _with_targets(panel: Panel, lines: tuple[Line, ...], instant: bool = False) -> Panel:
+    for number, line in enumerate(lines):
+        panel = panel.with_target(_target(line, chr(ord("A") + number), instant))
+    return panel.datasource(SOURCE)
+
+
+def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    found = [model.Threshold(value, colour) for value, colour in steps]
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
+
+
+def _colour(mode: model.FieldColorModeId) -> dashboard.FieldColor:
+    return dashboard.FieldColor().mode(mode)
+
+
+def figure(title: str, description: str, unit: str, *lines: Line, steps: Steps, **further: Any) -> Panel:
+    """One figure of now, large enough to be read from across a room, in the colour of its threshold.
+
+    Further: `no_value`, `decimals`, `time_from` for another range than the dashboard's, `links`.
+    """
+    panel = stat.Panel().title(title).description(description).unit(unit).thresholds(_thresholds(steps))
+    panel = _with_targets(panel, lines, instant=True).color_scheme(_colour(model.FieldColorModeId.THRESHOLDS))
+    panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
+    panel = panel.graph_mode(common_model.BigValueGraphMode.NONE)
+    panel = panel.color_mode(common_model.BigValueColorMode.BACKGROUND_SOLID)
+    # With one job there is nothing to tell apart, and the figure has the room for itself.
+    panel = panel.text_mode(common_model.BigValueTextMode.AUTO)
+    return _with(panel, further)
+
+
+def series(title: str, description: str, unit: str, *lines: Line, **further: Any) -> Panel:
+    """Lines over time.
+
+    Further: `stacked`, `logarithmic`, `steps` (drawn as dashed lines), `colours` by legend, `styles` by pattern,
+    `no_value`, `minimum`, `maximum`, `decimals`.
+    """
+    panel = _with_targets(timeseries.Panel().title(title).description(description).unit(unit), lines)
+    panel = panel.color_scheme(_colour(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    panel = panel.line_width(2).show_points(common_model.VisibilityMode.NEVER).tooltip(_tooltip()).legend(_legend())
+    panel = panel.fill_opacity(60 if further.get("stacked") else 8)
+    if further.pop("stacked", False):
+        panel = panel.stacking(common.StackingConfig().mode(common_model.StackingMode.NORMAL).group("A"))
+    if further.pop("logarithmic", False):
+        scale = common.ScaleDistributionConfig().type(common_model.ScaleDistribution.LOG).log(10)
+        panel = panel.scale_distribution(scale)
+    else:
+        panel = panel.min(further.pop("minimum", 0))
+    return _with(_drawn(panel, further), further)
+
+
+def _drawn(panel: Panel, further: dict[str, Any]) -> Panel:
+    steps: Steps | None = further.pop("steps", None)
+    if steps is not None:
+        style = common.GraphThresholdsStyleConfig().mode(common_model.GraphThresholdsStyleMode.DASHED)
+        # The first step has no line: it reaches down without end.
+        panel = panel.thresholds(_thresholds(((None, "transparent"), *steps[1:]))).thresholds_style(style)
+    colours: Colours = further.pop("colours", {})
+    for name, colour in colours.items():
+        panel = panel.override_by_name(name, [_fixed(colour)])
+    styles: dict[str, list[model.DynamicConfigValue]] = further.pop("styles", {})
+    for pattern, properties in styles.items():
+        panel = panel.override_by_regexp(pattern, properties)
+    return panel
+
+
+def _with(panel: Panel, further: dict[str, Any]) -> Panel:
+    for name, value in further.items():
+        panel = getattr(panel, {"maximum": "max"}.get(name, name))(value)
+    return panel
+
+
+def _fixed(colour: str) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
+
+
+def coloured(colours: Colours) -> dict[str, list[model.DynamicConfigValue]]:
+    """Styles: the colour of every line whose legend begins with a word."""
+    return {f"/^{word} /": [_fixed(colour)] for word, colour in colours.items()}
+
+
+def limit_line(pattern: str = "/^limit/") -> dict[str, list[model.DynamicConfigValue]]:
+    """Styles: a limit is a red dashed line over whatever is stacked below it."""
+    off = {"mode": "none", "group": "limit"}
+    return {
+        pattern: [
+            _fixed("red"),
+            model.DynamicConfigValue(id_val="custom.stacking", value=off),
+            model.DynamicConfigValue(id_val="custom.fillOpacity", value=0),
+            dashed(10, 6),
+        ]
+    }
+
+
+def dashed(*lengths: float) -> model.DynamicConfigValue:
+    """A property of a style: a line of dashes and gaps."""
+    return model.DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": list(lengths)})
+
+
+def _tooltip() -> common.VizTooltipOptions:
+    return (
+        common.VizTooltipOptions().mode(common_model.TooltipDisplayMode.MULTI).sort(common_model.SortOrder.DESCENDING)
+    )
+
+
+def _legend() -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().display_mode(common_model.LegendDisplayMode.LIST).show_legend(True)
+    return legend.placement(common_model.LegendPlacement.BOTTOM).calcs(["lastNotNull"])
+
+
+def heat(title: str, description: str, unit: str, line: Line, *, no_value: str) -> Panel:
+    """A histogram over time: its buckets upwards, how much fell into each as the colour."""
+    panel = heatmap.Panel().title(title).description(description).datasource(SOURCE).no_value(no_value)
+    target = _target(line, "A").format(prom_model.PromQueryFormat.HEATMAP)
+    axis = heatmap.YAxisConfig().unit(unit)
+    colours = heatmap.HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
+    cells = heatmap.CellValues().unit("short")
+    return panel.with_target(target).calculate(False).y_axis(axis).color(colours).cell_values(cells).unit(unit)
+
+
+def listing(title: str, description: str, line: Line, *, hidden: tuple[str, ...], no_value: str) -> Panel:
+    """A table of the labels of what is there now."""
+    panel = table.Panel().title(title).description(description).datasource(SOURCE).unit("short").no_value(no_value)
+    panel = panel.with_target(_target(line, "A", instant=True).format(prom_model.PromQueryFormat.TABLE))
+    organize = {"excludeByName": dict.fromkeys(hidden, True)}
+    return panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=organize))
