@@ -58,6 +58,7 @@ def paste(command: str, service: Service, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(300)  # several generations on a machine that may be busy
 @pytest.mark.parametrize("page", TRANSCRIPTS, ids=name_of)
 def test_a_page_does_what_it_says(page: Path, service: Service, folder: Path) -> None:
     steps = transcript(page.read_text())
