@@ -121,6 +121,7 @@ class TestMetricsAsExported:
             "process_resident_memory_bytes",
             "process_start_time_seconds",
             "process_open_fds",
+            "process_threads",
             "python_info",
             "python_gc_collections_total",
         ],

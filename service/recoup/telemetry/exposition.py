@@ -7,6 +7,7 @@ from prometheus_client.exposition import choose_encoder
 
 from recoup.telemetry.collector import CacheCollector, HasStats
 from recoup.telemetry.http import HttpCounter
+from recoup.telemetry.threads import ThreadCollector
 
 #: Versions of the text formats that scrapers ask for and prometheus-client writes.
 _VERSIONS = frozenset({"", "0.0.1", "0.0.4", "1.0.0"})
@@ -19,6 +20,7 @@ def build_registry(cache: HasStats, http: HttpCounter | None = None) -> Collecto
     if http is not None:
         registry.register(http)
     ProcessCollector(registry=registry)
+    registry.register(ThreadCollector())
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
