@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,6 +47,14 @@ def filled(cache: LRUCache, clock: Clock) -> LRUCache:
         cache.set(key, b"x" * 1000 * number, pipeline=pipeline, cost_seconds=float(number))
         clock.advance(1.0)
     return cache
+
+
+def post(client: FlaskClient, path: str, body: bytes, *, chunked: bool) -> Any:
+    """Post JSON: with its length, or as a server hands over a chunked body: no length, and a stream that ends."""
+    if not chunked:
+        return client.post(path, data=body, content_type=JSON_TYPE)
+    environ = {"wsgi.input_terminated": True}
+    return client.post(path, input_stream=io.BytesIO(body), content_type=JSON_TYPE, environ_overrides=environ)
 
 
 def keys(response: Any) -> list[str]:
@@ -167,9 +176,25 @@ def test_a_body_that_is_not_a_json_object_is_refused(
 
 
 @pytest.mark.parametrize("path", ["/api/cache/config", "/api/cache/clear"])
-def test_a_body_far_too_large_is_refused(manage: FlaskClient, path: str) -> None:
-    response = manage.post(path, data=b" " * (MAX_BODY_BYTES + 1), content_type="application/json")
-    assert_problem(response, 413, "too-large")
+@pytest.mark.parametrize("extra", [1, 2, MAX_BODY_BYTES])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_body_too_large_is_refused(
+    manage: FlaskClient, filled: LRUCache, path: str, extra: int, chunked: bool
+) -> None:
+    body = b"{}".ljust(MAX_BODY_BYTES + extra)
+    assert_problem(post(manage, path, body, chunked=chunked), 413, "too-large")
+    assert 3 == len(filled)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_body_may_be_as_large_as_the_limit(manage: FlaskClient, filled: LRUCache, chunked: bool) -> None:
+    body = b'{"pipeline": "relief"}'.ljust(MAX_BODY_BYTES)
+    assert {"cleared": 2} == post(manage, "/api/cache/clear", body, chunked=chunked).get_json()
+
+
+def test_a_body_that_the_application_read_before_is_there_all_the_same(manage: FlaskClient, filled: LRUCache) -> None:
+    manage.application.before_request(lambda: request.get_data() and None)
+    assert {"cleared": 2} == manage.post("/api/cache/clear", json={"pipeline": "relief"}).get_json()
 
 
 JSON = st.recursive(

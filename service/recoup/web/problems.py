@@ -27,7 +27,7 @@ DEFAULT_RETRY_SECONDS = 1
 MEMBERS = ("errors", "allowed", "upstream_status", "upstream_body", "retry_after_seconds", "checks")
 
 _log = logging.getLogger(__name__)
-_INTERNAL_DETAIL = "Something failed inside the service. Its log tells what, under this request's X-Request-Id."
+_INTERNAL_DETAIL = "Something failed inside the service. Its log tells what."
 #: What stands in a path as it is (RFC 3986, section 3.3).
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
