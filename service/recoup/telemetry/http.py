@@ -30,6 +30,7 @@ class HttpCounter(Collector):
         self._lock = threading.Lock()
         # The documentation of deque promises that appends and pops from either end are thread-safe.
         self._pending: deque[_Request] = deque()
+        self._counters: list[tuple[_Request, deque[None]]] = []
         self._counts: Counter[tuple[str, str, str]] = Counter({_labels(*series): 0 for series in known})
 
     def count(self, route: str | None, method: str, status: int) -> None:
@@ -47,10 +48,12 @@ class HttpCounter(Collector):
 
     def counter(self, route: str, method: str, status: int) -> Callable[[], None]:
         """A function that counts one request of this one kind, for routes that are asked all the time."""
-        request, pending = (route, method, status), self._pending
+        pending: deque[None] = deque()
+        append = pending.append
+        self._counters.append(((route, method, status), pending))
 
         def count() -> None:
-            pending.append(request)
+            append(None)
             if len(pending) > _BOUND:
                 with self._lock:
                     self._drain()
@@ -75,6 +78,11 @@ class HttpCounter(Collector):
         """Add up what waits now. Only the holder of the lock pops, so that many are there."""
         pop = self._pending.popleft
         for request, count in Counter(pop() for _ in range(len(self._pending))).items():
+            self._counts[_labels(*request)] += count
+        for request, pending in self._counters:
+            count = len(pending)
+            for _ in range(count):
+                pending.popleft()
             self._counts[_labels(*request)] += count
 
 
