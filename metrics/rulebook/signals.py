@@ -83,10 +83,14 @@ def generation_error_ratio(level: str, window: str) -> str:
 
 def slow_hit_ratio(level: str, window: str, thresholds: Thresholds) -> str:
     """Hits that took longer than `slow_hit_seconds`, as a share of all hits."""
-    bound = number(thresholds.slow_hit_seconds)
-    quick = rate(level, f'recoup_request_duration_seconds_bucket{{outcome=~"hit|stale", le="{bound}"}}', window)
     every = rate(level, ANSWERED_HITS, window)
-    return ratio(f"{every}\n-\n{quick}", every)
+    return ratio(f"{every}\n-\n{rate(level, quick_hits(thresholds), window)}", every)
+
+
+def quick_hits(thresholds: Thresholds) -> str:
+    """The hits that were not slow."""
+    bound = number(thresholds.slow_hit_seconds)
+    return f'recoup_request_duration_seconds_bucket{{outcome=~"hit|stale", le="{bound}"}}'
 
 
 def _headlines(level: str) -> list[Record]:

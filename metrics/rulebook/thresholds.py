@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 
 #: Where a hit may begin to be slow: upper bounds of buckets of `recoup_request_duration_seconds`, from those that a hit
 #: may reach. All are fractions: in the label `le`, Prometheus 3 writes whole numbers another way than 2 does.
@@ -60,3 +61,25 @@ class Thresholds:
     def __post_init__(self) -> None:
         if self.slow_hit_seconds not in SLOW_HIT_BOUNDS:
             raise ValueError(f"slow_hit_seconds is {self.slow_hit_seconds}: allowed is one of {SLOW_HIT_BOUNDS}")
+
+
+def with_changes(changes: Iterable[str]) -> Thresholds:
+    """The thresholds with some changed.
+
+    Args:
+        changes: Each as `NAME=NUMBER`.
+
+    Raises:
+        ValueError: A name that is none of the thresholds', or something that is no number.
+    """
+    known = [field.name for field in fields(Thresholds)]
+    chosen: dict[str, float] = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in known:
+            raise ValueError(f"{change!r}: no such threshold; there are {', '.join(known)}")
+        try:
+            chosen[name] = float(text)
+        except ValueError:
+            raise ValueError(f"{change!r}: {text!r} is no number") from None
+    return replace(Thresholds(), **chosen)

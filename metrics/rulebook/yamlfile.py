@@ -1,4 +1,4 @@
-"""YAML as a person would write it: expressions as blocks, one rule after the other."""
+"""YAML as a person would write it: expressions as blocks, texts on one line, so that they are found."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import yaml
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks, and lists indented."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         """Indent lists below their name."""
         super().increase_indent(flow, False)
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:
         """Write everything where it stands."""
         return True
 
@@ -29,4 +29,4 @@ _Dumper.add_representer(str, _text)
 def dump(document: Any, header: str) -> str:
     """The document as YAML, below a comment."""
     comment = "".join(f"# {line}\n" for line in header.splitlines())
-    return comment + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=118, allow_unicode=True)
+    return comment + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
