@@ -62,7 +62,7 @@ _FIGURES: dict[str, Schema] = {
     "memory_bytes": count("Bytes held now: values, keys and bookkeeping."),
     "memory_mb": {"type": "number", "minimum": 0, "description": "The same in megabytes (2^20 bytes)."},
     "hits": count("Lookups that a stored, live entry answered."),
-    "misses": count("Lookups that led a generation."),
+    "misses": count("Lookups that found nothing stored, and nothing being generated."),
     "stale": count("Lookups that an expired entry answered while it was generated anew."),
     "coalesced": count("Lookups that waited for the generation that another one led."),
     "bypassed": count("Lookups that went past the cache."),
