@@ -62,7 +62,7 @@ def serve(settings: Settings) -> int:
     configure_logging(settings.log_format, settings.log_level)
     try:
         address = _free_address(settings.host, settings.port)
-        pipelines = load_pipelines(settings.pipelines, relief_workers=settings.workers)
+        _pipelines(settings)  # a mistake in them is told before anything is started
     except ConfigurationError as error:
         return _unusable(str(error))
     ours, theirs = multiprocessing.Pipe()
@@ -70,10 +70,14 @@ def serve(settings: Settings) -> int:
     supervisor = _Supervisor(server, ours, settings.grace_seconds)
     configure_logging(settings.log_format, settings.log_level)  # Granian has set up its own meanwhile
     try:
-        server.serve(target_loader=partial(_load, settings, pipelines, theirs, ours), wrap_loader=False)
+        server.serve(target_loader=partial(_load, settings, theirs, ours), wrap_loader=False)
     except SystemExit:
         _log.debug("serving_process_failed")
     return supervisor.exit_status()
+
+
+def _pipelines(settings: Settings) -> PipelineRegistry:
+    return load_pipelines(settings.pipelines, relief_workers=settings.workers)
 
 
 def _granian(settings: Settings, address: str) -> MPServer:
@@ -176,7 +180,7 @@ class _Supervisor:
         return EXIT_CUT_SHORT
 
 
-def _load(settings: Settings, pipelines: PipelineRegistry, control: Connection, other_end: Connection) -> WSGI:
+def _load(settings: Settings, control: Connection, other_end: Connection) -> WSGI:
     """The serving process' part: make the application. Granian calls it there."""
     other_end.close()  # so that the main process' death is the end of `control`
     os.setpgrp()  # Ctrl-C is for the main process alone
@@ -184,6 +188,7 @@ def _load(settings: Settings, pipelines: PipelineRegistry, control: Connection, 
         signal.signal(signum, signal.SIG_DFL)  # those of the main process were inherited; Granian's are still to come
     configure_logging(settings.log_format, settings.log_level)
     try:
+        pipelines = _pipelines(settings)
         pipelines.start()
         app = create_app(settings, LRUCache(**settings.cache_options()), pipelines)
     except RecoupError as error:

@@ -59,8 +59,9 @@ class Front:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a hit, or pass the request on."""
-        route = self._generation.routes.get(environ["PATH_INFO"][_PREFIX_LENGTH:])
-        if route is None or environ["REQUEST_METHOD"] != "POST" or not environ["PATH_INFO"].startswith(GENERATE_PREFIX):
+        path = environ.get("PATH_INFO", "")
+        route = self._generation.routes.get(path[_PREFIX_LENGTH:])
+        if route is None or environ["REQUEST_METHOD"] != "POST" or not path.startswith(GENERATE_PREFIX):
             return self._application(environ, start_response)
         length = self._readable_length(environ)
         if length is None:
