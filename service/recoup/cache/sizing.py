@@ -93,7 +93,7 @@ def _deep(root: Any) -> int:
             continue
         seen.add(id(item))
         kept.append(item)
-        total += _shallow(item)
+        total += _nested_array(item) if item is not root and _is_array(item) else _shallow(item)
         if not isinstance(item, (*_LEAVES, bytes, bytearray)):
             stack.extend(_parts(item))
     return total
@@ -107,6 +107,14 @@ def _shallow(item: Any) -> int:
     if _is_array(item):
         return int(item.nbytes) if _base(item) is None else 0
     return rounded(sys.getsizeof(item)) + _inline_attributes(item)
+
+
+def _nested_array(item: Any) -> int:
+    """An array inside another value: its header counts, too, which for the value itself is part of the overhead."""
+    if _base(item) is not None:
+        return rounded(sys.getsizeof(item))
+    data = int(item.nbytes)
+    return rounded(max(0, sys.getsizeof(item) - data)) + rounded(data)
 
 
 def _inline_attributes(item: Any) -> int:
@@ -130,7 +138,8 @@ def _base(item: Any) -> Any:
 
 def _parts(item: Any) -> list[Any]:
     if not _is_array(item):
-        return gc.get_referents(item)
+        # A dictionary whose keys are all text does not tell the collector of them.
+        return [*gc.get_referents(item), *dict.keys(item)] if isinstance(item, dict) else gc.get_referents(item)
     base = _base(item)
     if base is not None:
         return [base]
