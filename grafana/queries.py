@@ -21,9 +21,9 @@ POINTS = 1000
 # `$name`, `${name}`, `${name:format}` and `[[name]]`.
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::\w+)?\}|\[\[(\w+)\]\]")
 _SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
-#: Grafana rounds a step to these (`gtime.RoundInterval`): seconds below a bound become the second number.
+#: Grafana rounds a step to these (`gtime.RoundInterval`): seconds up to a bound become the second number.
 _ROUND = (
-    (0.015, 0.01), (0.035, 0.02), (0.075, 0.05), (0.15, 0.1), (0.35, 0.2), (0.75, 0.5), (1.5, 1), (3.5, 2), (7.5, 5),
+    (0.01, 0.001), (0.015, 0.01), (0.035, 0.02), (0.075, 0.05), (0.15, 0.1), (0.35, 0.2), (0.75, 0.5), (1.5, 1), (3.5, 2), (7.5, 5),
     (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120), (450, 300), (750, 600), (1050, 900),
     (1500, 1200), (2700, 1800), (5400, 3600), (9000, 7200), (16200, 10800), (32400, 21600), (86400, 43200),
     (604800, 86400), (1814400, 604800), (3628800, 2592000),
@@ -59,7 +59,7 @@ class View:
 
 
 def _rounded(seconds: float) -> float:
-    return next((step for below, step in _ROUND if seconds < below), _YEAR)
+    return next((step for below, step in _ROUND if seconds <= below), _YEAR)
 
 
 def duration(seconds: float) -> str:
