@@ -1,0 +1,200 @@
+"""The small parts: what left and why, the gate, the histogram, the measure, the statistics."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recoup.cache import Gate, LRUCache, measure
+from recoup.cache.departures import Departures
+from recoup.cache.histogram import Histogram
+from recoup.cache.records import CORE_PARTS, MISS_REASONS, OUTCOMES, Exemplar
+from recoup.errors import GENERATION_ERROR_KINDS, ConfigurationError, QueueFullError
+
+from .support import TIME_LIMIT, FakeClock, Threads, wait_until
+
+
+class TestDepartures:
+    @pytest.mark.parametrize("reason", ["expired", "evicted", "invalidated", "too_large"])
+    def test_it_remembers_why(self, reason: Any) -> None:
+        departures = Departures(10)
+        departures.note("a", reason)
+
+        assert (reason, None) == (departures.reason("a"), departures.reason("b"))
+        departures.forget("a")
+        assert departures.reason("a") is None
+
+    def test_the_newest_reason_counts(self) -> None:
+        departures = Departures(10)
+        departures.note("a", "evicted")
+        departures.note("a", "invalidated")
+
+        assert "invalidated" == departures.reason("a")
+
+    @pytest.mark.parametrize("keys", [range(2000), [f"key {number}" for number in range(2000)]])
+    def test_about_as_many_as_the_limit_of_entries_are_remembered(self, keys: Any) -> None:
+        departures = Departures(2000)
+        for key in keys:
+            departures.note(key, "evicted")
+
+        assert 0.97 * 2000 < sum(departures.reason(key) == "evicted" for key in keys)
+
+    def test_it_is_bounded_and_never_tells_of_what_did_not_leave(self) -> None:
+        departures = Departures(1)
+        for number in range(100_000):
+            departures.note(("left", number), "evicted")
+
+        assert 4096 >= sum(departures.reason(("left", number)) is not None for number in range(100_000))
+        assert {None} == {departures.reason(("never", number)) for number in range(20_000)}
+
+    def test_reasons_survive_reset_of_the_statistics(self) -> None:
+        cache = LRUCache(max_size=1)
+        cache["a"] = cache["b"] = 1
+        cache.reset_stats()
+        cache.get("a")
+
+        assert 1 == cache.stats().miss_reasons["evicted"]
+
+
+class TestGate:
+    def test_so_many_at_one_time_so_many_waiting_and_no_more(self) -> None:
+        gate = Gate(2, 3)
+        leave = threading.Event()
+        inside: list[int] = []
+
+        def enter() -> None:
+            with gate:
+                inside.append(gate.in_progress)
+                assert leave.wait(TIME_LIMIT)
+
+        entered = Threads([enter] * 5)
+        wait_until(lambda: (gate.in_progress, gate.waiting) == (2, 3))
+        with pytest.raises(QueueFullError, match="2 are generating and 3 wait"), gate:
+            pytest.fail("let in")
+        leave.set()
+        entered.join()
+        assert (0, 0) == (gate.in_progress, gate.waiting)
+        assert 5 == len(inside)
+        assert max(inside) <= 2
+
+    def test_an_error_inside_gives_the_turn_back(self) -> None:
+        gate = Gate(1, 0)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="inside"), gate:
+                raise ValueError("inside")
+
+        assert 0 == gate.in_progress
+
+    def test_it_estimates_when_to_come_again(self) -> None:
+        clock = FakeClock()
+        gate = Gate(1, 0, clock=clock)
+        with gate:
+            clock.advance(7.5)
+        with gate, pytest.raises(QueueFullError) as caught, gate:
+            pytest.fail("let in")
+
+        assert 8 == caught.value.retry_after_seconds
+
+    @pytest.mark.parametrize("limits", [(0, 1), (1, -1)])
+    def test_limits_out_of_their_bounds_are_refused(self, limits: tuple[int, int]) -> None:
+        with pytest.raises(ConfigurationError):
+            Gate(*limits)
+
+
+class TestHistogram:
+    def test_a_bucket_holds_what_is_at_most_its_bound(self) -> None:
+        histogram = Histogram((1.0, 5.0))
+        for value in (0.0, 1.0, 1.5, 5.0, 5.5, math.inf):
+            histogram.observe(value)
+
+        assert (2, 2, 2) == histogram.snapshot().counts
+        assert 6 == histogram.snapshot().count
+
+    def test_each_bucket_keeps_its_newest_exemplar(self) -> None:
+        histogram = Histogram((1.0,))
+        older, newer, large = (Exemplar(name, value, 0.0) for name, value in [("a", 0.5), ("b", 0.7), ("c", 9.0)])
+        for exemplar in (older, newer, large):
+            histogram.observe(exemplar.value, exemplar.trace_id, exemplar.timestamp)
+        histogram.observe(0.1)
+
+        assert {0: newer, 1: large} == histogram.snapshot().exemplars
+
+    def test_a_snapshot_stays_as_it_is(self) -> None:
+        histogram = Histogram((1.0,))
+        before = histogram.snapshot()
+        histogram.observe(0.5, "a")
+
+        assert ((0, 0), {}) == (before.counts, before.exemplars)
+
+
+class TestMeasure:
+    def test_bytes_count_by_length_and_arrays_by_their_data(self) -> None:
+        assert [0, 1, 5000] == [measure(bytes(size)) for size in (0, 1, 5000)]
+        assert 8000 == measure(np.zeros(1000))
+        assert measure(np.zeros(1000)[:10]) >= 8000
+
+    def test_a_shared_object_counts_once(self) -> None:
+        shared = "x" * 10_000
+
+        assert measure([shared] * 10) < 11_000
+        assert measure([shared, "y" * 10_000]) > 20_000
+
+    def test_containers_and_attributes_are_followed(self) -> None:
+        class Holder:
+            def __init__(self) -> None:
+                self.inside = {"deep": [("x" * 10_000,)]}
+
+        class Slotted:
+            __slots__ = ("inside",)
+
+        slotted = Slotted()
+        slotted.inside = "x" * 10_000
+        assert 10_000 < measure(Holder()) < 11_500
+        assert 10_000 < measure(slotted) < 10_500
+        assert 10_000 < measure({"x" * 10_000: 1}) < 10_700
+
+    def test_what_contains_itself_has_a_size(self) -> None:
+        value: list[Any] = [1]
+        value.append(value)
+
+        assert 0 < measure(value) < 200
+
+    def test_classes_and_functions_are_the_programs(self) -> None:
+        assert 0 == measure(dict) == measure(math) == measure(test_every_word_is_there_from_the_start) == measure(None)
+
+
+def test_every_word_is_there_from_the_start() -> None:
+    cache = LRUCache()
+    cache.register("llm")
+    stats = cache.stats()
+
+    assert set(MISS_REASONS) == set(stats.pipelines["llm"].miss_reasons)
+    assert set(GENERATION_ERROR_KINDS) == set(stats.pipelines["llm"].generation_failures)
+    assert set(OUTCOMES) == set(stats.histograms["llm"].request_duration)
+    assert set(CORE_PARTS) <= set(stats.internal_errors)
+    assert stats.as_dict()["hit_ratio"] is None
+    assert {"llm"} == set(stats.as_dict()["pipelines"])
+
+
+def test_what_callers_waited_is_counted_by_outcome_with_exemplars() -> None:
+    cache = LRUCache(wall_clock=lambda: 123.0)
+    for _ in range(5000):
+        cache.record_request("llm", "hit", 0.0002)
+    cache.record_request("llm", "miss", 2.0, trace_id="abc")
+    durations = cache.stats().histograms["llm"].request_duration
+
+    assert (5000, 1) == (durations["hit"].count, durations["miss"].count)
+    assert [Exemplar("abc", 2.0, 123.0)] == list(durations["miss"].exemplars.values())
+    assert pytest.approx(1.0) == durations["hit"].total
+
+
+def test_uptime_passes_with_the_clock() -> None:
+    clock = FakeClock()
+    cache = LRUCache(clock=clock)
+    clock.advance(12.5)
+
+    assert 12.5 == cache.stats().uptime_seconds
