@@ -23,35 +23,40 @@ from .running import PIPELINES
 URL = "/api/generate/echo"
 
 
-def test_a_counter_of_one_kind_counts_with_all_others() -> None:
+def test_many_requests_of_one_kind_are_counted_at_once() -> None:
     http = HttpCounter()
-    hit = http.counter("/x", "POST", 200)
-    for _ in range(3):
-        hit()
     http.count("/x", "POST", 200)
+    http.add("/x", "POST", 200, 3)
     assert {("/x", "POST", "200"): 4} == http.counts()
 
 
-def test_a_counter_of_one_kind_is_exact_under_threads() -> None:
-    http = HttpCounter()
-    hit = http.counter("/x", "POST", 200)
-
-    def count_many(_: int) -> None:
-        for _ in range(5000):
-            hit()
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(count_many, range(8)))
-    assert {("/x", "POST", "200"): 40_000} == http.counts()
-
-
-def test_a_refusal_that_was_only_asked_for_counts_as_one() -> None:
+def test_refusals_that_nobody_asked_for_are_told_with_the_next_pass() -> None:
     clock = Clock()
     limit = RateLimit(1.0, clock)
-    assert (False, 0) == (limit.refuses(), limit.take())
-    assert [True, True, True] == [limit.refuses() for _ in range(3)]
+    assert (0.0, 0) == (limit.closed_seconds(), limit.take())
+    assert limit.closed_seconds() == pytest.approx(1.0, abs=1e-3)
+    limit.refused(3)
     clock.advance(1.1)
-    assert (False, 3) == (limit.refuses(), limit.take())
+    assert (0.0, 3) == (limit.closed_seconds(), limit.take())
+
+
+def test_hits_are_told_of_exactly_under_threads(app: Flask, cache: LRUCache) -> None:
+    """More hits than the buffer holds, while statistics are read."""
+    app.test_client().post(URL, data=b"cat")
+
+    def hit_often(_: int) -> None:
+        client = app.test_client()
+        for _ in range(400):
+            client.post(URL, data=b"cat")
+        cache.stats()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(hit_often, range(8)))
+    stats = cache.stats()
+    assert (3200, 3200) == (stats.hits, stats.histograms["echo"].request_duration["hit"].count)
+    metrics = app.test_client().get("/metrics").text
+    assert 'recoup_http_requests_total{method="POST",route="/api/generate/<pipeline>",status="200"} 3201.0' in metrics
+    assert 0 == stats.internal_errors.get("telemetry", 0)
 
 
 def test_hits_past_the_limit_are_counted_on_the_next_line(app: Flask, cache: LRUCache) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from recoup.cache.records import Exemplar, HistogramSnapshot
@@ -31,6 +32,19 @@ class Histogram:
         self.counts[bucket] += 1
         self.total += value
         if trace_id is not None:
+            self._exemplars[bucket] = (trace_id, value, timestamp)
+
+    def observe_all(self, observations: Iterable[tuple[float, str]], timestamp: float) -> None:
+        """Count many observations, each with its trace id, in their order."""
+        bounds, counts, total = self.bounds, self.counts, 0.0
+        newest: dict[int, tuple[float, str]] = {}
+        for observation in observations:
+            bucket = bisect_left(bounds, observation[0])
+            counts[bucket] += 1
+            total += observation[0]
+            newest[bucket] = observation
+        self.total += total
+        for bucket, (value, trace_id) in newest.items():
             self._exemplars[bucket] = (trace_id, value, timestamp)
 
     def snapshot(self) -> HistogramSnapshot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -30,7 +30,6 @@ class HttpCounter(Collector):
         self._lock = threading.Lock()
         # The documentation of deque promises that appends and pops from either end are thread-safe.
         self._pending: deque[_Request] = deque()
-        self._counters: list[tuple[_Request, deque[None]]] = []
         self._counts: Counter[tuple[str, str, str]] = Counter({_labels(*series): 0 for series in known})
 
     def count(self, route: str | None, method: str, status: int) -> None:
@@ -46,19 +45,10 @@ class HttpCounter(Collector):
             with self._lock:
                 self._drain()
 
-    def counter(self, route: str, method: str, status: int) -> Callable[[], None]:
-        """A function that counts one request of this one kind, for routes that are asked all the time."""
-        pending: deque[None] = deque()
-        append = pending.append
-        self._counters.append(((route, method, status), pending))
-
-        def count() -> None:
-            append(None)
-            if len(pending) > _BOUND:
-                with self._lock:
-                    self._drain()
-
-        return count
+    def add(self, route: str, method: str, status: int, count: int) -> None:
+        """Count many requests of one kind at once."""
+        with self._lock:
+            self._counts[_labels(route, method, status)] += count
 
     def counts(self) -> dict[tuple[str, str, str], int]:
         """The requests so far, by route, method and status."""
@@ -78,11 +68,6 @@ class HttpCounter(Collector):
         """Add up what waits now. Only the holder of the lock pops, so that many are there."""
         pop = self._pending.popleft
         for request, count in Counter(pop() for _ in range(len(self._pending))).items():
-            self._counts[_labels(*request)] += count
-        for request, pending in self._counters:
-            count = len(pending)
-            for _ in range(count):
-                pending.popleft()
             self._counts[_labels(*request)] += count
 
 

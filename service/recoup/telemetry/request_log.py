@@ -39,13 +39,14 @@ class RateLimit:
         self._dropped = 0
         self._lock = threading.Lock()
 
-    def refuses(self) -> bool:
-        """Whether there is no pass now, which counts as a refusal."""
-        if self._clock() >= self._opens:
-            return False
+    def closed_seconds(self) -> float:
+        """Seconds for which there will surely be no pass; infinity: there never is one."""
+        return max(0.0, self._opens - self._clock())
+
+    def refused(self, count: int) -> None:
+        """Note refusals by whoever did not even ask, because of `closed_seconds`."""
         with self._lock:
-            self._dropped += 1
-        return True
+            self._dropped += count
 
     def take(self) -> int | None:
         """None: no pass now. Else how many were refused since the last pass."""
@@ -72,9 +73,13 @@ class RequestLog:
         self._hits = RateLimit(hits_per_second, clock)
         self._log: Any = structlog.get_logger("recoup.request")
 
-    def drops_hit(self) -> bool:
-        """Whether the line of a hit would surely not be written now, so that nobody need put it together."""
-        return self._hits.refuses()
+    def silent_seconds(self) -> float:
+        """Seconds for which the line of a hit would surely not be written, so that nobody need put one together."""
+        return self._hits.closed_seconds()
+
+    def hits_dropped(self, count: int) -> None:
+        """Note hits whose lines nobody put together, because of `silent_seconds`."""
+        self._hits.refused(count)
 
     def log_request(
         self,

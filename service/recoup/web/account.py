@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
 from recoup.cache import LRUCache
 from recoup.cache.records import MissReason, Outcome
 from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent, request_id
-from recoup.web.generation import GENERATE_ROUTE, HIT_STATUSES, Answer, Ask
+from recoup.web.generation import GENERATE_ROUTE, Answer, Ask
+
+#: Hits that may wait to be told of.
+_MOST_HITS = 1024
+#: Of a hit: its pipeline, its status; what its caller waited, and its trace id.
+_Hit = tuple[str, int, "tuple[float, str]"]
 
 
 class Told:
@@ -52,13 +59,21 @@ class Told:
 
 
 class Account:
-    """Tells of requests: to the cache's histograms, to the count of HTTP requests, to the log."""
+    """Tells of requests: to the cache's histograms, to the count of HTTP requests, to the log.
+
+    Hits are many, and much like one another. Most leave one record in a buffer, and are told of together: when it is
+    full, and before statistics are read.
+    """
 
     def __init__(self, cache: LRUCache, http: HttpCounter, log: RequestLog) -> None:
         self._cache = cache
         self._http = http
         self._log = log
-        self._count_hit = {status: http.counter(GENERATE_ROUTE, "POST", status) for status in HIT_STATUSES}
+        self._silent_until = 0.0
+        # The documentation of deque promises that appends and pops from either end are thread-safe.
+        self._hits: deque[_Hit] = deque()
+        self._lock = threading.Lock()
+        cache.add_source(self.settle)
 
     def tell(self, told: Told, environ: Mapping[str, Any], route: str | None, status: int, size: int | None) -> None:
         """Tell of one request that was answered. Never fails: its failure is counted, and the caller is answered."""
@@ -70,18 +85,31 @@ class Account:
     def tell_hit(self, environ: Mapping[str, Any], request_id: str, started: float, ask: Ask, answer: Answer) -> None:
         """Tell of one hit: what `tell` does, for the many. Never fails."""
         try:
-            if self._log.drops_hit():
+            if started < self._silent_until:
                 trace = environ.get("HTTP_TRACEPARENT")
-                trace_id = parse_traceparent(trace) if trace else None
-                self._cache.record_request(ask.route.name, "hit", answer.seconds, trace_id or request_id)
-                self._count_hit[answer.status]()
+                trace_id = (trace and parse_traceparent(trace)) or request_id
+                self._hits.append((ask.route.name, answer.status, (answer.seconds, trace_id)))
+                if len(self._hits) >= _MOST_HITS:
+                    self.settle()
                 return
             told = Told(environ, request_id, started)
             told.asked(ask)
             told.answered(answer)
             self._tell(told, "POST", environ["PATH_INFO"], GENERATE_ROUTE, answer.status, len(answer.body))
+            self._silent_until = time.perf_counter() + self._log.silent_seconds()
         except Exception as error:  # noqa: BLE001  # fail open
             self._cache.note_internal_error("telemetry", error)
+
+    def settle(self) -> None:
+        """Tell of the hits in the buffer."""
+        with self._lock:  # only its holder pops, so that many are there
+            hits = [self._hits.popleft() for _ in range(len(self._hits))]
+            for name in {hit[0] for hit in hits}:
+                self._cache.record_requests(name, "hit", [wait for pipeline, _, wait in hits if pipeline == name])
+            for status, count in Counter(hit[1] for hit in hits).items():
+                self._http.add(GENERATE_ROUTE, "POST", status, count)
+            if hits:
+                self._log.hits_dropped(len(hits))
 
     def _tell(self, told: Told, method: str, path: str, route: str | None, status: int, size: int | None) -> None:
         seconds = time.perf_counter() - told.started

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry
 
 from recoup.cache import LRUCache
 from recoup.pipelines.protocol import Pipeline
@@ -94,7 +95,7 @@ def _set_up(app: Flask, service: Service) -> None:
     if settings.telemetry:
         http = HttpCounter(known=[(GENERATE_ROUTE, "POST", 200)])
         account = Account(cache, http, RequestLog(settings.log_hits_per_second))
-        _serve_metrics(app, cache, http)
+        _serve_metrics(app, account, build_registry(cache, http))
     # What forms are read with; all other bodies are read within the same limit by hand.
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     register_error_handlers(app)
@@ -112,10 +113,9 @@ def _describe(value: Any) -> dict[str, Any]:
     return {"content_type": getattr(value, "content_type", None)}
 
 
-def _serve_metrics(app: Flask, cache: LRUCache, http: HttpCounter) -> None:
-    registry = build_registry(cache, http)
-
+def _serve_metrics(app: Flask, account: Account, registry: CollectorRegistry) -> None:
     def metrics() -> Response:
+        account.settle()
         body, content_type = render(registry, request.headers.get("Accept"))
         return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 

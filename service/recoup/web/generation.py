@@ -33,8 +33,6 @@ GENERATE_ROUTE = "/api/generate/<pipeline>"
 GENERATE_PREFIX = "/api/generate/"
 #: Headers that name a caller: with one of them, a result may be that caller's own.
 CALLER_HEADERS = ("authorization", "cookie")
-#: What a hit can be answered with.
-HIT_STATUSES = (200, 304)
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
