@@ -146,6 +146,7 @@ def heat(title: str, description: str, unit: str, line: Line, *, no_value: str) 
     axis = heatmap.YAxisConfig().unit(unit)
     colours = heatmap.HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     cells = heatmap.CellValues().unit("short")
+    panel = panel.exemplars_color("purple")
     return panel.with_target(target).calculate(False).y_axis(axis).color(colours).cell_values(cells).unit(unit)
 
 

@@ -170,6 +170,17 @@ def _entries_against_limit() -> Panel:
     )
 
 
+def _slow_hits() -> Panel:
+    return series(
+        "Slow hits",
+        "Share of the hits that took longer than 50 ms, over all instances, in windows of five minutes; the objective "
+        "is 99 % without. A gap is a time without hits.",
+        style.SHARE,
+        Line(recorded("pipeline:recoup_slow_hit_ratio:rate5m"), "{{pipeline}}"),
+        no_value="no hits",
+    )
+
+
 def _alerts_list() -> Panel:
     return listing(
         "Firing alerts",
@@ -197,6 +208,6 @@ BOARD = Board(
         ),
         Strip(8, ((8, _hit_ratio_over_time()), (8, _speedup_over_time()), (8, _requests_by_outcome()))),
         Strip(8, ((10, _latency_by_outcome()), (7, _memory_against_limit()), (7, _entries_against_limit()))),
-        Strip(6, ((18, _alerts_list()), (6, _switched_off_now()))),
+        Strip(6, ((12, _alerts_list()), (8, _slow_hits()), (4, _switched_off_now()))),
     ),
 )

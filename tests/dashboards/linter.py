@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from dashboards.promql import selectors
 from grafana.queries import panels, queries
+
+from dashboards.promql import selectors
 
 Dashboard = dict[str, Any]
 SOURCE = "${datasource}"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from grafana.queries import DASHBOARDS, read
 
 from dashboards.linter import RULES, Complaint, Dashboard
-from grafana.queries import DASHBOARDS, read
 
 NAMES = sorted(path.stem for path in DASHBOARDS.glob("*.json"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from grafana import queries
 from grafana.queries import ALL, View, duration, substitute
 

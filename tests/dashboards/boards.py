@@ -1,0 +1,36 @@
+"""The committed dashboards, for the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from grafana.queries import DASHBOARDS, Query, marks, panels, queries, read
+
+from project.tree import ROOT
+
+BOARDS: dict[str, dict[str, Any]] = {path.stem: read(path) for path in sorted(DASHBOARDS.glob("*.json"))}
+PROVISIONING = ROOT / "grafana" / "provisioning"
+RULES = ROOT / "metrics" / "rules"
+
+#: Every query of every panel, by `dashboard: panel, letter`.
+PANEL_QUERIES: dict[str, tuple[dict[str, Any], Query]] = {
+    f"{name}: {panel['title']}, {query.ref}": (panel, query)
+    for name, board in BOARDS.items()
+    for panel in panels(board)
+    for query in queries(panel)
+}
+#: The annotations are the same on every dashboard, which `test_build.py` holds.
+MARKS: dict[str, Query] = dict(marks(BOARDS["overview"]))
+
+
+def recorded() -> set[str]:
+    """The names of the recorded series."""
+    rules = yaml.safe_load((RULES / "recording.yml").read_text(encoding="utf-8"))
+    return {rule["record"] for group in rules["groups"] for rule in group["rules"]}
+
+
+def provisioned(name: str) -> dict[str, Any]:
+    """What one provisioning file says."""
+    found: dict[str, Any] = yaml.safe_load((PROVISIONING / name / "recoup.yml").read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,220 @@
+"""The committed JSON is what the code makes, and holds together."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grafana.queries import marks, panels
+
+from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, recorded
+from dashboards.promql import selectors
+from project.tree import ROOT
+from recoup.telemetry.catalogue import METRICS
+
+#: The dashboards of the contract, and the question that each answers.
+QUESTIONS = {
+    "overview": "Does the cache pay?",
+    "misses": "Why did it miss?",
+    "capacity": "Should it be bigger?",
+    "generation": "Is the generator healthy?",
+    "load-test": "Did it hold?",
+    "process": "Is the process well?",
+}
+#: Names that Prometheus, prometheus-client and our own exposition add to the catalogue.
+STANDARD = {
+    "ALERTS",
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_threads",
+    "python_gc_collections_total",
+    "python_gc_objects_collected_total",
+}
+#: Rows of the grid that a full HD screen shows below Grafana's own bars.
+SCREEN_ROWS = 22
+
+each_board = pytest.mark.parametrize("name", BOARDS)
+
+
+def build(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "grafana.build", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+needs_sdk = pytest.mark.skipif(sys.version_info < (3, 11), reason="Grafana's SDK needs Python 3.11; the JSON does not")
+
+
+@needs_sdk
+def test_the_committed_files_are_what_the_code_makes() -> None:
+    done = build("--check")
+
+    assert ("", 0) == (done.stderr, done.returncode)
+
+
+@needs_sdk
+def test_check_tells_what_differs_is_missing_and_is_left_over(tmp_path: Path) -> None:
+    build("--folder", str(tmp_path))
+    (tmp_path / "overview.json").write_text("{}")
+    (tmp_path / "misses.json").unlink()
+    (tmp_path / "older.json").write_text("{}")
+
+    done = build("--check", "--folder", str(tmp_path))
+
+    named = [line.partition(" ")[0] for line in done.stderr.splitlines()]
+    assert (["misses.json", "older.json", "overview.json"], 1) == (named, done.returncode)
+
+
+@needs_sdk
+def test_building_mends_them(tmp_path: Path) -> None:
+    (tmp_path / "older.json").write_text("{}")
+
+    assert 0 == build("--folder", str(tmp_path)).returncode
+
+    assert {f"{name}.json" for name in QUESTIONS} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_every_question_has_its_dashboard() -> None:
+    assert QUESTIONS == {name: board["description"] for name, board in BOARDS.items()}
+
+
+@each_board
+def test_it_is_classic_json_under_its_own_uid(name: str) -> None:
+    assert (42, f"recoup-{name}") == (BOARDS[name]["schemaVersion"], BOARDS[name]["uid"])
+
+
+@each_board
+def test_panels_are_told_apart_by_number_and_by_title(name: str) -> None:
+    found = list(panels(BOARDS[name]))
+
+    assert len(found) == len({panel["id"] for panel in found}) == len({panel["title"] for panel in found})
+
+
+def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
+    place = panel["gridPos"]
+    columns, rows = (range(place[at], place[at] + place[length]) for at, length in (("x", "w"), ("y", "h")))
+    return set(itertools.product(columns, rows))
+
+
+@each_board
+def test_panels_fill_the_grid_and_do_not_overlap(name: str) -> None:
+    covered = [cell for panel in BOARDS[name]["panels"] for cell in cells(panel)]
+    rows = max(row for _, row in covered) + 1
+
+    assert sorted(itertools.product(range(24), range(rows))) == sorted(covered)
+
+
+def test_the_answer_is_on_the_first_screen() -> None:
+    wanted = {
+        "Hit ratio", "Speed-up", "Recouped today", "Recouped per hour", "Alerts firing", "Hit ratio by pipeline",
+        "Speed-up by pipeline", "Requests by outcome", "Latency by outcome", "Memory against its limit",
+        "Entries against their limit",
+    }  # fmt: skip
+    seen = {
+        panel["title"]
+        for panel in panels(BOARDS["overview"])
+        if panel["gridPos"]["y"] + panel["gridPos"]["h"] <= SCREEN_ROWS
+    }
+
+    assert set() == wanted - seen
+
+
+def test_latency_is_logarithmic_and_carries_exemplars() -> None:
+    (panel,) = (panel for panel in panels(BOARDS["overview"]) if panel["title"] == "Latency by outcome")
+
+    scale = panel["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]
+    assert {"type": "log", "log": 10} == scale
+    assert any(target.get("exemplar") for target in panel["targets"])
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "steps"),
+    [
+        ("overview", "Hit ratio", [0.6, 0.7]),
+        ("overview", "Hit ratio by pipeline", [0.6, 0.7]),
+        ("load-test", "Hit ratio", [0.6, 0.7]),
+        ("overview", "Speed-up", [2, 3]),
+        ("overview", "Speed-up by pipeline", [2, 3]),
+        ("load-test", "Speed-up", [2, 3]),
+    ],
+)
+def test_the_targets_are_thresholds(name: str, title: str, steps: list[float]) -> None:
+    (panel,) = (panel for panel in panels(BOARDS[name]) if panel["title"] == title)
+
+    found = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert steps == [step["value"] for step in found if step["value"] is not None]
+
+
+@each_board
+def test_every_query_has_a_legend(name: str) -> None:
+    assert [] == [
+        panel["title"] for panel in panels(BOARDS[name]) if not all(t["legendFormat"] for t in panel["targets"])
+    ]
+
+
+@each_board
+def test_colours_are_named_so_that_both_themes_are_readable(name: str) -> None:
+    assert [] == re.findall(r"#[0-9a-fA-F]{3,8}\b|rgba?\(", str(BOARDS[name]))
+
+
+def names(expression: str) -> set[str]:
+    return {selector.name for selector in selectors(expression)}
+
+
+KNOWN = {series for metric in METRICS for series in metric.series} | STANDARD | recorded()
+
+
+@pytest.mark.parametrize("query", PANEL_QUERIES)
+def test_a_panel_uses_what_is_catalogued_or_recorded(query: str) -> None:
+    assert set() == names(PANEL_QUERIES[query][1].expr) - KNOWN
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_an_annotation_uses_what_is_catalogued_or_recorded(mark: str) -> None:
+    assert set() == names(MARKS[mark].expr) - KNOWN
+
+
+@each_board
+def test_a_variable_uses_what_is_catalogued(name: str) -> None:
+    asked = [each["query"]["query"] for each in BOARDS[name]["templating"]["list"] if each["type"] == "query"]
+
+    assert set() == {selectors(query)[0].name for query in asked} - KNOWN
+
+
+def test_every_standard_name_is_used() -> None:
+    asked = [*(query for _, query in PANEL_QUERIES.values()), *MARKS.values()]
+
+    assert set() == STANDARD - set().union(*(names(query.expr) for query in asked))
+
+
+@pytest.mark.parametrize("query", PANEL_QUERIES)
+def test_no_panel_divides(query: str) -> None:
+    """A ratio is defined once, by its recording rule."""
+    assert "/" not in re.sub(r'"[^"]*"', "", PANEL_QUERIES[query][1].expr)
+
+
+@each_board
+def test_every_dashboard_has_the_variables_the_annotations_and_the_links(name: str) -> None:
+    board, first = BOARDS[name], BOARDS["overview"]
+
+    assert ["datasource", "job", "instance", "pipeline"] == [each["name"] for each in board["templating"]["list"]]
+    assert first["templating"] == board["templating"]
+    assert ["Configuration changes", "Clears", "Restarts"] == [title for title, _ in marks(board)]
+    assert first["annotations"] == board["annotations"]
+    (link,) = board["links"]
+    assert (["recoup"], True, True) == (link["tags"], link["keepTime"], link["includeVars"])
+    assert board["tags"] == link["tags"]
+
+
+def test_a_link_from_a_panel_leads_to_a_dashboard() -> None:
+    links = [link["url"] for board in BOARDS.values() for panel in panels(board) for link in panel.get("links", [])]
+
+    assert links
+    assert set() == {link.split("?")[0] for link in links} - {f"/d/recoup-{name}" for name in QUESTIONS}
