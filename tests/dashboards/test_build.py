@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana.queries import marks, panels
+from grafana import style
+from grafana.queries import marks, panel, panels
 
 from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, recorded
 from dashboards.promql import selectors
@@ -97,15 +99,15 @@ def test_panels_are_told_apart_by_number_and_by_title(name: str) -> None:
     assert len(found) == len({panel["id"] for panel in found}) == len({panel["title"] for panel in found})
 
 
-def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
-    place = panel["gridPos"]
+def cells(shown: dict[str, Any]) -> set[tuple[int, int]]:
+    place = shown["gridPos"]
     columns, rows = (range(place[at], place[at] + place[length]) for at, length in (("x", "w"), ("y", "h")))
     return set(itertools.product(columns, rows))
 
 
 @each_board
 def test_panels_fill_the_grid_and_do_not_overlap(name: str) -> None:
-    covered = [cell for panel in BOARDS[name]["panels"] for cell in cells(panel)]
+    covered = [cell for each in BOARDS[name]["panels"] for cell in cells(each)]
     rows = max(row for _, row in covered) + 1
 
     assert sorted(itertools.product(range(24), range(rows))) == sorted(covered)
@@ -127,11 +129,11 @@ def test_the_answer_is_on_the_first_screen() -> None:
 
 
 def test_latency_is_logarithmic_and_carries_exemplars() -> None:
-    (panel,) = (panel for panel in panels(BOARDS["overview"]) if panel["title"] == "Latency by outcome")
+    latency = panel(BOARDS["overview"], "Latency by outcome")
 
-    scale = panel["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]
+    scale = latency["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]
     assert {"type": "log", "log": 10} == scale
-    assert any(target.get("exemplar") for target in panel["targets"])
+    assert any(target.get("exemplar") for target in latency["targets"])
 
 
 @pytest.mark.parametrize(
@@ -146,10 +148,21 @@ def test_latency_is_logarithmic_and_carries_exemplars() -> None:
     ],
 )
 def test_the_targets_are_thresholds(name: str, title: str, steps: list[float]) -> None:
-    (panel,) = (panel for panel in panels(BOARDS[name]) if panel["title"] == title)
-
-    found = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    found = panel(BOARDS[name], title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert steps == [step["value"] for step in found if step["value"] is not None]
+
+
+def test_the_targets_are_those_of_the_alerts() -> None:
+    alerts = runpy.run_path(str(ROOT / "metrics" / "rulebook" / "thresholds.py"))["Thresholds"]()
+
+    assert (alerts.hit_ratio, alerts.speedup) == (style.HIT_RATIO_TARGET, style.SPEEDUP_TARGET)
+    assert f"{1000 * alerts.slow_hit_seconds:g} ms" in description("overview", "Slow hits")
+    assert f"{100 * (1 - alerts.slow_hit_budget):g} %" in description("overview", "Slow hits")
+    assert f"{100 * (1 - alerts.error_budget):g} %" in description("generation", "Failed generations")
+
+
+def description(name: str, title: str) -> str:
+    return str(panel(BOARDS[name], title)["description"])
 
 
 @each_board

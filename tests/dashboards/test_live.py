@@ -1,0 +1,121 @@
+"""Every query of every panel, variable and annotation, answered by a real Prometheus that scrapes real services."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from grafana.queries import ALL, Query, View, substitute
+
+from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, provisioned
+from dashboards.world import TRACE, World, world
+
+# One world for all of them: they stay on one worker.
+pytestmark = [pytest.mark.xdist_group("dashboards-live"), pytest.mark.timeout(180)]
+
+RANGE_SECONDS, SCRAPE_SECONDS = 300, 1
+#: Prometheus extrapolates each counter to its window by itself: a part may seem more than the whole by a little.
+EXTRAPOLATION = 0.02
+EVERYTHING: dict[str, str] = {"job": ALL, "instance": ALL, "pipeline": ALL}
+
+each_query = pytest.mark.parametrize("name", PANEL_QUERIES)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world")) as found:
+        yield found
+
+
+def shown(live: World, query: Query, **variables: Any) -> dict[str, list[float]]:
+    """What a panel shows: its series that have a value, by their labels."""
+    view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING | variables)
+    text = substitute(query.expr, view)
+    if query.instant:
+        found = live.prometheus.values(text)
+    else:
+        found = live.prometheus.ranges(text, RANGE_SECONDS, view.interval_seconds)
+    numbers = {str(labels): [value for value in values if not math.isnan(value)] for labels, values in found}
+    return {labels: values for labels, values in numbers.items() if values}
+
+
+@each_query
+def test_a_panel_shows_what_the_traffic_made(live: World, name: str) -> None:
+    assert shown(live, PANEL_QUERIES[name][1], job="busy")
+
+
+@each_query
+def test_an_idle_panel_shows_zeros_or_says_that_there_is_nothing(live: World, name: str) -> None:
+    panel, query = PANEL_QUERIES[name]
+
+    assert shown(live, query, job="idle") or panel["fieldConfig"]["defaults"].get("noValue")
+
+
+@each_query
+def test_no_query_gives_infinity_or_no_number(live: World, name: str) -> None:
+    view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING)
+    found = live.prometheus.ranges(substitute(PANEL_QUERIES[name][1].expr, view), RANGE_SECONDS, 1)
+
+    assert all(math.isfinite(value) for _, values in found for value in values)
+
+
+@each_query
+def test_chosen_values_leave_the_series_that_have_them(live: World, name: str) -> None:
+    query = PANEL_QUERIES[name][1]
+    chosen = shown(live, query, job=["busy"], instance=live.instance, pipeline=["alpha", "beta"])
+
+    assert shown(live, query, job="busy").keys() == chosen.keys()
+
+
+@each_query
+def test_a_choice_that_fits_nothing_leaves_nothing(live: World, name: str) -> None:
+    assert {} == shown(live, PANEL_QUERIES[name][1], job="another")
+
+
+@each_query
+def test_shares_are_shares(live: World, name: str) -> None:
+    panel, query = PANEL_QUERIES[name]
+    if panel["fieldConfig"]["defaults"]["unit"] == "percentunit" and "process_cpu" not in query.expr:
+        values = [value for values in shown(live, query).values() for value in values]
+        assert 0 <= min(values) <= max(values) <= 1 + EXTRAPOLATION
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_an_annotation_marks_what_happened(live: World, mark: str) -> None:
+    assert shown(live, MARKS[mark], job="busy")
+
+
+@pytest.mark.parametrize("mark", ["Configuration changes", "Clears"])
+def test_an_annotation_marks_nothing_where_nothing_happened(live: World, mark: str) -> None:
+    assert {} == shown(live, MARKS[mark], job="idle")
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [("job", {"busy", "idle"}), ("instance", {"<the service>"}), ("pipeline", {"alpha", "beta"})],
+)
+def test_a_variable_offers_what_there_is(live: World, variable: str, expected: set[str]) -> None:
+    (query,) = (each["query"]["query"] for each in BOARDS["overview"]["templating"]["list"] if each["name"] == variable)
+    view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING | ({"job": "busy"} if variable == "instance" else {}))
+    # `label_values(selector, label)`: Grafana asks for the values of the label among the selector's series.
+    selector, _, label = substitute(query, view).removeprefix("label_values(").removesuffix(")").rpartition(", ")
+
+    found = live.prometheus.ask(f"label/{label}/values", **{"match[]": selector})
+
+    assert {live.instance if value == "<the service>" else value for value in expected} == set(found)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, query) in PANEL_QUERIES.items() if query.exemplars])
+def test_a_request_can_be_looked_up_from_its_latency(live: World, name: str) -> None:
+    view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING)
+    text = substitute(PANEL_QUERIES[name][1].expr, view)
+    (link,) = provisioned("datasources")["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"]
+
+    found = live.prometheus.ask("query_exemplars", query=text, start="0", end="9999999999")
+
+    traces = {exemplar["labels"][link["name"]] for series in found for exemplar in series["exemplars"]}
+    # Only the hits were sent with a traceparent; a miss is known by its request's id.
+    assert traces
+    assert TRACE in traces or 'outcome="miss"' in text

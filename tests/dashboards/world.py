@@ -1,0 +1,185 @@
+"""A Prometheus that scrapes two real services, one under traffic and one idle, and evaluates the real rules."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dashboards.boards import RULES
+from tools import require_tool
+from web.running import PATIENCE, Running, free_port, running
+
+#: Scrapes before what happens once, so that its counter is known and seen to grow; and scrapes under traffic in all.
+SCRAPES_BEFORE, SCRAPES = 3, 10
+SCRAPED = 'count_over_time(recoup_build_info{job="busy"}[1h])'
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+PIPELINES = """
+[pipelines.alpha]
+kind = "python"
+callable = "generators:make"
+max_concurrent = 2
+[pipelines.beta]
+kind = "python"
+callable = "generators:make"
+max_concurrent = 1
+max_waiting = 0
+"""
+
+
+@dataclass
+class Prometheus:
+    """A running Prometheus, asked through its API as Grafana asks it."""
+
+    url: str
+
+    def ask(self, path: str, **parameters: str | list[str]) -> Any:
+        """The data of an answer.
+
+        Raises:
+            AssertionError: Prometheus refused, with what it says.
+        """
+        query = urllib.parse.urlencode(parameters, doseq=True)
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=PATIENCE) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as refused:
+            if refused.code == 503:  # not ready
+                raise
+            raise AssertionError(f"{parameters}: {refused.read().decode()}") from None
+
+    def values(self, query: str) -> list[tuple[dict[str, str], list[float]]]:
+        """An instant query's series, each with its one value."""
+        found = self.ask("query", query=query)["result"]
+        return [(series["metric"], [float(series["value"][1])]) for series in found]
+
+    def ranges(self, query: str, seconds: float, step: float) -> list[tuple[dict[str, str], list[float]]]:
+        """A range query's series until now, each with its values."""
+        end = time.time()
+        span = {"start": f"{end - seconds:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
+        found = self.ask("query_range", query=query, **span)["result"]
+        return [(series["metric"], [float(value) for _, value in series["values"]]) for series in found]
+
+
+@dataclass
+class World:
+    """What was started: the Prometheus, and the service under traffic as Prometheus names it."""
+
+    prometheus: Prometheus
+    instance: str
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """Start everything, drive traffic until Prometheus has seen enough of it, and let the tests look at it."""
+    require_tool("prometheus")
+    busy_folder, idle_folder = folder / "busy", folder / "idle"
+    for each in (busy_folder, idle_folder):
+        each.mkdir()
+        (each / "pipelines.toml").write_text(PIPELINES)
+    given = {"PYTHONPATH": str(Path(__file__).parent), "CACHE_MAX_SIZE": "6", "CACHE_TTL_SECONDS": "2"}
+    with (
+        running(busy_folder, **given) as busy,
+        running(idle_folder, **given) as idle,
+        prometheus(folder, {"busy": busy.port, "idle": idle.port}) as server,
+    ):
+        drive(busy, server)
+        yield World(server, f"127.0.0.1:{busy.port}")
+
+
+@contextmanager
+def prometheus(folder: Path, jobs: dict[str, int]) -> Iterator[Prometheus]:
+    """Run a Prometheus that scrapes every second."""
+    configuration = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(RULES / "*.yml")],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in jobs.items()
+        ],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    port = free_port()
+    command = [
+        require_tool("prometheus"),
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
+    ]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield Prometheus(f"http://127.0.0.1:{port}")
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+
+def drive(service: Running, server: Prometheus) -> None:
+    """Make traffic until Prometheus has scraped enough of it, and some scrapes longer."""
+    end = threading.Event()
+    driver = threading.Thread(target=_traffic, args=(service, end))
+    driver.start()
+    try:
+        wait_for(server, f"{SCRAPED} >= {SCRAPES_BEFORE}")
+        service.ask("POST", "/api/cache/config", b'{"max_size": 7}', Content_Type="application/json")
+        service.ask("POST", "/api/cache/clear", b"{}", Content_Type="application/json")
+        wait_for(server, f"{SCRAPED} >= {SCRAPES}")
+    finally:
+        end.set()
+        driver.join(PATIENCE)
+    # What the last requests did is seen by the scrapes after them, and by the rules after those.
+    wait_for(server, f"{SCRAPED} >= {SCRAPES + 2}")
+
+
+def wait_for(server: Prometheus, query: str) -> None:
+    """Wait until a query gives anything."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            found = server.values(query)
+        except OSError:
+            found = []  # not listening yet, or not ready
+        if found:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{query}: nothing within {PATIENCE:.0f} s")
+
+
+def _traffic(service: Running, end: threading.Event) -> None:
+    for number in itertools.count():
+        _round(service, number)
+        if end.wait(0.2):
+            return
+
+
+def _round(service: Running, number: int) -> None:
+    """A little of everything that a service meets."""
+    trace = f"00-{TRACE}-00f067aa0ba902b7-01"
+    for _ in range(4):
+        service.post("alpha", b"hot", traceparent=trace)
+    # Eleven keys for six places: evicted, and generated again.
+    for key in range(number, number + 3):
+        service.post("alpha", b"key %d" % (key % 11))
+    service.post("alpha", b"hot", Cache_Control="no-store")
+    service.post("alpha", b"key 0", Cache_Control="no-cache")
+    service.post("alpha", b"never made", Cache_Control="only-if-cached")
+    service.post("alpha", b"fail %d" % number)
+    # One leads and one waits for it; of the two others, one finds no room.
+    together = [service.posting("alpha", b"both %d" % number) for _ in range(2)]
+    together += [service.posting("beta", b"%d of %d" % (each, number)) for each in range(3)]
+    for reply in together:
+        reply.result(PATIENCE)
