@@ -9,6 +9,7 @@ listener and both end. A second signal ends both at once. docs/explanation/serve
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -194,6 +195,9 @@ def _load(settings: Settings, control: Connection, other_end: Connection) -> WSG
     except RecoupError as error:
         control.send(str(error))
         sys.exit(EXIT_UNUSABLE)
+    # What is there now stays: a full collection would look at all of it again, and some request would wait for it.
+    gc.collect()
+    gc.freeze()
     service: Service = app.extensions[EXTENSION]
     threading.Thread(target=_obey, args=(service, control), name="recoup-control", daemon=True).start()
     print_when_ready(settings, list(pipelines.values()))

@@ -51,6 +51,17 @@ class TestDepartures:
         assert 4096 >= sum(departures.reason(("left", number)) is not None for number in range(100_000))
         assert {None} == {departures.reason(("never", number)) for number in range(20_000)}
 
+    def test_what_is_remembered_survives_a_higher_limit(self) -> None:
+        """The table has more words for a million entries, and every reason is found in it."""
+        departures = Departures(1000)
+        for number in range(900):
+            departures.note(f"key {number}", "evicted" if number % 2 else "expired")
+        known = [departures.reason(f"key {number}") for number in range(900)]
+        grown = departures.grown(50_000)
+
+        assert known == [grown.reason(f"key {number}") for number in range(900)]
+        assert grown is grown.grown(10)
+
     def test_reasons_survive_reset_of_the_statistics(self) -> None:
         cache = LRUCache(max_size=1)
         cache["a"] = cache["b"] = 1

@@ -28,6 +28,7 @@ class Counting:
         self.ignore_headers: tuple[str, ...] = given.get("ignore_headers", ())
         self.accepts: list[str] = given.get("accepts", ["*/*"])
         self.generations = 0
+        self.last_headers: dict[str, str] = {}
         self.error: Exception | None = None
         self.result: Any = None
         self.is_ready = True
@@ -57,6 +58,7 @@ class Counting:
         with self._lock:
             self.generations += 1
             number = self.generations
+            self.last_headers = dict(prepared.job.headers)
         self.started.release()
         assert self._go.wait(LIMIT_SECONDS)
         if self.error is not None:

@@ -210,6 +210,11 @@ class TestDirectives:
 
 
 class TestKeys:
+    def test_a_bypass_has_what_names_its_caller(self, client: FlaskClient, pipelines: dict[str, Counting]) -> None:
+        """The generator knows for whom it generates, as it would without a cache."""
+        client.post("/api/generate/private", data=b"cat", headers={"Authorization": "Bearer mine", "Cookie": "a=b"})
+        assert {"authorization": "Bearer mine", "cookie": "a=b"} == pipelines["private"].last_headers
+
     @pytest.mark.parametrize("header", ["Authorization", "Cookie"])
     def test_a_request_that_names_its_caller_is_a_bypass(
         self, client: FlaskClient, cache: LRUCache, header: str

@@ -42,6 +42,22 @@ class Departures:
         self._words = array("Q", bytes(8 * words))
         self._mask = words // _WAYS - 1
 
+    def grown(self, max_size: int) -> Departures:
+        """A memory for another limit of entries, with all that is remembered; itself where it is large enough."""
+        other = Departures(max_size)
+        if len(other._words) <= len(self._words):
+            return self
+        known = (1 << _REASON_BITS) - 1
+        # Oldest first; the bits of the hash that the reason took the place of are those of the set.
+        for way in reversed(range(_WAYS)):
+            for place, word in enumerate(self._words[way::_WAYS]):
+                if word:
+                    start = (((word & ~known) | (place & known)) & other._mask) * _WAYS
+                    words = other._words
+                    words[start + 1 : start + _WAYS] = words[start : start + _WAYS - 1]
+                    words[start] = word
+        return other
+
     def _place(self, key: Hashable) -> tuple[int, int]:
         """The first index of the key's set, and the key's word without a reason."""
         spread = (hash(key) * _SPREAD) & _WORD

@@ -196,6 +196,8 @@ class Fetching(BoundedCache):
 
     def _stale(self, entry: CacheEntry, pipeline: str) -> Lookup:
         self._count_outcome(pipeline, "stale", entry.cost_seconds)
+        with self._lock:
+            entry.hits += 1  # it was of use: it is not evicted unused
         return self._answered(entry, "stale")
 
     # --- leading

@@ -102,6 +102,7 @@ class LRUCache(Fetching):
     def _apply(self, limits: Limits) -> None:
         self._limits = limits
         self._store.max_size = limits.max_size
+        self._store.departures = self._store.departures.grown(limits.max_size)
         self._store.max_memory_bytes = limits.max_memory_bytes
         self._show(limits.enabled)
 

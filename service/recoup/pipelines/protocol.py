@@ -19,7 +19,8 @@ class Request:
         body: The request's body, whole.
         content_type: The media type without its parameters, in lower case; None when the request names none.
         query: Query members by name, each with all its values in their order.
-        headers: Only the headers that the pipeline names in `key_headers` and `ignore_headers`, names in lower case.
+        headers: The headers that the pipeline names in `key_headers` and `ignore_headers`, and those that name a caller
+            (a request with one that is not named is never stored), names in lower case.
     """
 
     body: bytes

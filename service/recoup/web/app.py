@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,14 @@ from recoup.web.account import Account, Told
 from recoup.web.catalog import catalog_blueprint
 from recoup.web.front import Front, handed
 from recoup.web.generating import generation_blueprint
-from recoup.web.generation import GENERATE_ROUTE, Generation, Wait
+from recoup.web.generation import Generation, Wait
 from recoup.web.health import health_blueprint
 from recoup.web.limits import WaitingRoom, places_for
 from recoup.web.management import management_blueprint
 from recoup.web.openapi import openapi_blueprint
 from recoup.web.problems import register_error_handlers
 
+METRICS_ROUTE = "/metrics"
 #: Where an application keeps its `Service` in `Flask.extensions`.
 EXTENSION = "recoup"
 
@@ -91,11 +92,6 @@ def _set_up(app: Flask, service: Service) -> None:
     settings, cache = service.settings, service.cache
     max_body_bytes = int(settings.max_body_mb * 2**20)
     generation = Generation(cache, service.pipelines, Wait(settings.wait_seconds, service.room))
-    account = None
-    if settings.telemetry:
-        http = HttpCounter(known=[(GENERATE_ROUTE, "POST", 200)])
-        account = Account(cache, http, RequestLog(settings.log_hits_per_second))
-        _serve_metrics(app, account, build_registry(cache, http))
     # What forms are read with; all other bodies are read within the same limit by hand.
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     register_error_handlers(app)
@@ -104,8 +100,20 @@ def _set_up(app: Flask, service: Service) -> None:
     app.register_blueprint(management_blueprint(cache, settings.admin_token, _describe))
     app.register_blueprint(health_blueprint(service.ready))
     app.register_blueprint(openapi_blueprint(service.pipelines))
+    account = None
+    if settings.telemetry:
+        http = HttpCounter(known=[*_successes(app), (METRICS_ROUTE, "GET", 200)])
+        account = Account(cache, http, RequestLog(settings.log_hits_per_second))
+        _serve_metrics(app, account, build_registry(cache, http))
     _tell_of_requests(app, account)
     app.wsgi_app = Front(app.wsgi_app, generation, account, max_body_bytes)  # type: ignore[method-assign]
+
+
+def _successes(app: Flask) -> Iterator[tuple[str, str, int]]:
+    """What a request that succeeds is counted as: route, method and status, for every route."""
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield rule.rule, method, 204 if method == "DELETE" else 200
 
 
 def _describe(value: Any) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def _serve_metrics(app: Flask, account: Account, registry: CollectorRegistry) ->
         body, content_type = render(registry, request.headers.get("Accept"))
         return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
-    app.add_url_rule("/metrics", "recoup_metrics", metrics, methods=["GET"])
+    app.add_url_rule(METRICS_ROUTE, "recoup_metrics", metrics, methods=["GET"])
 
 
 def _tell_of_requests(app: Flask, account: Account | None) -> None:

@@ -12,7 +12,7 @@ from io import BytesIO
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recoup.errors import BadRequestError
+from recoup.errors import BadRequestError, RecoupError
 from recoup.telemetry import request_id
 from recoup.web.account import Account, Told
 from recoup.web.generation import GENERATE_PREFIX, Ask, Generation
@@ -77,8 +77,10 @@ class Front:
         try:
             ask = self._generation.ask(route, environ, body, environ.get("CONTENT_TYPE"))
             answer = self._generation.try_hit(ask, own_id, started)
-        except Exception:  # noqa: BLE001, S110  # Flask meets it again, and answers it
-            pass
+        except RecoupError:
+            answer = None  # a refusal: Flask meets it again, and says why
+        except Exception as error:  # noqa: BLE001  # fail open: Flask tries it all again
+            self._generation.note_internal_error("lookup", error)
         if ask is None or answer is None:
             environ[HANDED] = Handed(Told(environ, own_id, started), body, ask)
             return self._application(environ, start_response)

@@ -61,7 +61,8 @@ class Route:
         self.version = pipeline.version
         self.gate = Gate(pipeline.max_concurrent, pipeline.max_waiting)
         self.ttl_seconds = DEFAULT if pipeline.ttl_seconds is None else pipeline.ttl_seconds or None
-        self.headers = tuple((header, _variable(header)) for header in named)
+        # A caller's own headers go along in any case: where they are not named, the request is a bypass.
+        self.headers = tuple((header, _variable(header)) for header in sorted({*named, *CALLER_HEADERS}))
         self.key_headers = tuple(sorted(header.lower() for header in pipeline.key_headers))
         self.callers = tuple(_variable(header) for header in CALLER_HEADERS if header not in named)
         self.vary = ", ".join(self.key_headers)
@@ -141,6 +142,10 @@ class Generation:
             return self.routes[name]
         except KeyError:
             raise NotFoundError(f"There is no pipeline {name!r}.", allowed=sorted(self.routes)) from None
+
+    def note_internal_error(self, part: str, error: BaseException) -> None:
+        """Count and log what failed on the way to an answer that is given all the same."""
+        self._cache.note_internal_error(part, error)
 
     def ask(self, route: Route, environ: Environ, body: bytes, content_type: str | None) -> Ask:
         """Check a request and find its key.
