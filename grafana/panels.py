@@ -64,11 +64,12 @@ def series(title: str, description: str, unit: str, *lines: Line, **further: Any
     """Lines over time.
 
     Further: `stacked`, `logarithmic`, `steps` (drawn as dashed lines), `colours` by legend, `styles` by pattern,
-    `no_value`, `minimum`, `maximum`, `decimals`.
+    `no_value`, `minimum`, `maximum`, `decimals`, `many` for a legend that scrolls beside the graph.
     """
     panel = _with_targets(timeseries.Panel().title(title).description(description).unit(unit), lines)
     panel = panel.color_scheme(_colour(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-    panel = panel.line_width(2).show_points(common_model.VisibilityMode.NEVER).tooltip(_tooltip()).legend(_legend())
+    panel = panel.line_width(2).show_points(common_model.VisibilityMode.NEVER).tooltip(_tooltip())
+    panel = panel.legend(_table() if further.pop("many", False) else _legend())
     panel = panel.fill_opacity(60 if further.get("stacked") else 8)
     if further.pop("stacked", False):
         panel = panel.stacking(common.StackingConfig().mode(common_model.StackingMode.NORMAL).group("A"))
@@ -137,6 +138,11 @@ def _tooltip() -> common.VizTooltipOptions:
 def _legend() -> common.VizLegendOptions:
     legend = common.VizLegendOptions().display_mode(common_model.LegendDisplayMode.LIST).show_legend(True)
     return legend.placement(common_model.LegendPlacement.BOTTOM).calcs(["lastNotNull"])
+
+
+def _table() -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().display_mode(common_model.LegendDisplayMode.TABLE).show_legend(True)
+    return legend.placement(common_model.LegendPlacement.RIGHT).calcs(["lastNotNull"])
 
 
 def heat(title: str, description: str, unit: str, line: Line, *, no_value: str) -> Panel:

@@ -62,6 +62,7 @@ def _durations() -> Panel:
             for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
         ),
         logarithmic=True,
+        many=True,
         no_value="nothing was generated",
     )
 

@@ -140,6 +140,7 @@ def _latency_by_outcome() -> Panel:
         style.SECONDS,
         *lines,
         logarithmic=True,
+        many=True,
         styles=coloured(style.OUTCOMES) | {"/ p95$/": [dashed(10, 6)], "/ p50$/": [dashed(2, 6)]},
         no_value=style.NO_TRAFFIC,
     )
@@ -207,7 +208,7 @@ BOARD = Board(
             ),
         ),
         Strip(8, ((8, _hit_ratio_over_time()), (8, _speedup_over_time()), (8, _requests_by_outcome()))),
-        Strip(8, ((10, _latency_by_outcome()), (7, _memory_against_limit()), (7, _entries_against_limit()))),
+        Strip(8, ((12, _latency_by_outcome()), (6, _memory_against_limit()), (6, _entries_against_limit()))),
         Strip(6, ((12, _alerts_list()), (8, _slow_hits()), (4, _switched_off_now()))),
     ),
 )

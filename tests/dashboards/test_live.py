@@ -82,6 +82,14 @@ def test_shares_are_shares(live: World, name: str) -> None:
         assert 0 <= min(values) <= max(values) <= 1 + EXTRAPOLATION
 
 
+def test_the_first_failure_will_be_seen(live: World) -> None:
+    """A rate needs two samples of a counter: one that begins at 1 would hide what it counted first."""
+    query = 'recoup_http_requests_total{job="idle", method="POST", status=~"502|503|504"}'
+
+    found = {labels["status"]: values for labels, values in live.prometheus.values(query)}
+    assert {"502": [0], "503": [0], "504": [0]} == found
+
+
 @pytest.mark.parametrize("mark", MARKS)
 def test_an_annotation_marks_what_happened(live: World, mark: str) -> None:
     assert shown(live, MARKS[mark], job="busy")

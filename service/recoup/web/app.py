@@ -19,7 +19,7 @@ from recoup.web.account import Account, Told
 from recoup.web.catalog import catalog_blueprint
 from recoup.web.front import Front, handed
 from recoup.web.generating import generation_blueprint
-from recoup.web.generation import Generation, Wait
+from recoup.web.generation import GENERATE_ROUTE, Generation, Wait
 from recoup.web.health import health_blueprint
 from recoup.web.limits import WaitingRoom, places_for
 from recoup.web.management import management_blueprint
@@ -88,6 +88,10 @@ def _own_pipelines(settings: Settings) -> PipelineRegistry:
     return pipelines
 
 
+#: A rate begins with a counter's second sample: these are there before the first generation fails.
+_FAILURES = [(GENERATE_ROUTE, "POST", status) for status in (502, 503, 504)]
+
+
 def _set_up(app: Flask, service: Service) -> None:
     settings, cache = service.settings, service.cache
     max_body_bytes = int(settings.max_body_mb * 2**20)
@@ -102,7 +106,7 @@ def _set_up(app: Flask, service: Service) -> None:
     app.register_blueprint(openapi_blueprint(service.pipelines))
     account = None
     if settings.telemetry:
-        http = HttpCounter(known=[*_successes(app), (METRICS_ROUTE, "GET", 200)])
+        http = HttpCounter(known=[*_successes(app), *_FAILURES, (METRICS_ROUTE, "GET", 200)])
         account = Account(cache, http, RequestLog(settings.log_hits_per_second))
         _serve_metrics(app, account, build_registry(cache, http))
     _tell_of_requests(app, account)
