@@ -6,6 +6,7 @@ from typing import Any
 
 from rulebook.alert import Links
 from rulebook.alerts import alerts
+from rulebook.shortened import shortened, shortened_thresholds
 from rulebook.signals import groups
 from rulebook.thresholds import Thresholds
 from rulebook.yamlfile import dump
@@ -13,13 +14,23 @@ from rulebook.yamlfile import dump
 HEADER = "Generated from metrics/rulebook. After a change there: python metrics/build.py"
 
 
-def documents(thresholds: Thresholds | None = None, links: Links | None = None) -> dict[str, str]:
-    """Each rule file by its name."""
+def documents(
+    thresholds: Thresholds | None = None, links: Links | None = None, *, shorter_by: float = 1
+) -> dict[str, str]:
+    """Each rule file by its name.
+
+    Args:
+        thresholds: What the alerts compare with.
+        links: Where they point to.
+        shorter_by: Divides every time; 1 leaves all as it is.
+    """
     chosen = thresholds or Thresholds()
-    return {
-        "recording.yml": dump(_recording(chosen), HEADER),
-        "alerts.yml": dump(_alerting(chosen, links or Links()), HEADER),
-    }
+    if shorter_by != 1:
+        chosen = shortened_thresholds(chosen, shorter_by)
+    files = {"recording.yml": _recording(chosen), "alerts.yml": _alerting(chosen, links or Links())}
+    if shorter_by != 1:
+        files = {name: shortened(document, shorter_by) for name, document in files.items()}
+    return {name: dump(document, HEADER) for name, document in files.items()}
 
 
 def _recording(thresholds: Thresholds) -> dict[str, Any]:

@@ -1,0 +1,196 @@
+"""The rules are what the rulebook gives, pass every lint, and name only what exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rulebook.documents import documents
+from rulebook.program import main
+from rulebook.promql import LEVELS
+from rulebook.thresholds import SLOW_HIT_BOUNDS, Thresholds
+
+from recoup.cache import buckets
+from recoup.telemetry import METRICS
+from tools import require_tool
+
+from .rules import ALERTS, KNOWN, METRICS_ROOM, RECORDED, RULES, names, read, rules_of, run
+
+EVERY_RULE = [*RECORDED, *ALERTS]
+#: The contract's headline figures.
+HEADLINES = {
+    "pipeline:recoup_hit_ratio:rate5m",
+    "pipeline:recoup_speedup:rate5m",
+    "job:recoup_hit_ratio:rate5m",
+    "job:recoup_speedup:rate5m",
+}
+LEVEL_LABELS = {level: {label.strip() for label in labels.split(",")} for level, labels in LEVELS.items()}
+
+
+def name_of(rule: dict[str, Any]) -> str:
+    return rule.get("record") or "-".join([rule["alert"], *rule["labels"].values()])
+
+
+class TestTheFiles:
+    @pytest.mark.parametrize("name", ["recording.yml", "alerts.yml"])
+    def test_they_are_what_the_rulebook_gives(self, name: str) -> None:
+        """After a change there: python metrics/build.py."""
+        assert documents()[name] == (RULES / name).read_text(encoding="utf-8")
+
+    def test_there_are_no_others(self) -> None:
+        assert set(documents()) == {path.name for path in RULES.iterdir()}
+
+    def test_promtool_finds_no_fault_with_the_rules(self) -> None:
+        done = run(require_tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", *sorted(RULES.iterdir()))
+
+        assert 0 == done.returncode, done.stdout + done.stderr
+
+    def test_promtool_finds_no_fault_with_the_configuration(self) -> None:
+        done = run(require_tool("promtool"), "check", "config", "--lint=all", "--lint-fatal", "prometheus.yml")
+
+        assert 0 == done.returncode, done.stdout + done.stderr
+
+    def test_amtool_finds_no_fault_with_the_configuration(self) -> None:
+        done = run(require_tool("amtool"), "check-config", "alertmanager.yml")
+
+        assert 0 == done.returncode, done.stdout + done.stderr
+
+
+class TestTheConfiguration:
+    def test_instances_are_found_by_dns(self) -> None:
+        jobs = {job["job_name"]: job for job in read(METRICS_ROOM / "prometheus.yml")["scrape_configs"]}
+
+        assert [("recoup", "A", 8080)] == [
+            (name, found["type"], found["port"])
+            for found in jobs["recoup"]["dns_sd_configs"]
+            for name in found["names"]
+        ]
+
+    def test_exemplars_are_kept(self) -> None:
+        assert read(METRICS_ROOM / "prometheus.yml")["storage"]["exemplars"]["max_exemplars"] > 0
+
+    def test_every_rule_file_is_loaded(self) -> None:
+        (pattern,) = read(METRICS_ROOM / "prometheus.yml")["rule_files"]
+
+        assert set(RULES.iterdir()) == set(METRICS_ROOM.glob(pattern))
+
+    def test_nothing_in_alertmanager_needs_a_secret(self) -> None:
+        configuration = read(METRICS_ROOM / "alertmanager.yml")
+
+        assert [{"name": configuration["route"]["receiver"]}] == configuration["receivers"]
+
+    def test_inhibition_names_alerts_that_exist(self) -> None:
+        text = (METRICS_ROOM / "alertmanager.yml").read_text()
+        named = set(re.findall(r'alertname !?= "(\w+)"', text))
+
+        assert named
+        assert set() == named - {rule["alert"] for rule in ALERTS}
+
+
+class TestExpressions:
+    @pytest.mark.parametrize("rule", EVERY_RULE, ids=name_of)
+    def test_each_name_is_catalogued_or_recorded(self, rule: dict[str, Any]) -> None:
+        assert names(rule["expr"])
+        assert set() == names(rule["expr"]) - KNOWN
+
+    @pytest.mark.parametrize("rule", EVERY_RULE, ids=name_of)
+    def test_each_value_of_a_label_is_one_that_is_exported(self, rule: dict[str, Any]) -> None:
+        known = {metric.name: metric for metric in METRICS}
+        for name, matchers in re.findall(r"(recoup_\w+)\{([^}]*)\}", rule["expr"]):
+            metric = known[re.sub(r"_(bucket|sum|count)$", "", name)]
+            for label, _, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers):
+                bounds = {str(bound) for bound in metric.buckets}
+                allowed = bounds if label == "le" else set(metric.values[label])
+                assert set() == set(value.split("|")) - allowed
+
+    def test_the_names_tell_a_failure(self) -> None:
+        assert {"recoup_lookup_total", "nosuch:recoup_x:sum"} == names(
+            'sum by (job) (rate(recoup_lookup_total{outcome="hit"}[5m])) / nosuch:recoup_x:sum offset 1h > 0.5'
+        )
+
+
+class TestSignals:
+    def test_the_headlines_are_recorded(self) -> None:
+        assert set() == HEADLINES - {rule["record"] for rule in RECORDED}
+
+    def test_each_is_recorded_once(self) -> None:
+        assert len(RECORDED) == len({rule["record"] for rule in RECORDED})
+
+    @pytest.mark.parametrize("rule", RECORDED, ids=name_of)
+    def test_its_name_tells_its_level_and_its_window(self, rule: dict[str, Any]) -> None:
+        level, signal, operation = rule["record"].split(":")
+        windows = set(re.findall(r"\[(\w+)\]", rule["expr"]))
+
+        assert level in LEVELS
+        assert re.fullmatch(r"recoup_[a-z_]+", signal)
+        assert not operation.startswith("rate") or {operation.removeprefix("rate")} == windows
+
+    @pytest.mark.parametrize("rule", RECORDED, ids=name_of)
+    def test_sums_keep_the_labels_of_the_level(self, rule: dict[str, Any]) -> None:
+        level = rule["record"].partition(":")[0]
+        kept = [set(labels.split(", ")) - {"le"} for labels in re.findall(r"sum by \(([^)]*)\)", rule["expr"])]
+
+        assert all(labels == LEVEL_LABELS[level] for labels in kept)
+
+    @pytest.mark.parametrize(
+        "rule", [rule for rule in RECORDED if "ratio" in rule["record"] or "speedup" in rule["record"]], ids=name_of
+    )
+    def test_ratios_are_sums_that_are_divided_and_silent_without_traffic(self, rule: dict[str, Any]) -> None:
+        numerator, denominator = rule["expr"].split("\n/\n")
+
+        assert "sum by" in numerator or ":sum" in numerator
+        assert denominator.endswith("> 0)")
+
+    def test_the_bounds_of_slow_hits_are_buckets_and_fractions(self) -> None:
+        assert set(SLOW_HIT_BOUNDS) <= set(buckets.REQUEST_SECONDS)
+        assert all(bound != int(bound) for bound in SLOW_HIT_BOUNDS)
+
+
+class TestTheProgram:
+    def test_a_threshold_that_is_changed_changes_expression_and_text(self, tmp_path: Path) -> None:
+        main(["--output", str(tmp_path), "--set", "hit_ratio=0.45"])
+
+        (rule,) = [rule for rule in rules_of(tmp_path / "alerts.yml") if rule["alert"] == "RecoupHitRatioLow"]
+        assert rule["expr"].startswith("pipeline:recoup_hit_ratio:rate5m < 0.45\n")
+        assert "(threshold 45%)" in rule["annotations"]["description"]
+
+    def test_links_lead_where_one_says(self, tmp_path: Path) -> None:
+        main(
+            [
+                "--output",
+                str(tmp_path),
+                "--runbook",
+                "https://wiki.example.org/recoup",
+                "--grafana",
+                "https://g.example.org/",
+            ]
+        )
+
+        for rule in rules_of(tmp_path / "alerts.yml"):
+            assert rule["annotations"]["runbook_url"].startswith("https://wiki.example.org/recoup#recoup")
+            assert rule["annotations"]["dashboard_url"].startswith("https://g.example.org/d/recoup-")
+
+    @pytest.mark.parametrize("change", ["hit_rate=0.5", "hit_ratio=much", "slow_hit_seconds=0.03"])
+    def test_a_threshold_that_cannot_be_is_refused(
+        self, change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            main(["--output", str(tmp_path), "--set", change])
+
+        assert change.partition("=")[0] in capsys.readouterr().err
+        assert [] == list(tmp_path.iterdir())
+
+    def test_shorter_rules_differ_in_their_times_alone(self, tmp_path: Path) -> None:
+        main(["--output", str(tmp_path), "--shorter-by", "60"])
+        shorter = [*rules_of(tmp_path / "recording.yml"), *rules_of(tmp_path / "alerts.yml")]
+
+        assert [name_of(rule) for rule in EVERY_RULE] == [name_of(rule) for rule in shorter]
+        for long, short in zip(EVERY_RULE, shorter, strict=True):
+            assert not re.search(r"\[\d+[smhd]\]|offset \d+[smhd]\b", short["expr"])
+            assert names(long["expr"]) == names(short["expr"])
+        (rule,) = [rule for rule in shorter if rule.get("alert") == "RecoupHitRatioLow"]
+        assert "30000ms" == rule["for"]
+        assert "< 30" in rule["expr"]
+        assert Thresholds().warm_up_seconds == 1800
