@@ -1,0 +1,138 @@
+"""A real Prometheus and a real Alertmanager on loopback, with the committed files but for addresses and times."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rulebook.program import main as build_rules
+
+from tools import require_tool
+
+from .rules import METRICS_ROOM, read
+
+#: Seconds that anything may take on a busy machine with two cores.
+PATIENCE = 120
+#: What the times of the rules are divided by: five minutes become 2.5 seconds.
+SHORTER_BY = 120
+_POLL_SECONDS = 0.2
+_INTERVAL = "500ms"
+
+
+def until(what: str, holds: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Ask until something holds, and fail when it does not in time."""
+    deadline = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {patience} s: {what}"
+        time.sleep(_POLL_SECONDS)
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _process(log: Path, *command: str) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+class Stack:
+    """Where alerts are seen."""
+
+    def __init__(self, prometheus: str, alertmanager: str) -> None:
+        self.prometheus = prometheus
+        self.alertmanager = alertmanager
+
+    def alerts(self, name: str) -> list[dict[str, Any]]:
+        """What Alertmanager's API tells of one alert: what is not resolved."""
+        found = get(f"{self.alertmanager}/api/v2/alerts?filter=alertname%3D{name}")
+        assert isinstance(found, list)
+        return found
+
+    def firing(self) -> set[str]:
+        """The names of all alerts that Prometheus holds for true, for longer than they must be."""
+        alerts = get(f"{self.prometheus}/api/v1/alerts")["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    def wait_for(self, name: str) -> dict[str, Any]:
+        """Wait until an alert has arrived at Alertmanager, and give it."""
+        until(f"{name} fires", lambda: bool(self.alerts(name)))
+        return self.alerts(name)[0]
+
+    def wait_until_resolved(self, name: str) -> None:
+        """Wait until Alertmanager has been told that an alert is over."""
+        until(f"{name} is resolved", lambda: not self.alerts(name))
+        assert name not in self.firing()
+
+
+def _configuration(folder: Path, targets: list[str], alertmanager: int) -> Path:
+    """The committed configuration, with targets of this test and a quicker pace."""
+    configuration = read(METRICS_ROOM / "prometheus.yml")
+    configuration["global"] = {
+        "scrape_interval": _INTERVAL,
+        "scrape_timeout": _INTERVAL,
+        "evaluation_interval": _INTERVAL,
+    }
+    addresses = [{"targets": [f"127.0.0.1:{alertmanager}"]}]
+    configuration["alerting"] = {"alertmanagers": [{"static_configs": addresses}]}
+    configuration["scrape_configs"] = [{"job_name": "recoup", "static_configs": [{"targets": targets}]}]
+    path = folder / "prometheus.yml"
+    path.write_text(yaml.safe_dump(configuration))
+    return path
+
+
+@contextmanager
+def stack(folder: Path, targets: list[str], ports: tuple[int, int]) -> Iterator[Stack]:
+    """Prometheus and Alertmanager on two free ports, in a folder of their own."""
+    prometheus, alertmanager = ports
+    build_rules(["--output", str(folder / "rules"), "--shorter-by", str(SHORTER_BY)])
+    configuration = _configuration(folder, targets, alertmanager)
+    made = Stack(f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{alertmanager}")
+    with ExitStack() as processes:
+        processes.enter_context(
+            _process(
+                folder / "alertmanager.log",
+                # Debian's name for it; else its own.
+                shutil.which("alertmanager") or require_tool("prometheus-alertmanager"),
+                f"--config.file={METRICS_ROOM / 'alertmanager.yml'}",
+                f"--storage.path={folder / 'alertmanager'}",
+                f"--web.listen-address=127.0.0.1:{alertmanager}",
+                "--cluster.listen-address=",
+            )
+        )
+        processes.enter_context(
+            _process(
+                folder / "prometheus.log",
+                require_tool("prometheus"),
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={folder / 'prometheus'}",
+                f"--web.listen-address=127.0.0.1:{prometheus}",
+                "--enable-feature=exemplar-storage",
+            )
+        )
+        until("Alertmanager is ready", lambda: _answers(f"{made.alertmanager}/-/ready"))
+        until("Prometheus is ready", lambda: _answers(f"{made.prometheus}/-/ready"))
+        yield made
