@@ -21,7 +21,7 @@ from recoup.cache.store import SWEEP_ON_WRITE, Store
 
 DEFAULT_PIPELINE: Final = "default"
 #: Past this many a reader waits for the lock, so that the buffer is bounded whatever happens.
-_READ_BUFFER_BOUND = 8 * READ_BUFFER
+_READ_BUFFER_BOUND = 4 * READ_BUFFER
 _MAX_JITTER = 0.5
 
 _log = logging.getLogger("recoup.cache")

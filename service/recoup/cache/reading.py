@@ -12,7 +12,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.store import Store
 
 #: Reads that are buffered before a reader takes the trouble to account for them.
-READ_BUFFER: Final = 8192
+READ_BUFFER: Final = 16384
 
 Get = Callable[..., Any]
 TryHit = Callable[[Hashable], "CacheEntry | None"]
