@@ -65,13 +65,7 @@ class Fetching(BoundedCache):
         """
         ttl = self._ttl(ttl_seconds)
         while True:
-            try:
-                step = self._begin(key, pipeline, mode, None)
-            except RecoupError:
-                raise
-            except Exception as error:  # noqa: BLE001  # fail open: the caller gets a result from the generator
-                self.note_internal_error("lookup", error)
-                step = None
+            step = self._begin(key, pipeline, mode, None)
             if isinstance(step, Lookup):
                 return step
             if step is None:
@@ -98,13 +92,7 @@ class Fetching(BoundedCache):
         """`fetch` for coroutines. A leader that is cancelled leaves its generation to the next caller in line."""
         ttl = self._ttl(ttl_seconds)
         while True:
-            try:
-                step = self._begin(key, pipeline, mode, asyncio.current_task())
-            except RecoupError:
-                raise
-            except Exception as error:  # noqa: BLE001  # fail open: the caller gets a result from the generator
-                self.note_internal_error("lookup", error)
-                step = None
+            step = self._begin(key, pipeline, mode, asyncio.current_task())
             if isinstance(step, Lookup):
                 return step
             if step is None:
@@ -127,6 +115,17 @@ class Fetching(BoundedCache):
         self, key: Hashable, pipeline: str, mode: Mode, task: object
     ) -> Lookup | tuple[Flight, MissReason | None] | None:
         """The answer; or a flight, with the miss reason for its leader; or None: generate past the cache."""
+        try:
+            return self._look_up(key, pipeline, mode, task)
+        except RecoupError:
+            raise
+        except Exception as error:  # noqa: BLE001  # fail open: the caller gets a result from the generator
+            self.note_internal_error("lookup", error)
+            return None
+
+    def _look_up(
+        self, key: Hashable, pipeline: str, mode: Mode, task: object
+    ) -> Lookup | tuple[Flight, MissReason | None] | None:
         if mode == "bypass" or (not self._limits.enabled and mode != "only_if_cached"):
             return None
         if mode != "refresh":
