@@ -19,7 +19,7 @@ NOTHING_COLLECTED := 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench wheel requirements clean
+.PHONY: help run test compose-test check format bench wheel requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -30,6 +30,9 @@ run: $(VENV)/runtime.stamp  ## set up what the service needs, and serve on http:
 test: check  ## check everything, then run every test: those that measure time run last, one at a time
 	$(PYTEST) -n 2 --dist loadgroup -m "not load" $(PYTEST_ARGS)
 	$(PYTEST) -m load $(PYTEST_ARGS) || test $$? -eq $(NOTHING_COLLECTED)
+
+compose-test: $(VENV)/dev.stamp  ## build the image and bring the compose stack up, on an engine of its own (as root)
+	$(BIN)/python -m tests.compose
 
 check: $(VENV)/dev.stamp  ## format, lint, types, import rules, the Python floor
 	$(BIN)/ruff format --check .

@@ -1,0 +1,165 @@
+"""What is checked of the running stack, one thing after another."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from email.message import Message
+from typing import Any
+
+from .running import ROOT, CheckError, expect, tell, wait_for
+from .stack import TOKEN, Stack
+
+PHOTO = ROOT / "examples" / "photo.jpg"
+_PATIENCE = 180
+
+
+def fetch(url: str, *, body: bytes | None = None, **headers: str) -> tuple[int, Message, bytes]:
+    """Ask by HTTP; every status is an answer."""
+    request = urllib.request.Request(url, data=body, headers=headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=_PATIENCE) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def generate(service: str, **parameters: str) -> tuple[int, Message, bytes]:
+    """Ask for a relief of the photograph."""
+    query = urllib.parse.urlencode(parameters)
+    return fetch(f"{service}/api/generate/relief?{query}", body=PHOTO.read_bytes(), **{"Content-Type": "image/jpeg"})
+
+
+def becomes_healthy(stack: Stack, *services: str) -> None:
+    """Every container's health check says that it is healthy."""
+    for service in services:
+        for container in stack.containers(service):
+            wait_for(f"{service} is healthy", lambda it=container: stack.health(it) == "healthy", seconds=_PATIENCE)
+            tell(f"ok    {service} is healthy")
+
+
+def is_confined(stack: Stack) -> None:
+    """The service is nobody in particular, in a container that it cannot change, with its limits."""
+    (container,) = stack.containers("recoup")
+    write = "try: open('/opt/recoup/x', 'w')\nexcept OSError as error: print(error.strerror)"
+    expect("its user and group", "10001:10001", stack.execute(container, "sh", "-c", "echo $(id -u):$(id -g)"))
+    expect("writing to its root", "Read-only file system", stack.execute(container, "python", "-c", write))
+    status = stack.execute(container, "cat", "/proc/self/status")
+    expect("its capabilities", "0" * 16, re.findall(r"CapEff:\s+(\w+)", status)[0])
+    expect("new privileges", "1", re.findall(r"NoNewPrivs:\s+(\d)", status)[0])
+    expect("its first process", True, "init" in stack.execute(container, "cat", "/proc/1/comm"))
+    expect("its limit of memory", str(3 * 2**30), stack.engine.inspect(container, "{{.HostConfig.Memory}}"))
+
+
+def answers(stack: Stack) -> None:
+    """A request is a miss, and then a hit of the same bytes."""
+    (container,) = stack.containers("recoup")
+    service = stack.address(container, 8080)
+    status, headers, mesh = generate(service, quality="preview")
+    expect("the first request", (200, "recoup; fwd=uri-miss; stored; detail=cold"), (status, headers["Cache-Status"]))
+    status, headers, again = generate(service, quality="preview")
+    expect("the second request", (200, "recoup; hit"), (status, headers["Cache-Status"].rpartition(";")[0]))
+    expect("its bytes are the same", (len(mesh), True), (len(again), again == mesh))
+    expect("management without the token", 401, fetch(f"{service}/api/cache/stats")[0])
+    status, _, body = fetch(f"{service}/api/cache/stats", Authorization=f"Bearer {TOKEN}")
+    expect("management with the token: status, hits", (200, 1), (status, json.loads(body)["hits"]))
+
+
+class Prometheus:
+    """Prometheus' own API."""
+
+    def __init__(self, stack: Stack) -> None:
+        (container,) = stack.containers("prometheus")
+        self._address = stack.address(container, 9090)
+
+    def ask(self, path: str, **query: str) -> Any:
+        """What it says in `data`."""
+        status, _, body = fetch(f"{self._address}/api/v1/{path}?{urllib.parse.urlencode(query)}")
+        if status != 200:
+            raise CheckError(f"Prometheus answered {status}: {body[:500]!r}")
+        return json.loads(body)["data"]
+
+    def up(self, job: str) -> list[str]:
+        """The targets of a job that are up."""
+        targets = self.ask("targets", state="active")["activeTargets"]
+        return [it["labels"]["instance"] for it in targets if (it["labels"]["job"], it["health"]) == (job, "up")]
+
+    def value(self, query: str) -> float | None:
+        """The one value of a query; None: no series."""
+        series = self.ask("query", query=query)["result"]
+        return float(series[0]["value"][1]) if series else None
+
+
+def is_scraped(stack: Stack) -> None:
+    """Prometheus, in a container of its own, finds the service by DNS, scrapes it, and evaluates the rules."""
+    prometheus = Prometheus(stack)
+    for job in ("recoup", "alertmanager", "prometheus"):
+        found = wait_for(f"Prometheus scrapes {job}", lambda it=job: prometheus.up(it), seconds=_PATIENCE)
+        tell(f"ok    Prometheus scrapes {job}: {found}")
+    query = 'sum(recoup_lookups_total{job="recoup", outcome="hit"})'
+    wait_for("Prometheus has the hit", lambda: prometheus.value(query) == 1, seconds=_PATIENCE)
+    expect(query, 1.0, prometheus.value(query))
+    wait_for("Prometheus has evaluated its rules", lambda: _evaluated(prometheus), seconds=_PATIENCE)
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    expect("rules in error", [], [rule["name"] for rule in rules if rule["health"] != "ok"])
+    tell(f"ok    {len(rules)} rules are evaluated")
+    expect("Alertmanagers", 1, len(prometheus.ask("alertmanagers")["activeAlertmanagers"]))
+
+
+def _evaluated(prometheus: Prometheus) -> bool:
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    return bool(rules) and all(rule["health"] != "unknown" for rule in rules)
+
+
+def scales(stack: Stack) -> None:
+    """A second instance finds a port, and Prometheus finds it."""
+    stack.compose("up", "--detach", "--no-recreate", "--scale", "recoup=2")
+    becomes_healthy(stack, "recoup")
+    addresses = {stack.address(container, 8080) for container in stack.containers("recoup")}
+    expect("ports of two instances", 2, len(addresses))
+    prometheus = Prometheus(stack)
+    wait_for("Prometheus finds two", lambda: len(prometheus.up("recoup")) == 2, seconds=_PATIENCE)
+    expect("instances that Prometheus scrapes", 2, len(prometheus.up("recoup")))
+
+
+def drains(stack: Stack) -> None:
+    """`docker stop` lets a running generation be answered, and the exit status is 0."""
+    container = stack.containers("recoup")[0]
+    service = stack.address(container, 8080)
+    answers: list[tuple[int, Message, bytes]] = []
+    caller = threading.Thread(target=lambda: answers.append(generate(service, quality="standard")), daemon=True)
+    caller.start()
+    running = 'recoup_generations_in_progress{pipeline="relief"} 1'
+    wait_for("a generation runs", lambda: running in fetch(f"{service}/metrics")[2].decode(), seconds=_PATIENCE)
+    begun = time.monotonic()
+    stack.engine.docker("stop", container)
+    took = time.monotonic() - begun
+    caller.join(_PATIENCE)
+    expect("the generation that ran", [(200, True)], [(status, len(body) > 1000) for status, _, body in answers])
+    state = stack.engine.inspect(container, "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}")
+    expect(f"the container, {took:.1f} s after docker stop", "exited 0 false", state)
+
+
+def comes_back(stack: Stack) -> None:
+    """A service whose processes are all killed is started again, and leaves nothing behind."""
+    stack.compose("up", "--detach", "--scale", "recoup=1")
+    becomes_healthy(stack, "recoup")
+    (container,) = stack.containers("recoup")
+    stack.engine.docker("exec", "--detach", container, "python", "-c", "import os; os.kill(-1, 9)")
+    wait_for("it is started again", lambda: _restarts(stack, container) >= 1, seconds=_PATIENCE)
+    becomes_healthy(stack, "recoup")
+    expect("times that it was started again", 1, _restarts(stack, container))
+    service = stack.address(container, 8080)
+    expect("a request to the new one", 200, generate(service, quality="preview")[0])
+
+
+def _restarts(stack: Stack, container: str) -> int:
+    return int(stack.engine.inspect(container, "{{.RestartCount}}"))
+
+
+CHECKS = (is_confined, answers, is_scraped, scales, drains, comes_back)
