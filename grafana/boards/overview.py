@@ -74,9 +74,10 @@ def _recouped_an_hour() -> Panel:
 def _alerts_now() -> Panel:
     return figure(
         "Alerts firing",
-        "Alerts on these jobs that fire now. The list is at the bottom of this dashboard.",
+        "Warnings and critical alerts on these jobs that fire now. The list, with notices such as that of a changed "
+        "configuration, is at the bottom of this dashboard.",
         style.COUNT,
-        Line(or_zero('count(ALERTS{job=~"$job", alertstate="firing"})'), "firing"),
+        Line(or_zero('count(ALERTS{job=~"$job", alertstate="firing", severity!="info"})'), "firing"),
         steps=style.NONE_IS_GOOD,
     )
 

@@ -24,7 +24,7 @@ _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 def text(value: float, unit: str, decimals: int | None = None) -> str:
     """A value in its unit, as a person reads it."""
     if unit == "percentunit":
-        return f"{100 * value:.{1 if decimals is None else decimals}f}%"
+        return f"{100 * value:.3g}%" if decimals is None else f"{100 * value:.{decimals}f}%"
     if unit == "s":
         return _seconds(value)
     if unit == "bytes":
@@ -90,6 +90,7 @@ class Frame:
     def __init__(self, width: float, height: float, span: tuple[float, float], logarithmic: bool) -> None:
         self.width, self.height, self.span, self._log = width, height - BOTTOM, span, logarithmic
         self.low, self.high = 0.0, 1.0
+        self.marks: list[tuple[float, str]] = []
 
     def fit(self, values: list[float], most: float | None) -> None:
         """Choose the range of the values."""
@@ -123,6 +124,15 @@ class Frame:
             for value in values
         )
 
+    def marked(self) -> str:
+        """The annotations: moments, and their colours."""
+        return "".join(
+            f'<line x1="{self.x(at):.1f}" x2="{self.x(at):.1f}" y1="{TOP}" y2="{self.height}"'
+            f' stroke="{COLOURS[name]}" stroke-dasharray="3 4"/>'
+            for at, name in self.marks
+            if self.span[0] <= at <= self.span[1]
+        )
+
 
 def _decades(values: list[float]) -> tuple[tuple[Callable[[float], int], float], ...]:
     return (math.floor, min(values)), (math.ceil, max(values))
@@ -150,8 +160,10 @@ def graph(panel: dict[str, Any], series: list[Series], frame: Frame) -> str:
     frame.fit(values, defaults.get("max"))
     drawn = "".join(_line(frame, *line) for line in reversed(lines)) + "".join(_step(frame, step) for step in steps)
     names = "".join(_key(colour(panel, each.name, n), each, defaults["unit"]) for n, each in enumerate(series))
-    svg = f'<svg width="{frame.width}" height="{frame.height + BOTTOM}">{frame.grid(defaults["unit"])}{drawn}</svg>'
-    return f'{svg}<div class="legend">{names}</div>'
+    size = f'width="{frame.width}" height="{frame.height + BOTTOM}"'
+    svg = f"<svg {size}>{frame.grid(defaults['unit'])}{drawn}{frame.marked()}</svg>"
+    beside = panel["options"]["legend"]["placement"] == "right"
+    return f'{svg}<div class="legend{" beside" if beside else ""}">{names}</div>'
 
 
 def _line(frame: Frame, stroke: str, points: list[tuple[float, float]], floor: Any, dashes: list[float]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grafana.queries import Query, View, queries, substitute
+from grafana.queries import Query, View, marks, queries, substitute
 
 TIMEOUT_SECONDS = 30
 
@@ -43,6 +43,16 @@ class Source:
         view = self._today() if panel.get("timeFrom") == "now/d" else self._view
         return [series for query in queries(panel) for series in self._series(query, view) if series.points]
 
+    def marks(self, dashboard: dict[str, Any]) -> list[tuple[float, str]]:
+        """The annotations: moments in seconds since the epoch, and their colours. One mark for steps in a row."""
+        found = []
+        for annotation in dashboard["annotations"]["list"]:
+            (query,) = (query for name, query in marks(dashboard) if name == annotation["name"])
+            for series in self._series(query, self._view):
+                moments = [value / 1000 if annotation.get("useValueForTime") else at for at, value in series.points]
+                found += [(at, annotation["iconColor"]) for at in _firsts(moments, self._view.rate_interval_seconds)]
+        return found
+
     def _today(self) -> View:
         hours, minutes, seconds = time.localtime(self.end)[3:6]
         return replace(self._view, range_seconds=3600 * hours + 60 * minutes + seconds)
@@ -65,6 +75,10 @@ class Source:
             raise ValueError(f"{self._url} is no address of a Prometheus: it begins with http:// or https://")
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # checked above
             return list(json.load(answer)["data"]["result"])
+
+
+def _firsts(moments: list[float], within: float) -> list[float]:
+    return [at for at, before in zip(moments, [-math.inf, *moments], strict=False) if at - before > within]
 
 
 def legend(pattern: str, labels: dict[str, str]) -> str:

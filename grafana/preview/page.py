@@ -13,6 +13,10 @@ from grafana.queries import panels
 WIDTH, ROW, GAP = 1600, 30, 8
 #: What a panel's title, and a graph's legend, take of its height.
 TITLE, LEGEND = 30, 40
+#: What a legend beside a graph takes of its width.
+BESIDE = 190
+
+Marks = list[tuple[float, str]]
 
 STYLE = """
 body { margin: 0; background: %(page)s; color: %(ink)s; font: 13px sans-serif; }
@@ -24,6 +28,8 @@ svg polyline { fill: none; stroke-width: 1.6; } svg text { fill: %(faint)s; font
 .grid { stroke: %(line)s; } .legend { padding: 0 10px; font-size: 11px; max-height: 34px; overflow: hidden; }
 .legend span { margin-right: 12px; white-space: nowrap; display: inline-block; }
 .legend i { display: inline-block; width: 12px; height: 3px; margin-right: 5px; vertical-align: middle; }
+.beside { position: absolute; right: 0; top: 34px; width: 180px; max-height: none; padding: 0; }
+.beside span { display: block; }
 .stat { display: flex; align-items: center; justify-content: center; height: calc(100%% - 30px); color: #111;
   font-weight: 600; } .none, .empty { color: %(faint)s; font-size: 22px; } .stat.none { color: %(faint)s; }
 .empty { display: flex; align-items: center; justify-content: center; height: calc(100%% - 34px); }
@@ -41,7 +47,8 @@ def page(dashboard: dict[str, Any], source: Source, theme: str) -> str:
     title = html.escape(dashboard["title"])
     question = html.escape(dashboard["description"])
     moments = [time.strftime("%H:%M", time.localtime(moment)) for moment in (source.start, source.end)]
-    drawn = "".join(_section(panel, source) for panel in panels(dashboard))
+    marks = source.marks(dashboard)
+    drawn = "".join(_section(panel, source, marks) for panel in panels(dashboard))
     head = f"<header>{title}<small>{question} · {' to '.join(moments)} · preview, not Grafana</small></header>"
     style = f"<style>{STYLE % THEMES[theme]}</style>"
     return f'<!doctype html><meta charset="utf-8"><title>{title}</title>{style}{head}<main>{drawn}</main>'
@@ -53,16 +60,17 @@ def height(dashboard: dict[str, Any]) -> int:
     return 56 + int(rows) * (ROW + GAP)
 
 
-def _section(panel: dict[str, Any], source: Source) -> str:
+def _section(panel: dict[str, Any], source: Source, marks: Marks) -> str:
     place = panel["gridPos"]
     column = (WIDTH - 16) / 24
     left, top = place["x"] * column, place["y"] * (ROW + GAP)
     wide, tall = place["w"] * column - GAP, place["h"] * (ROW + GAP) - GAP
     box = f"left:{left:.0f}px;top:{top}px;width:{wide:.0f}px;height:{tall}px"
-    return f'<section style="{box}"><h2>{html.escape(panel["title"])}</h2>{_drawn(panel, source, wide, tall)}</section>'
+    drawn = _drawn(panel, source, marks, wide, tall)
+    return f'<section style="{box}"><h2>{html.escape(panel["title"])}</h2>{drawn}</section>'
 
 
-def _drawn(panel: dict[str, Any], source: Source, wide: float, tall: float) -> str:
+def _drawn(panel: dict[str, Any], source: Source, marks: Marks, wide: float, tall: float) -> str:
     series = source.panel(panel)
     if panel["type"] == "stat":
         return charts.stat(panel, series, wide, tall - TITLE)
@@ -70,6 +78,9 @@ def _drawn(panel: dict[str, Any], source: Source, wide: float, tall: float) -> s
         return charts.table(panel, series)
     custom = panel["fieldConfig"]["defaults"].get("custom", {})
     logarithmic = custom.get("scaleDistribution", {}).get("type") == "log"
-    frame = charts.Frame(wide - 8, tall - TITLE - LEGEND, (source.start, source.end), logarithmic)
+    beside = panel["options"].get("legend", {}).get("placement") == "right"
+    size = (wide - 8 - BESIDE, tall - TITLE - GAP) if beside else (wide - 8, tall - TITLE - LEGEND)
+    frame = charts.Frame(*size, (source.start, source.end), logarithmic)
+    frame.marks = marks
     draw = charts.heatmap if panel["type"] == "heatmap" else charts.graph
     return draw(panel, series, frame)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from grafana.queries import ALL, Query, View, substitute
+from grafana.preview.data import Source
+from grafana.preview.page import THEMES, page
+from grafana.queries import ALL, Query, View, panels, substitute
 
 from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, provisioned
 from dashboards.world import TRACE, World, world
@@ -127,3 +131,15 @@ def test_a_request_can_be_looked_up_from_its_latency(live: World, name: str) -> 
     # Only the hits were sent with a traceparent; a miss is known by its request's id.
     assert traces
     assert TRACE in traces or 'outcome="miss"' in text
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_preview_draws_every_panel(live: World, name: str, theme: str) -> None:
+    view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING | {"job": "busy"})
+
+    drawn = page(BOARDS[name], Source(live.prometheus.url, view), theme)
+
+    assert [html.escape(panel["title"]) for panel in panels(BOARDS[name])] == re.findall("<h2>(.*?)</h2>", drawn)
+    assert "No data" not in drawn
+    assert drawn.count("<svg") == sum(panel["type"] in {"timeseries", "heatmap"} for panel in panels(BOARDS[name]))
