@@ -1,0 +1,43 @@
+"""The guides to rules and alerts agree with the rulebook."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+
+from rulebook.burn import BURNS
+from rulebook.thresholds import Thresholds
+
+from .rules import ALERT_NAMES, RECORDED, ROOT
+
+HOW_TO = ROOT / "docs" / "how-to"
+TUNE = (HOW_TO / "tune-alerts.md").read_text(encoding="utf-8")
+ADD = (HOW_TO / "add-to-existing-prometheus.md").read_text(encoding="utf-8")
+
+
+def test_every_threshold_is_told_with_its_default() -> None:
+    told = {name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", TUNE, re.MULTILINE)}
+
+    assert asdict(Thresholds()) == told
+
+
+def test_the_burn_rates_are_those_of_the_rules() -> None:
+    told = re.findall(r"^\| ([\d.]+) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|", TUNE, re.MULTILINE)
+
+    assert [(f"{burn.rate:g}", burn.long, burn.short, burn.hold, burn.severity) for burn in BURNS] == told
+
+
+def test_the_alerts_that_are_named_exist() -> None:
+    named = set(re.findall(r"\bRecoup[A-Z]\w+", TUNE))
+
+    assert named
+    assert set() == named - set(ALERT_NAMES)
+
+
+def test_every_recorded_signal_is_told_at_its_levels() -> None:
+    table = ADD.partition("## What is recorded")[2]
+    told = {name: row for row in table.splitlines() for name in re.findall(r"`(recoup_\w+):", row)}
+    recorded = {rule["record"].split(":")[1]: rule["record"].split(":")[0] for rule in RECORDED}
+
+    assert set(recorded) == set(told)
+    assert all(f"`{level}`" in told[name] for name, level in recorded.items())

@@ -1,0 +1,60 @@
+"""The runbook has a section for every alert, and queries that can be run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools import require_tool
+
+from .rules import ALERT_NAMES, ALERTS, KNOWN, METRICS_ROOM, ROOT, names, run
+
+TEXT = (METRICS_ROOM / "runbook.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+PARTS = ("Meaning", "Impact", "Diagnosis", "Remedy")
+#: The runbook's queries, and those that the guides show.
+PAGES = {
+    path: re.findall(r"^```promql\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    for path in [METRICS_ROOM / "runbook.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+}
+
+
+def test_each_alert_has_its_section_and_no_other_thing_has_one() -> None:
+    assert list(SECTIONS) == ALERT_NAMES
+
+
+def test_each_alert_leads_to_its_section() -> None:
+    assert [f"metrics/runbook.md#{rule['alert'].lower()}" for rule in ALERTS] == [
+        rule["annotations"]["runbook_url"] for rule in ALERTS
+    ]
+
+
+@pytest.mark.parametrize("name", ALERT_NAMES)
+def test_each_section_tells_meaning_impact_diagnosis_and_remedy(name: str) -> None:
+    section = SECTIONS[name]
+
+    assert PARTS == tuple(re.findall(r"^\*\*(\w+)\.\*\* \S", section, re.MULTILINE))
+    diagnosis = section.partition("**Diagnosis.**")[2].partition("**Remedy.**")[0]
+    assert "```promql" in diagnosis
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_queries_name_what_is_exported_or_recorded(page: Path) -> None:
+    unknown = {name for query in PAGES[page] for name in names(query) - KNOWN}
+
+    assert set() == unknown
+
+
+def test_queries_are_valid(tmp_path: Path) -> None:
+    queries = [query for found in PAGES.values() for query in found]
+    rules = [{"record": f"runbook:query_{number}:{number}", "expr": query} for number, query in enumerate(queries)]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+
+    done = run(require_tool("promtool"), "check", "rules", path)
+
+    assert queries
+    assert 0 == done.returncode, done.stdout + done.stderr
