@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import atexit
+import io
+import json
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import structlog
 from flask import Flask
+from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from recoup import LRUCache
 from recoup.settings import Settings
-from recoup.telemetry import HttpCounter
+from recoup.telemetry import HttpCounter, configure_logging
 from recoup.telemetry.request_log import RateLimit
 from recoup.web import create_app
 
@@ -103,3 +108,22 @@ def test_an_application_that_is_given_no_pipelines_starts_its_own(
         for end in at_exit:
             end()
     assert 503 == client.get("/readyz").status_code
+
+
+def test_a_record_on_the_way_to_an_answer_tells_whose_it_is(client: FlaskClient, cache: LRUCache) -> None:
+    """A part that fails open logs with the id of the request that met it; the next request has its own."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure_logging("json", stream=stream)
+    try:
+        cache._sizer = lambda value: 1 // 0  # no public way makes a sizer fail later
+        for name in ("first", "second"):
+            client.post(URL, data=name, headers={"X-Request-Id": name})
+    finally:
+        logging.captureWarnings(False)
+        structlog.reset_defaults()
+        root.handlers[:], level = before
+        root.setLevel(level)
+    failures = [record for record in map(json.loads, stream.getvalue().splitlines()) if record.get("part") == "sizer"]
+    assert ["first", "second"] == [record["request_id"] for record in failures]

@@ -65,7 +65,6 @@ def _allowed(name: str, value: str, words: Iterable[str]) -> str:
 def _configure_structlog(level: int) -> None:
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             *_shared(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -77,6 +76,7 @@ def _configure_structlog(level: int) -> None:
 
 def _shared() -> list[Processor]:
     return [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

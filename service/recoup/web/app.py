@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, g, request
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 from prometheus_client import CollectorRegistry
 
 from recoup.cache import LRUCache
@@ -141,6 +142,8 @@ def _tell_of_requests(app: Flask, account: Account | None) -> None:
     def begin() -> None:
         known = handed(request.environ)
         g.told = known.told if known is not None else Told(request.environ)
+        # Whatever is logged on the way to the answer, by whatever part, tells whose it is.
+        bind_contextvars(request_id=g.told.request_id)
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -150,3 +153,7 @@ def _tell_of_requests(app: Flask, account: Account | None) -> None:
             route = None if request.url_rule is None else request.url_rule.rule
             account.tell(told, request.environ, route, response.status_code, response.content_length)
         return response
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        unbind_contextvars("request_id")
