@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, g, request
-from structlog.contextvars import bind_contextvars, unbind_contextvars
 from prometheus_client import CollectorRegistry
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from recoup.cache import LRUCache
 from recoup.pipelines.protocol import Pipeline
