@@ -44,10 +44,11 @@ def _failures() -> Panel:
 def _failure_share() -> Panel:
     return series(
         "Failed generations",
-        "Share of the generations that failed, in windows of five minutes; its objective is 99.5 % without failure. "
-        "A gap is a time without generations.",
+        "Share of the generations that failed, in windows of five minutes; the objective, 99.5 % without failure, is "
+        "the dashed line. A gap is a time without generations.",
         style.SHARE,
         Line(recorded("pipeline:recoup_generation_error_ratio:rate5m"), "{{pipeline}}"),
+        steps=style.ERROR_STEPS,
         no_value="nothing was generated",
     )
 

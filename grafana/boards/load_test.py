@@ -93,10 +93,11 @@ def _dashes() -> dict[str, list[object]]:
 def _slow_hits() -> Panel:
     return series(
         "Slow hits",
-        "Share of the hits that took longer than 50 ms, over all pipelines, in windows of five minutes; the objective "
-        "is 99 % without. A gap is a time without hits.",
+        "Share of the hits that took longer than 50 ms, over all pipelines, in windows of five minutes; the objective, "
+        "99 % without, is the dashed line. A gap is a time without hits.",
         style.SHARE,
         Line(recorded("job:recoup_slow_hit_ratio:rate5m"), "{{job}}"),
+        steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )
 

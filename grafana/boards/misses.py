@@ -79,9 +79,10 @@ def _regret() -> Panel:
     return series(
         "Regret",
         "Share of the generation time that went into generating again what had been evicted, in windows of five "
-        "minutes. A gap is a time without generations.",
+        "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations.",
         style.SHARE,
         Line(recorded("pipeline:recoup_regret_ratio:rate5m"), "{{pipeline}}"),
+        steps=style.REGRET_STEPS,
         no_value="nothing was generated",
     )
 

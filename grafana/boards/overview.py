@@ -175,10 +175,11 @@ def _entries_against_limit() -> Panel:
 def _slow_hits() -> Panel:
     return series(
         "Slow hits",
-        "Share of the hits that took longer than 50 ms, over all instances, in windows of five minutes; the objective "
-        "is 99 % without. A gap is a time without hits.",
+        "Share of the hits that took longer than 50 ms, over all instances, in windows of five minutes; the objective, "
+        "99 % without, is the dashed line. A gap is a time without hits.",
         style.SHARE,
         Line(recorded("pipeline:recoup_slow_hit_ratio:rate5m"), "{{pipeline}}"),
+        steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )
 

@@ -145,6 +145,10 @@ def test_latency_is_logarithmic_and_carries_exemplars() -> None:
         ("overview", "Speed-up", [2, 3]),
         ("overview", "Speed-up by pipeline", [2, 3]),
         ("load-test", "Speed-up", [2, 3]),
+        ("overview", "Slow hits", [0.01]),
+        ("load-test", "Slow hits", [0.01]),
+        ("generation", "Failed generations", [0.005]),
+        ("misses", "Regret", [0.1]),
     ],
 )
 def test_the_targets_are_thresholds(name: str, title: str, steps: list[float]) -> None:
@@ -156,6 +160,8 @@ def test_the_targets_are_those_of_the_alerts() -> None:
     alerts = runpy.run_path(str(ROOT / "metrics" / "rulebook" / "thresholds.py"))["Thresholds"]()
 
     assert (alerts.hit_ratio, alerts.speedup) == (style.HIT_RATIO_TARGET, style.SPEEDUP_TARGET)
+    assert (alerts.error_budget, alerts.slow_hit_budget) == (style.ERROR_BUDGET, style.SLOW_HIT_BUDGET)
+    assert alerts.regret_ratio == style.REGRET_LIMIT
     assert f"{1000 * alerts.slow_hit_seconds:g} ms" in description("overview", "Slow hits")
     assert f"{100 * (1 - alerts.slow_hit_budget):g} %" in description("overview", "Slow hits")
     assert f"{100 * (1 - alerts.error_budget):g} %" in description("generation", "Failed generations")
