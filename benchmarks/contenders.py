@@ -32,7 +32,11 @@ class LockedOrderedDict:
         self._entries: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = threading.RLock()
         self._max_size = max_size
-        self._pipelines: dict[str, dict[str, Any]] = {}
+        self.pipelines: dict[str, dict[str, Any]] = {}
+
+    def order(self) -> list[str]:
+        """The keys, used last last."""
+        return list(self._entries)
 
     def set(self, key: str, value: Any, pipeline: str = "default", cost: float = 1.0) -> None:
         """Store a value."""
@@ -56,10 +60,10 @@ class LockedOrderedDict:
             self._entries.move_to_end(key)
             entry["hits"] += 1
             entry["used"] = now
-            counts = self._pipelines.get(entry["pipeline"])
+            counts = self.pipelines.get(entry["pipeline"])
             if counts is None:
                 counts = {"hits": 0, "recouped": 0.0, "ages": [0] * (len(AGE_SECONDS) + 1), "age_total": 0.0}
-                self._pipelines[entry["pipeline"]] = counts
+                self.pipelines[entry["pipeline"]] = counts
             counts["hits"] += 1
             counts["recouped"] += entry["cost"]
             age = now - entry["created"]
