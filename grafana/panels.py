@@ -48,7 +48,8 @@ def _colour(mode: model.FieldColorModeId) -> dashboard.FieldColor:
 def figure(title: str, description: str, unit: str, *lines: Line, steps: Steps, **further: Any) -> Panel:
     """One figure of now, large enough to be read from across a room, in the colour of its threshold.
 
-    Further: `no_value`, `decimals`, `time_from` for another range than the dashboard's, `links`.
+    Further: `silent`, what stands there without a value, in a colour that means nothing; `no_value`, the same in the
+    colour of the least step; `decimals`, `time_from` for another range than the dashboard's, `links`.
     """
     panel = stat.Panel().title(title).description(description).unit(unit).thresholds(_thresholds(steps))
     panel = _with_targets(panel, lines, instant=True).color_scheme(_colour(model.FieldColorModeId.THRESHOLDS))
@@ -57,7 +58,17 @@ def figure(title: str, description: str, unit: str, *lines: Line, steps: Steps, 
     panel = panel.color_mode(common_model.BigValueColorMode.BACKGROUND_SOLID)
     # With one job there is nothing to tell apart, and the figure has the room for itself.
     panel = panel.text_mode(common_model.BigValueTextMode.AUTO)
+    if "silent" in further:
+        words = further.pop("silent")
+        panel = panel.no_value(words).mappings([_without_value(words)])
     return _with(panel, further)
+
+
+def _without_value(words: str) -> model.SpecialValueMap:
+    # Without a mapping Grafana takes the colour of the least step, which for a ratio is red.
+    result = model.ValueMappingResult(text=words, color="blue", index=0)
+    options = model.DashboardSpecialValueMapOptions(model.SpecialValueMatch.NULL_AND_NAN, result)
+    return model.SpecialValueMap(options)
 
 
 def series(title: str, description: str, unit: str, *lines: Line, **further: Any) -> Panel:

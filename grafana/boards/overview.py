@@ -27,7 +27,7 @@ def _hit_ratio_now() -> Panel:
         style.SHARE,
         Line(recorded("job:recoup_hit_ratio:rate5m"), "{{job}}"),
         steps=style.HIT_RATIO_STEPS,
-        no_value=style.NO_TRAFFIC,
+        silent=style.NO_TRAFFIC,
         decimals=1,
         links=[link_to("misses", "Why did it miss?")],
     )
@@ -41,7 +41,7 @@ def _speedup_now() -> Panel:
         style.TIMES,
         Line(recorded("job:recoup_speedup:rate5m"), "{{job}}"),
         steps=style.SPEEDUP_STEPS,
-        no_value=style.NO_TRAFFIC,
+        silent=style.NO_TRAFFIC,
         decimals=1,
         links=[link_to("generation", "Is the generator healthy?")],
     )

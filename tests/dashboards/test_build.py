@@ -156,6 +156,15 @@ def test_the_targets_are_thresholds(name: str, title: str, steps: list[float]) -
     assert steps == [step["value"] for step in found if step["value"] is not None]
 
 
+@pytest.mark.parametrize("title", ["Hit ratio", "Speed-up"])
+def test_no_traffic_is_no_alarm(title: str) -> None:
+    """Without a value Grafana takes the colour of the least threshold, which here is red."""
+    (mapping,) = panel(BOARDS["overview"], title)["fieldConfig"]["defaults"]["mappings"]
+
+    assert ("special", "null+nan") == (mapping["type"], mapping["options"]["match"])
+    assert ("no traffic", "blue") == tuple(mapping["options"]["result"][part] for part in ("text", "color"))
+
+
 def test_the_targets_are_those_of_the_alerts() -> None:
     alerts = runpy.run_path(str(ROOT / "metrics" / "rulebook" / "thresholds.py"))["Thresholds"]()
 
