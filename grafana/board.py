@@ -40,7 +40,7 @@ class Board:
     title: str
     question: str
     strips: Sequence[Strip]
-    since: str = "now-6h"
+    since: str = "now-3h"
 
     @property
     def uid(self) -> str:

@@ -122,7 +122,7 @@ def coloured(colours: Colours) -> dict[str, list[model.DynamicConfigValue]]:
     return {f"/^{word} /": [_fixed(colour)] for word, colour in colours.items()}
 
 
-def limit_line(pattern: str = "/^limit/") -> dict[str, list[model.DynamicConfigValue]]:
+def limit_line(pattern: str = "/^limit$/") -> dict[str, list[model.DynamicConfigValue]]:
     """Styles: a limit is a red dashed line over whatever is stacked below it."""
     off = {"mode": "none", "group": "limit"}
     return {
@@ -157,11 +157,13 @@ def _table() -> common.VizLegendOptions:
 
 
 def heat(title: str, description: str, unit: str, line: Line, *, no_value: str) -> Panel:
-    """A histogram over time: its buckets upwards, how much fell into each as the colour."""
+    """A histogram over time: its buckets upwards, how much fell into each as the strength of the colour."""
     panel = heatmap.Panel().title(title).description(description).datasource(SOURCE).no_value(no_value)
     target = _target(line, "A").format(prom_model.PromQueryFormat.HEATMAP)
     axis = heatmap.YAxisConfig().unit(unit)
     colours = heatmap.HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
+    # What Grafana has for a new panel; the SDK's zero would be taken as it stands.
+    colours = colours.exponent(0.5).scale(heatmap_model.HeatmapColorScale.EXPONENTIAL).fill("dark-orange")
     cells = heatmap.CellValues().unit("short")
     panel = panel.exemplars_color("purple")
     return panel.with_target(target).calculate(False).y_axis(axis).color(colours).cell_values(cells).unit(unit)

@@ -96,7 +96,7 @@ def _ttl() -> str:
 def _sizes() -> Panel:
     return heat(
         "Entry sizes",
-        "Sizes of the entries that were stored, all that is accounted for each; the darker, the more.",
+        "Sizes of the entries that were stored, all that is accounted for each; the stronger the colour, the more.",
         style.BYTES,
         Line(buckets(ENTRY_SIZE), "{{le}}"),
         no_value="nothing was stored",

@@ -71,7 +71,7 @@ def _durations() -> Panel:
 def _spread() -> Panel:
     return heat(
         "Spread of generation times",
-        "How many generations took how long; the darker, the more. Two bands are two kinds of request.",
+        "How many generations took how long; the stronger the colour, the more. Two bands are two kinds of request.",
         style.SECONDS,
         Line(buckets(GENERATION_DURATION), "{{le}}"),
         no_value="nothing was generated",

@@ -196,7 +196,7 @@ def _key(stroke: str, series: Series, unit: str) -> str:
 
 
 def heatmap(panel: dict[str, Any], series: list[Series], frame: Frame) -> str:
-    """A histogram's buckets over time: what fell into each, the darker the more."""
+    """A histogram's buckets over time: what fell into each, the stronger the more."""
     unit = panel["fieldConfig"]["defaults"]["unit"]
     bounds = sorted(series, key=lambda each: float(each.labels["le"]))
     rows, below = [], dict[float, float]()
