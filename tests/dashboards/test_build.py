@@ -246,3 +246,19 @@ def test_a_link_from_a_panel_leads_to_a_dashboard() -> None:
 
     assert links
     assert set() == {link.split("?")[0] for link in links} - {f"/d/recoup-{name}" for name in QUESTIONS}
+
+
+def test_the_page_on_the_dashboards_names_panels_that_are_there() -> None:
+    text = (ROOT / "docs" / "how-to" / "read-the-dashboards.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", text))
+
+    assert named
+    assert set() == named - {each["title"] for board in BOARDS.values() for each in panels(board)}
+
+
+@each_board
+def test_the_page_on_the_dashboards_has_a_section_for_each(name: str) -> None:
+    text = (ROOT / "docs" / "how-to" / "read-the-dashboards.md").read_text(encoding="utf-8")
+
+    assert f"## {BOARDS[name]['title'].removeprefix('Recoup: ')}\n" in text
+    assert f"| {QUESTIONS[name]} | `/d/{BOARDS[name]['uid']}` |" in text
