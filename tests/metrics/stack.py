@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import shutil
+import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,16 @@ def until(what: str, holds: Callable[[], bool], patience: float = PATIENCE) -> N
         time.sleep(_POLL_SECONDS)
 
 
+def lasting_port() -> int:
+    """A port that is free and stays so: below those that the kernel gives to whoever asks for any."""
+    given_out = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(given_out.read_text().split()[0]) if given_out.exists() else 32768
+    while True:
+        port = random.randrange(lowest // 2, lowest)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 def get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.load(answer)
@@ -49,10 +62,17 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _process(log: Path, *command: str) -> Iterator[None]:
+def _process(log: Path, url: str, *command: str) -> Iterator[None]:
+    """A server that is ready, until it is not needed any more."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT)
+
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text(errors="replace")
+        return _answers(f"{url}/-/ready")
+
     try:
+        until(f"{url} is ready", ready)
         yield
     finally:
         process.terminate()
@@ -82,6 +102,13 @@ class Stack:
         until(f"{name} fires", lambda: bool(self.alerts(name)))
         return self.alerts(name)[0]
 
+    def wait_until_suppressed(self, name: str) -> None:
+        """Wait until an alert has arrived, and another one speaks for it."""
+        until(
+            f"{name} is suppressed",
+            lambda: {"suppressed"} == {alert["status"]["state"] for alert in self.alerts(name)},
+        )
+
     def wait_until_resolved(self, name: str) -> None:
         """Wait until Alertmanager has been told that an alert is over."""
         until(f"{name} is resolved", lambda: not self.alerts(name))
@@ -105,34 +132,30 @@ def _configuration(folder: Path, targets: list[str], alertmanager: int) -> Path:
 
 
 @contextmanager
-def stack(folder: Path, targets: list[str], ports: tuple[int, int]) -> Iterator[Stack]:
-    """Prometheus and Alertmanager on two free ports, in a folder of their own."""
-    prometheus, alertmanager = ports
+def stack(folder: Path, targets: list[str]) -> Iterator[Stack]:
+    """Prometheus and Alertmanager, in a folder of their own."""
+    prometheus, alertmanager = lasting_port(), lasting_port()
     build_rules(["--output", str(folder / "rules"), "--shorter-by", str(SHORTER_BY)])
-    configuration = _configuration(folder, targets, alertmanager)
     made = Stack(f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{alertmanager}")
-    with ExitStack() as processes:
-        processes.enter_context(
-            _process(
-                folder / "alertmanager.log",
-                # Debian's name for it; else its own.
-                shutil.which("alertmanager") or require_tool("prometheus-alertmanager"),
-                f"--config.file={METRICS_ROOM / 'alertmanager.yml'}",
-                f"--storage.path={folder / 'alertmanager'}",
-                f"--web.listen-address=127.0.0.1:{alertmanager}",
-                "--cluster.listen-address=",
-            )
-        )
-        processes.enter_context(
-            _process(
-                folder / "prometheus.log",
-                require_tool("prometheus"),
-                f"--config.file={configuration}",
-                f"--storage.tsdb.path={folder / 'prometheus'}",
-                f"--web.listen-address=127.0.0.1:{prometheus}",
-                "--enable-feature=exemplar-storage",
-            )
-        )
-        until("Alertmanager is ready", lambda: _answers(f"{made.alertmanager}/-/ready"))
-        until("Prometheus is ready", lambda: _answers(f"{made.prometheus}/-/ready"))
+    with (
+        _process(
+            folder / "alertmanager.log",
+            made.alertmanager,
+            # Debian's name for it; else its own.
+            shutil.which("alertmanager") or require_tool("prometheus-alertmanager"),
+            f"--config.file={METRICS_ROOM / 'alertmanager.yml'}",
+            f"--storage.path={folder / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{alertmanager}",
+            "--cluster.listen-address=",
+        ),
+        _process(
+            folder / "prometheus.log",
+            made.prometheus,
+            require_tool("prometheus"),
+            f"--config.file={_configuration(folder, targets, alertmanager)}",
+            f"--storage.tsdb.path={folder / 'prometheus'}",
+            f"--web.listen-address=127.0.0.1:{prometheus}",
+            "--enable-feature=exemplar-storage",
+        ),
+    ):
         yield made
