@@ -13,7 +13,7 @@ from email.message import Message
 from typing import Any
 
 from .running import ROOT, CheckError, expect, tell, wait_for
-from .stack import TOKEN, Stack
+from .stack import MORE_PORTS, ONE_PORT, TOKEN, Stack
 
 PHOTO = ROOT / "examples" / "photo.jpg"
 _PATIENCE = 180
@@ -118,7 +118,7 @@ def _evaluated(prometheus: Prometheus) -> bool:
 
 def scales(stack: Stack) -> None:
     """A second instance finds a port, and Prometheus finds it."""
-    stack.compose("up", "--detach", "--no-recreate", "--scale", "recoup=2")
+    stack.compose("up", "--detach", "--no-recreate", "--scale", "recoup=2", SERVICE_PORTS=MORE_PORTS)
     becomes_healthy(stack, "recoup")
     addresses = {stack.address(container, 8080) for container in stack.containers("recoup")}
     expect("ports of two instances", 2, len(addresses))
@@ -132,7 +132,8 @@ def drains(stack: Stack) -> None:
     container = stack.containers("recoup")[0]
     service = stack.address(container, 8080)
     answers: list[tuple[int, Message, bytes]] = []
-    caller = threading.Thread(target=lambda: answers.append(generate(service, quality="standard")), daemon=True)
+    # A width that no other request has, so that it is no hit.
+    caller = threading.Thread(target=lambda: answers.append(generate(service, width_mm="101")), daemon=True)
     caller.start()
     running = 'recoup_generations_in_progress{pipeline="relief"} 1'
     wait_for("a generation runs", lambda: running in fetch(f"{service}/metrics")[2].decode(), seconds=_PATIENCE)
@@ -155,6 +156,7 @@ def comes_back(stack: Stack) -> None:
     becomes_healthy(stack, "recoup")
     expect("times that it was started again", 1, _restarts(stack, container))
     service = stack.address(container, 8080)
+    expect("where it is published", f"http://127.0.0.1:{ONE_PORT}", service)
     expect("a request to the new one", 200, generate(service, quality="preview")[0])
 
 

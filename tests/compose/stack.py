@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ FILE = ROOT / "docker-compose.yml"
 TOKEN = "a-token-of-the-test"
 _PROJECT = "recouptest"
 _LEFT_OUT = ("grafana",)
+#: The ports on the machine: others than the usual ones, so that a service which somebody runs there is not met.
+ONE_PORT, MORE_PORTS, _ASIDE = "18080", "18080-18089", 10_000
 
 
 def compose_file() -> dict[str, Any]:
@@ -23,16 +26,17 @@ def compose_file() -> dict[str, Any]:
 
 
 def derived() -> dict[str, Any]:
-    """What is brought up: the compose file without Grafana, on ports that are free, with images that are there.
+    """What is brought up: the compose file without Grafana, on other ports, with images that are there.
 
     Everything else of a service stays as it is.
     """
     services = {name: dict(service) for name, service in compose_file()["services"].items() if name not in _LEFT_OUT}
-    for name, service in services.items():
+    for service in services.values():
         service.pop("build", None)
         service.pop("pull_policy", None)
-        if name != "recoup":  # it has a range of ports already
-            service["ports"] = [f"127.0.0.1::{port.rpartition(':')[2]}" for port in service["ports"]]
+        service["ports"] = [
+            re.sub(r":(\d+):", lambda port: f":{int(port[1]) + _ASIDE}:", it) for it in service["ports"]
+        ]
     volumes = [name for name in compose_file()["volumes"] if not name.startswith(_LEFT_OUT)]
     # The older docker-compose knows no `name`.
     return {"services": services, "volumes": dict.fromkeys(volumes)}
@@ -46,13 +50,13 @@ class Stack:
         self._file = engine.folder / "docker-compose.json"
         self._file.write_text(json.dumps(derived()))
         self._settings = engine.folder / "settings.env"
-        self._settings.write_text(f"RECOUP_ADMIN_TOKEN={TOKEN}\n")
+        self._settings.write_text(f"RECOUP_ADMIN_TOKEN={TOKEN}\nSERVICE_PORTS={ONE_PORT}\n")
 
-    def compose(self, *words: str) -> str:
-        """Run docker-compose on the file."""
+    def compose(self, *words: str, **settings: str) -> str:
+        """Run docker-compose on the file, with these settings beside the file's."""
         options: tuple[str | Path, ...] = ("--file", self._file, "--env-file", self._settings)
         place: tuple[str | Path, ...] = ("--project-name", _PROJECT, "--project-directory", ROOT)
-        return run("docker-compose", *options, *place, *words, environment=self.engine.environment)
+        return run("docker-compose", *options, *place, *words, environment=self.engine.environment | settings)
 
     def containers(self, service: str) -> list[str]:
         """The containers of a service."""

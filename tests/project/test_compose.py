@@ -52,7 +52,7 @@ def in_bytes(limit: str) -> float:
 def ports(name: str) -> Iterator[tuple[str, str, int]]:
     """The published ports: address, port or range on the machine, port in the container."""
     for port in SERVICES[name].get("ports", []):
-        address, machine, container = port.split(":")
+        address, machine, container = with_defaults(port).split(":")
         yield address, machine, int(container)
 
 
@@ -172,12 +172,13 @@ def test_there_are_processes_and_files_enough_for_the_threads_and_connections() 
     assert RECOUP["ulimits"]["nofile"]["soft"] > 4096  # connections, in `recoup.server`
 
 
-def test_a_second_instance_finds_a_port_of_its_own() -> None:
+def test_the_service_is_on_its_usual_port_and_the_example_tells_how_to_make_room_for_more() -> None:
     ((_, machine, container),) = ports("recoup")
-    first, last = map(int, machine.split("-"))
-    assert (8080, 8080) == (first, container)
-    assert last > first
-    assert [] == [name for name in SERVICES if name != "recoup" for _, it, _ in ports(name) if first <= int(it) <= last]
+    ((first, last),) = re.findall(r"A range, such as (\d+)-(\d+)", EXAMPLE)
+    assert (str(Settings().port), Settings().port) == (machine, container)
+    others = {int(it) for name in SERVICES if name != "recoup" for _, it, _ in ports(name)}
+    assert set() == others & set(range(int(first), int(last) + 1))
+    assert first == machine < last
 
 
 # Prometheus and Alertmanager
