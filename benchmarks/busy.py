@@ -24,7 +24,8 @@ def while_busy() -> list[Row]:
     """The 99th percentile of hits, idle and with all generation workers at work, in turn on one service."""
     idle: list[Load] = []
     busy: list[Load] = []
-    with servers.recoup() as url:
+    with servers.recoup() as service:
+        url = service.url
         servers.post(f"{url}/api/generate/bench", _BODY.encode())
         _hits(url)
         for number in range(_ROUNDS):

@@ -24,8 +24,9 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of it: requests a second, and percentiles of the response time in seconds."""
+    """What came of it: requests, requests a second, and percentiles of the response time in seconds."""
 
+    requests: int
     rate: float
     p50: float
     p99: float
@@ -51,4 +52,4 @@ def load(url: str, body: str, *, connections: int, seconds: int) -> Load:
     requests, micros, errors = (int(found[group]) for group in (1, 2, 3))
     if errors or not requests:
         raise RuntimeError(f"{errors} of {requests} requests to {url} failed")
-    return Load(requests / (micros / 1e6), float(found[4]) / 1e6, float(found[5]) / 1e6)
+    return Load(requests, requests / (micros / 1e6), float(found[4]) / 1e6, float(found[5]) / 1e6)

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _START_SECONDS = 60
@@ -86,9 +87,33 @@ def _answers(url: str) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs: its base URL, and its process."""
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used so far, with the processes that it started."""
+        ticks = 0
+        for pid in (self.pid, *_children(self.pid)):
+            # The fields after the command's name, which may hold anything; the 12th and 13th are user and system time.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield int(child)
+            yield from _children(int(child))
+
+
 @contextlib.contextmanager
-def _process(command: list[str], url: str, environment: dict[str, str]) -> Iterator[None]:
-    """A server that answers at `url`, until the block ends."""
+def _process(command: list[str], url: str, environment: dict[str, str]) -> Iterator[int]:
+    """A server that answers at `url`, until the block ends; gives its process id."""
     process = subprocess.Popen(
         command, env={**os.environ, **environment}, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -98,7 +123,7 @@ def _process(command: list[str], url: str, environment: dict[str, str]) -> Itera
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} does not answer at {url}")
             time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -109,8 +134,8 @@ def _process(command: list[str], url: str, environment: dict[str, str]) -> Itera
 
 
 @contextlib.contextmanager
-def recoup(**settings: str) -> Iterator[str]:
-    """The service with the benchmarks' pipelines; gives its base URL."""
+def recoup(**settings: str) -> Iterator[Server]:
+    """The service with the benchmarks' pipelines."""
     with tempfile.TemporaryDirectory() as folder:
         pipelines = Path(folder, "pipelines.toml")
         pipelines.write_text(_PIPELINES)
@@ -123,8 +148,8 @@ def recoup(**settings: str) -> Iterator[str]:
             **settings,
         }
         url = f"http://127.0.0.1:{port}"
-        with _process([sys.executable, "-m", "recoup", "serve"], f"{url}/readyz", environment):
-            yield url
+        with _process([sys.executable, "-m", "recoup", "serve"], f"{url}/readyz", environment) as pid:
+            yield Server(url, pid)
 
 
 @contextlib.contextmanager
