@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.expressions import increase, select
+from grafana.expressions import increase, started
 from grafana.panels import SOURCE
 from grafana.sdk import dashboard
 from grafana.sdk import prometheus as prom
@@ -30,7 +30,7 @@ def marks() -> list[dashboard.AnnotationQuery]:
         .text_format("{{pipeline}} on {{instance}}")
         .tag_keys("pipeline"),
         # The value is the moment itself, in milliseconds, so a mark stands exactly where the process began.
-        _mark("Restarts", "purple", f"1000 * {select('process_start_time_seconds')}")
+        _mark("Restarts", "purple", f"1000 * ({started()})")
         .title_format("Started")
         .text_format("{{instance}}")
         .use_value_for_time(True),

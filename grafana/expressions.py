@@ -40,12 +40,30 @@ def recorded(name: str, **matchers: str) -> str:
 
 def total(metric: Metric | str, by: str = "", **matchers: str) -> str:
     """The sum of a gauge."""
-    return f"{_sum(by)} ({select(metric, **matchers)})"
+    return f"{_sum(by)} ({_ours(metric, select(metric, **matchers))})"
 
 
 def rate(metric: Metric | str, by: str = "", suffix: str = "", **matchers: str) -> str:
     """What a counter grows by each second, summed."""
-    return f"{_sum(by)} (rate({select(metric, suffix, **matchers)}[$__rate_interval]))"
+    growth = f"rate({select(metric, suffix, **matchers)}[$__rate_interval])"
+    return f"{_sum(by)} ({_ours(metric, growth)})"
+
+
+def started() -> str:
+    """When each instance began, in seconds since the epoch."""
+    name = "process_start_time_seconds"
+    return _ours(name, select(name))
+
+
+def alerts(**matchers: str) -> str:
+    """Recoup's alerts that fire."""
+    return _selector("ALERTS", ("job",), {"alertname": "Recoup.+", "alertstate": "firing"} | matchers)
+
+
+def _ours(metric: Metric | str, expression: str) -> str:
+    # Every process has these metrics, and `All` is any job.
+    known = f" and on (job, instance) {select(BUILD_INFO)}"
+    return expression + known if isinstance(metric, str) else expression
 
 
 def hourly(metric: Metric, by: str = "", **matchers: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana import style
 from grafana.board import Board, Strip, link_to
-from grafana.expressions import hourly, increase, or_zero, quantile, rate, recorded, select, total
+from grafana.expressions import alerts, hourly, increase, or_zero, quantile, rate, recorded, select, total
 from grafana.panels import Line, Panel, coloured, dashed, figure, limit_line, listing, series
 from recoup.telemetry.catalogue import (
     ENABLED,
@@ -77,7 +77,7 @@ def _alerts_now() -> Panel:
         "Warnings and critical alerts on these jobs that fire now. The list, with notices such as that of a changed "
         "configuration, is at the bottom of this dashboard.",
         style.COUNT,
-        Line(or_zero('count(ALERTS{job=~"$job", alertstate="firing", severity!="info"})'), "firing"),
+        Line(or_zero(f"count({alerts(severity='critical|warning')})"), "firing"),
         steps=style.NONE_IS_GOOD,
     )
 
@@ -188,7 +188,7 @@ def _alerts_list() -> Panel:
     return listing(
         "Firing alerts",
         "The alerts that fire now, with their labels. Each has a section in the runbook.",
-        Line('ALERTS{job=~"$job", alertstate="firing"}', "{{alertname}}"),
+        Line(alerts(), "{{alertname}}"),
         hidden=("Time", "Value", "__name__", "alertstate"),
         no_value="no alert fires",
     )

@@ -74,6 +74,19 @@ def test_chosen_values_leave_the_series_that_have_them(live: World, name: str) -
 
 
 @each_query
+def test_all_are_all_of_recoup(live: World, name: str) -> None:
+    """`All` is any job, and Prometheus scrapes other processes, too."""
+    query = PANEL_QUERIES[name][1]
+
+    assert shown(live, query, job=["busy", "idle"]).keys() == shown(live, query).keys()
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_are_those_of_recoup(live: World, mark: str) -> None:
+    assert shown(live, MARKS[mark], job=["busy", "idle"]).keys() == shown(live, MARKS[mark]).keys()
+
+
+@each_query
 def test_a_choice_that_fits_nothing_leaves_nothing(live: World, name: str) -> None:
     assert {} == shown(live, PANEL_QUERIES[name][1], job="another")
 

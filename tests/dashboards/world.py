@@ -103,26 +103,28 @@ def world(folder: Path) -> Iterator[World]:
 @contextmanager
 def prometheus(folder: Path, jobs: dict[str, int]) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes every second."""
+    own = free_port()
     configuration = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(RULES / "*.yml")],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in jobs.items()
+            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+            # Its own metrics, too: a process that is none of Recoup's.
+            for job, port in {**jobs, "prometheus": own}.items()
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    port = free_port()
     command = [
         require_tool("prometheus"),
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address=127.0.0.1:{own}",
         "--enable-feature=exemplar-storage",
     ]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield Prometheus(f"http://127.0.0.1:{port}")
+        yield Prometheus(f"http://127.0.0.1:{own}")
     finally:
         process.kill()
         process.wait(PATIENCE)
