@@ -23,7 +23,7 @@ def main() -> int:
         with engine() as started:
             _make_images(started)
             _check(Stack(started))
-    except CheckError as error:
+    except (CheckError, OSError) as error:
         tell(f"FAILED {error}")
         return 1
     tell(f"all is well, after {time.monotonic() - begun:.0f} s. Not run, because nothing can stand in for it: Grafana")
@@ -42,7 +42,7 @@ def _check(stack: Stack) -> None:
         becomes_healthy(stack, *derived()["services"])
         for check in CHECKS:
             check(stack)
-    except CheckError:
+    except (CheckError, OSError):
         tell(stack.compose("logs", "--no-color", "--tail=40"))
         raise
     finally:
