@@ -18,6 +18,8 @@ from recoup.errors import ConfigurationError
 
 #: Waits that are buffered before they are counted.
 _WAIT_BUFFER: Final = 2048
+#: Past this many a caller waits for the lock.
+_WAIT_BUFFER_BOUND: Final = 4 * _WAIT_BUFFER
 #: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
 _SWEEP_ON_STATS: Final = 256
 
@@ -119,9 +121,12 @@ class LRUCache(Fetching):
         """
         waits = self._waits
         waits.append((pipeline, outcome, seconds, trace_id, self.wall_clock()))
-        if len(waits) >= _WAIT_BUFFER:
-            with self._lock:
+        # Without waiting, unless it would grow without bound: whoever holds the lock drains.
+        if len(waits) >= _WAIT_BUFFER and self._lock.acquire(blocking=len(waits) >= _WAIT_BUFFER_BOUND):
+            try:
                 self._drain_waits()
+            finally:
+                self._lock.release()
 
     def record_requests(self, pipeline: str, outcome: Outcome, waits: Iterable[tuple[float, str]]) -> None:
         """`record_request` for many at once: of each what its caller waited, and its trace id. Takes the lock once."""

@@ -69,7 +69,7 @@ class WorkerPool:
         timeout_seconds: float,
         initializer: Callable[..., None] | None = None,
         initargs: tuple[Any, ...] = (),
-        niceness: int = 10,
+        niceness: int = 19,
     ) -> None:
         self._workers = workers
         self._timeout = timeout_seconds

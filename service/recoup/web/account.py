@@ -89,8 +89,12 @@ class Account:
                 trace = environ.get("HTTP_TRACEPARENT")
                 trace_id = (trace and parse_traceparent(trace)) or request_id
                 self._hits.append((ask.route.name, answer.status, (answer.seconds, trace_id)))
-                if len(self._hits) >= _MOST_HITS:
-                    self.settle()
+                # Without waiting: whoever holds the lock settles, and hits do not queue up behind it.
+                if len(self._hits) >= _MOST_HITS and self._lock.acquire(blocking=False):
+                    try:
+                        self._settle()
+                    finally:
+                        self._lock.release()
                 return
             told = Told(environ, request_id, started)
             told.asked(ask)
@@ -102,14 +106,18 @@ class Account:
 
     def settle(self) -> None:
         """Tell of the hits in the buffer."""
-        with self._lock:  # only its holder pops, so that many are there
-            hits = [self._hits.popleft() for _ in range(len(self._hits))]
-            for name in {hit[0] for hit in hits}:
-                self._cache.record_requests(name, "hit", [wait for pipeline, _, wait in hits if pipeline == name])
-            for status, count in Counter(hit[1] for hit in hits).items():
-                self._http.add(GENERATE_ROUTE, "POST", status, count)
-            if hits:
-                self._log.hits_dropped(len(hits))
+        with self._lock:
+            self._settle()
+
+    def _settle(self) -> None:
+        # Only the holder of the lock pops, so that many are there.
+        hits = [self._hits.popleft() for _ in range(len(self._hits))]
+        for name in {hit[0] for hit in hits}:
+            self._cache.record_requests(name, "hit", [wait for pipeline, _, wait in hits if pipeline == name])
+        for status, count in Counter(hit[1] for hit in hits).items():
+            self._http.add(GENERATE_ROUTE, "POST", status, count)
+        if hits:
+            self._log.hits_dropped(len(hits))
 
     def _tell(self, told: Told, method: str, path: str, route: str | None, status: int, size: int | None) -> None:
         seconds = time.perf_counter() - told.started
