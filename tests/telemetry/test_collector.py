@@ -248,6 +248,7 @@ class TestScrapes:
         assert {metric.name.removesuffix("_total") for metric in METRICS} - {"recoup_http_requests"} == collected
         assert HTTP_REQUESTS in METRICS
 
+    @pytest.mark.load
     def test_a_scrape_costs_the_same_with_ten_entries_and_with_a_hundred_thousand(self) -> None:
         few, many = (seconds_of_a_scrape(filled(entries)) for entries in (10, 100_000))
 

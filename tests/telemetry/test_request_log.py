@@ -144,6 +144,7 @@ class TestLimits:
         assert [0] == passes
         assert 8 * 2000 - 1 == last
 
+    @pytest.mark.load
     def test_a_hit_that_is_not_logged_costs_about_a_microsecond_at_most(self) -> None:
         """The bound is ten times what it takes, so that a busy machine does not fail it."""
         log, best = RequestLog(1, Clock()), float("inf")
