@@ -215,7 +215,7 @@ class BoundedCache:
         """Count and log that a part of the cache failed, and that the caller was served all the same."""
         with self._lock:
             self._internal_errors[part] = self._internal_errors.get(part, 0) + 1
-        _log.error("cache part failed open: %s", part, exc_info=error, extra={"part": part})
+        _log.error("cache part failed open", exc_info=error, extra={"part": part})
 
     # --- writes
 
