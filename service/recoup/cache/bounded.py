@@ -244,8 +244,10 @@ class BoundedCache:
         Raises:
             ConfigurationError: `ttl_seconds` is negative or no number.
         """
-        ttl = self._limits.ttl_seconds if isinstance(ttl_seconds, Default) else checked_ttl(ttl_seconds)
-        return self._put(key, value, ttl, cost_seconds, pipeline, None)
+        return self._put(key, value, self._ttl(ttl_seconds), cost_seconds, pipeline, None)
+
+    def _ttl(self, ttl_seconds: float | Default | None) -> float | None:
+        return self._limits.ttl_seconds if isinstance(ttl_seconds, Default) else checked_ttl(ttl_seconds)
 
     def __setitem__(self, key: Hashable, value: Any) -> None:
         self.set(key, value)
@@ -272,10 +274,7 @@ class BoundedCache:
             old = store.live.get(key)
             if old is not None:
                 dropped.append(old)
-                if now >= old.expires_at:
-                    store.evict(old, "expired", now)
-                else:
-                    store.invalidate(old, "replaced")
+                store.remove(old, "replaced", now)
             if size > store.max_memory_bytes:
                 store.departures.note(key, "too_large")
                 return False
@@ -298,7 +297,7 @@ class BoundedCache:
             self._store.drain()
             old = self._store.live.get(key)
             if old is not None and self._limits.enabled:
-                self._store.invalidate(old, "replaced")
+                self._store.remove(old, "replaced", self.clock())
 
     def delete(self, key: Hashable) -> bool:
         """Remove an entry. A generation of its key that is in progress will not be stored.
@@ -313,12 +312,7 @@ class BoundedCache:
             if entry is None:
                 return False
             store.drain()
-            now = self.clock()
-            if now >= entry.expires_at:
-                store.evict(entry, "expired", now)
-                return False
-            store.invalidate(entry, "deleted")
-        return True
+            return store.remove(entry, "deleted", self.clock())
 
     def __delitem__(self, key: Hashable) -> None:
         if not self.delete(key):

@@ -13,7 +13,7 @@ from recoup.cache.bounded import DEFAULT_PIPELINE, BoundedCache
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import ABANDONED, Flight, Landing, leading
 from recoup.cache.gate import Gate
-from recoup.cache.limits import DEFAULT, Default, checked_ttl
+from recoup.cache.limits import DEFAULT, Default
 from recoup.cache.records import Lookup, MissReason, Outcome
 from recoup.errors import GENERATION_ERROR_KINDS, FlightTimeoutError, NotCachedError, RecoupError
 
@@ -107,9 +107,6 @@ class Fetching(BoundedCache):
                 return self._coalesced(flight, landing)
 
     # --- how a lookup begins
-
-    def _ttl(self, ttl_seconds: float | Default | None) -> float | None:
-        return self._limits.ttl_seconds if isinstance(ttl_seconds, Default) else checked_ttl(ttl_seconds)
 
     def _begin(
         self, key: Hashable, pipeline: str, mode: Mode, task: object

@@ -52,15 +52,6 @@ def digest(*parts: Any) -> str:
     return blake2b(b"".join(chunks), digest_size=_DIGEST_BYTES, person=b"recoup-key").hexdigest()
 
 
-def is_digestible(value: Any) -> bool:
-    """Whether a value can be part of a key."""
-    try:
-        digest(value)
-    except KeyDigestError:
-        return False
-    return True
-
-
 def _write(value: Any, write: Writer) -> None:
     writer = _WRITERS.get(type(value))
     if writer is None:

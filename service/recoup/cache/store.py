@@ -141,6 +141,14 @@ class Store:
         entry.ledger.invalidations[cause] += 1
         self.departures.note(entry.key, "invalidated")
 
+    def remove(self, entry: CacheEntry, cause: InvalidationCause, now: float) -> bool:
+        """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
+        if now >= entry.expires_at:
+            self.evict(entry, "expired", now)
+            return False
+        self.invalidate(entry, cause)
+        return True
+
     def shrink(self, now: float) -> list[CacheEntry]:
         """Evict from the oldest until both limits hold; gives what went, so that it is dropped outside the lock."""
         gone: list[CacheEntry] = []
