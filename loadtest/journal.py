@@ -125,6 +125,12 @@ class Run:
         return next((each for each in self.phases if (each.scenario, each.part) == (scenario, part)), None)
 
 
+def hit_ratio(outcomes: Mapping[str, int]) -> float | None:
+    """Hits and stale hits by all lookups but bypasses; None where there were none. As the service counts it."""
+    counted = sum(outcomes.get(each, 0) for each in ("hit", "stale", "coalesced", "miss"))
+    return (outcomes.get("hit", 0) + outcomes.get("stale", 0)) / counted if counted else None
+
+
 def lines(path: Path) -> Iterator[dict[str, Any]]:
     """The journal's lines so far; a line that is not yet whole is left out."""
     with path.open(encoding="utf-8") as journal:

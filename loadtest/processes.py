@@ -1,0 +1,224 @@
+"""The processes of a run: a service and a Prometheus of its own, on free loopback ports, ended by their own ids."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).parents[1]
+#: Seconds that a start or an end may take on a busy machine.
+PATIENCE_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+#: What the committed recording rules look back over.
+WINDOW_SECONDS = 300.0
+#: Of the environment, what a service of the run's own gets; its settings are the run's.
+_PASSED_ON = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR"})
+
+
+class ProcessError(Exception):
+    """A process did not start, did not end, or ended before its time; says which, and the end of its output."""
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server process that can be ended and started again on the same port.
+
+    Args:
+        name: For messages.
+        command: What starts it.
+        url: Where it answers.
+        ready: A path that answers 200 as soon as it is ready.
+        log: Where its output goes; a later start appends.
+        environment: Its whole environment; None: that of this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Iterable[str],
+        *,
+        url: str,
+        ready: str,
+        log: Path,
+        environment: Mapping[str, str] | None,
+    ) -> None:
+        self.name = name
+        self.url = url
+        self._command = list(command)
+        self._ready = url + ready
+        self._log = log
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of its process.
+
+        Raises:
+            ProcessError: It does not run.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise ProcessError(f"{self.name} does not run\n{self.output()}")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready.
+
+        Raises:
+            ProcessError: It ended, or is not ready in time.
+        """
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603  # our own command
+                self._command, cwd=self._log.parent, env=self._environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not _answers(self._ready):
+            if self.pid and time.monotonic() > deadline:
+                raise ProcessError(f"{self.name} is not ready within {PATIENCE_SECONDS:g} s\n{self.output()}")
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to end, wait until it has, and give its exit status; kill it when it does not end in time."""
+        if self._process is None:
+            return 0
+        self._process.terminate()
+        try:
+            return self._process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def output(self, lines: int = 20) -> str:
+        """The last lines of what it has said."""
+        text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own address
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+class Service(Server):
+    """Recoup with its built-in pipelines.
+
+    Args:
+        folder: For its output.
+        settings: Environment variables beside its port.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        port = free_port()
+        kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
+        given = {"RECOUP_PORT": str(port), "RECOUP_LOG_FORMAT": "json", **settings}
+        super().__init__(
+            "the service",
+            [sys.executable, "-m", "recoup", "serve"],
+            url=f"http://127.0.0.1:{port}",
+            ready="/readyz",
+            log=folder / "service.log",
+            environment=kept | given,
+        )
+
+    def kill_worker(self) -> int:
+        """Kill one generation worker, one that computes if any does; gives its process id.
+
+        Raises:
+            ProcessError: There is none.
+        """
+        workers = [each for each in psutil.Process(self.pid).children(recursive=True) if _is_worker(each)]
+        if not workers:
+            raise ProcessError("the service has no generation worker")
+        worker = next((each for each in workers if each.status() == psutil.STATUS_RUNNING), workers[0])
+        worker.kill()
+        return int(worker.pid)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return any("recoup.pipelines.worker_process" in part for part in process.cmdline())
+    return False
+
+
+class Prometheus(Server):
+    """Prometheus with the committed rules, on a second's pace.
+
+    Args:
+        folder: For its data, its configuration and its output.
+        targets: By job, the loopback port that is scraped.
+        scrape_seconds: Between two scrapes, and between two evaluations of the rules.
+        shorter_by: What every window of the rules is divided by, so that five minutes become a trial's steady state.
+
+    Raises:
+        ProcessError: There is no `prometheus` on this machine.
+    """
+
+    def __init__(self, folder: Path, targets: Mapping[str, int], *, scrape_seconds: float, shorter_by: float) -> None:
+        binary = shutil.which("prometheus")
+        if binary is None:
+            raise ProcessError("prometheus is not installed. On Debian and Ubuntu: apt-get install prometheus")
+        port = free_port()
+        configuration = folder / "prometheus.json"
+        configuration.write_text(json.dumps(_configuration(targets, scrape_seconds)))
+        _write_rules(folder / "rules", shorter_by)
+        super().__init__(
+            "Prometheus",
+            [
+                binary,
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={folder / 'prometheus'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--enable-feature=exemplar-storage",
+            ],
+            url=f"http://127.0.0.1:{port}",
+            ready="/-/ready",
+            log=folder / "prometheus.log",
+            environment=None,
+        )
+
+
+def _configuration(targets: Mapping[str, int], scrape_seconds: float) -> dict[str, object]:
+    """In JSON, which is YAML, too."""
+    pace = f"{round(1000 * scrape_seconds)}ms"
+    return {
+        "global": {"scrape_interval": pace, "scrape_timeout": pace, "evaluation_interval": pace},
+        "rule_files": ["rules/*.yml"],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in targets.items()
+        ],
+    }
+
+
+def _write_rules(folder: Path, shorter_by: float) -> None:
+    command = [sys.executable, str(ROOT / "metrics" / "build.py"), "--output", str(folder)]
+    subprocess.run([*command, "--shorter-by", f"{shorter_by:g}"], check=True)  # noqa: S603  # our own script
+
+
+@contextlib.contextmanager
+def started(*servers: Server) -> Iterator[None]:
+    """Start servers in their order, and end them in the other, whatever happens meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            stack.callback(server.stop)
+            server.start()
+        yield

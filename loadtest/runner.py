@@ -1,0 +1,180 @@
+"""Plays a run: starts what it needs, lets Locust play the scenarios, brings about the faults, asks for the verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TextIO
+
+from loadtest import journal, workload
+from loadtest.processes import (
+    PATIENCE_SECONDS,
+    ROOT,
+    WINDOW_SECONDS,
+    ProcessError,
+    Prometheus,
+    Service,
+    free_port,
+    started,
+)
+from loadtest.progress import Follower, Progress
+
+_POLL_SECONDS = 0.1
+#: Seconds that a run may take beside its steady states; it is ended then.
+_MOST_SECONDS = 1800.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run takes place.
+
+    Attributes:
+        service: The service's base URL.
+        prometheus: Prometheus' base URL.
+        faults: By name, what brings about a fault; none where the processes are not the run's own.
+        metrics_port: Where Locust exports its figures.
+    """
+
+    service: str
+    prometheus: str
+    faults: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    metrics_port: int | None = None
+
+
+@contextlib.contextmanager
+def own_place(settings: workload.Settings, folder: Path, service_settings: Mapping[str, str]) -> Iterator[Place]:
+    """A service and a Prometheus of the run's own; their output goes into the folder, their data away with them.
+
+    Raises:
+        ProcessError: One of them cannot be had.
+    """
+    with tempfile.TemporaryDirectory(prefix="recoup-loadtest-") as scratch:
+        service = Service(folder, service_settings)
+        metrics_port = free_port()
+        prometheus = Prometheus(
+            Path(scratch),
+            {"recoup": int(service.url.rpartition(":")[2]), "loadtest": metrics_port},
+            scrape_seconds=settings.scrape_seconds,
+            shorter_by=max(1.0, WINDOW_SECONDS / settings.duration_seconds),
+        )
+        faults: dict[str, Callable[[], object]] = {
+            "kill-worker": service.kill_worker,
+            "stop-prometheus": prometheus.stop,
+            "start-prometheus": prometheus.start,
+            "terminate-service": service.stop,
+            "start-service": service.start,
+        }
+        with started(service, prometheus):
+            yield Place(service.url, prometheus.url, faults, metrics_port)
+
+
+@dataclass(frozen=True)
+class Web:
+    """Where Locust's web interface answers while the run lasts."""
+
+    host: str
+    port: int
+
+
+def play(
+    settings: workload.Settings, place: Place, folder: Path, stream: TextIO, web: Web | None = None
+) -> journal.Run:
+    """Let Locust play every scenario, and give what the journal says of it.
+
+    Args:
+        settings: Of the workload.
+        place: Where.
+        folder: For the journal and for what Locust says.
+        stream: Where progress is shown.
+        web: Locust's web interface; None: without.
+
+    Raises:
+        ProcessError: Locust did not begin, or was not done in time.
+    """
+    path = folder / "journal.jsonl"
+    for old in folder.glob("answer-*"):
+        old.unlink()
+    path.unlink(missing_ok=True)
+    with _locust(settings, place, folder, path, web) as locust:
+        _follow(locust, path, place, Progress(stream), _MOST_SECONDS + 3 * settings.duration_seconds)
+    if not path.exists():
+        raise ProcessError(f"Locust did not begin\n{_tail(folder / 'locust.log')}")
+    return journal.read(journal.lines(path))
+
+
+@contextlib.contextmanager
+def _locust(
+    settings: workload.Settings, place: Place, folder: Path, path: Path, web: Web | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py"), "--host", place.service]
+    if web is None:
+        command += ["--headless", "--only-summary"]
+    else:
+        command += ["--web-host", web.host, "--web-port", str(web.port), "--autostart", "--autoquit", "3"]
+    given = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        "LOADTEST_SETTINGS": json.dumps(settings.to_mapping()),
+        "LOADTEST_JOURNAL": str(path.absolute()),
+    }
+    if place.metrics_port is not None:
+        given["LOADTEST_METRICS_PORT"] = str(place.metrics_port)
+    with (folder / "locust.log").open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  # our own command
+            command, env=os.environ | given, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _follow(locust: subprocess.Popen[bytes], path: Path, place: Place, progress: Progress, most: float) -> None:
+    follower, deadline = Follower(path), time.monotonic() + most
+    ended = False
+    while not ended:
+        ended = locust.poll() is not None
+        for line in follower.lines():
+            progress.take(line)
+            if line["line"] == "ask":
+                _bring_about(place, line["name"], path.parent / f"answer-{line['number']}")
+        progress.show(time.time())
+        if time.monotonic() > deadline:
+            raise ProcessError(f"the run was not over within {most:.0f} s")
+        if not ended:
+            time.sleep(_POLL_SECONDS)
+
+
+def _bring_about(place: Place, name: str, answer: Path) -> None:
+    """Bring a fault about, and say so to the conductor, which waits for the file."""
+    try:
+        place.faults[name]()
+        said = ""
+    except KeyError:
+        said = f"nobody here can do {name}"
+    except ProcessError as error:
+        said = str(error)
+    whole = answer.with_suffix(".part")
+    whole.write_text(said, encoding="utf-8")
+    whole.rename(answer)
+
+
+def _tail(path: Path, lines: int = 20) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def without_faults(settings: workload.Settings, faults: frozenset[str]) -> workload.Settings:
+    """The settings without the scenarios that need processes of the run's own."""
+    return replace(settings, scenarios=tuple(each for each in settings.scenarios if each not in faults))
