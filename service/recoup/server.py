@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from types import FrameType
 from typing import Any
 
@@ -45,6 +46,8 @@ _BACKLOG = 1024
 #: Seconds for what should take none: the last answers on their way out, a process to end.
 _MARGIN_SECONDS = 5
 _IDLE_THREAD_SECONDS = 60
+#: Of a process' finalizers the one with the highest priority runs first; those of `multiprocessing` have at most 100.
+_BEFORE_ALL_ELSE = 1000
 #: What the main process sends, and what the serving one answers.
 _DRAIN, _DRAINED, _CUT_SHORT = "drain", "drained", "cut short"
 
@@ -199,9 +202,26 @@ def _load(settings: Settings, control: Connection, other_end: Connection) -> WSG
     gc.collect()
     gc.freeze()
     service: Service = app.extensions[EXTENSION]
+    # `multiprocessing` runs no `atexit` in a child. By then the listener is closed, and all has been answered.
+    Finalize(None, _tell_account, args=(service.cache,), exitpriority=_BEFORE_ALL_ELSE)
     threading.Thread(target=_obey, args=(service, control), name="recoup-control", daemon=True).start()
     print_when_ready(settings, list(pipelines.values()))
     return app.wsgi_app
+
+
+def _tell_account(cache: LRUCache) -> None:
+    """Log what the cache has done in its life: what the last scrape could not see any more."""
+    stats = cache.stats()
+    outcomes = ("hits", "misses", "stale", "coalesced", "bypassed")
+    _log.info(
+        "service stopped",
+        extra={
+            **{outcome: getattr(stats, outcome) for outcome in outcomes},
+            "hit_ratio": stats.hit_ratio,
+            "recouped_seconds": round(stats.recouped_seconds, 3),
+            "uptime_seconds": round(stats.uptime_seconds, 3),
+        },
+    )
 
 
 def _obey(service: Service, control: Connection) -> None:

@@ -123,6 +123,21 @@ class TestEnding:
             service.signal(number)
             assert 0 == service.wait()
 
+    def test_its_last_word_is_the_account_of_its_life(self, tmp_path: Path) -> None:
+        """What the last scrape could not see any more."""
+        port = free_port()
+        service = Running(start(tmp_path, port, RECOUP_LOG_FORMAT="json"), port, tmp_path)
+        assert service.process.stdout is not None
+        service.process.stdout.readline()
+        for _ in range(3):
+            service.post("quick", b"cat")
+        service.signal()
+        _, errors = service.process.communicate(timeout=PATIENCE)
+        last = json.loads(errors.splitlines()[-1])
+        service.close()
+        assert ("service stopped", 2, 1) == (last["event"], last["hits"], last["misses"])
+        assert last["uptime_seconds"] > 0
+
     def test_running_generations_are_answered_while_it_drains(self, tmp_path: Path) -> None:
         with running(tmp_path) as service:
             service.post("quick", b"stored")
