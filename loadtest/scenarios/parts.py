@@ -1,0 +1,39 @@
+"""What the scenarios have in common: a clean start, and the lanes that most of them use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from loadtest import traffic
+from loadtest.items import OK, Item, singly
+from loadtest.plan import Action, Batch, Clear, Configure, Lane, Phase, Rendezvous
+from loadtest.settings import Settings
+
+#: Longer than any run.
+TTL_SECONDS = 86400
+
+
+def start(settings: Settings) -> tuple[Action, ...]:
+    """What comes before a scenario: the cache as the settings have it, and empty."""
+    changes = {"max_size": settings.cache_entries, "ttl_seconds": TTL_SECONDS, "enabled": True}
+    return (Configure(changes), Clear())
+
+
+def lane(batches: Iterable[Batch | Rendezvous], users: int, rate: float | None = None) -> Lane:
+    """A lane of a sequence that has an end."""
+    kept = tuple(batches)
+    return Lane(lambda: iter(kept), users=users, rate=rate)
+
+
+def warm(settings: Settings, scenario: str, found: Iterable[Item]) -> Phase:
+    """The first part of a scenario: a clean start, and each item once."""
+    return Phase(scenario, "warm", (lane(singly(tuple(found)), settings.users),), before=start(settings))
+
+
+def typical(
+    settings: Settings, scenario: str, *, bypass: bool = False, allowed: frozenset[int] = OK, rate: float | None = None
+) -> Lane:
+    """A lane of typical traffic, endless, from the start of its steady state."""
+    return Lane(
+        lambda: traffic.batches(settings, scenario, bypass=bypass, allowed=allowed), users=settings.users, rate=rate
+    )

@@ -1,0 +1,79 @@
+"""The workload: from its settings to the phases that a run plays. Nothing here sends anything, or looks at a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from loadtest import theory
+from loadtest.plan import Phase, Settle
+from loadtest.scenarios import usage
+from loadtest.settings import DEFAULT_NAMES, FAULTS, NAMES, Settings, scenarios
+
+__all__ = [
+    "DEFAULT_NAMES",
+    "FAULTS",
+    "NAMES",
+    "SCENARIOS",
+    "Scenario",
+    "Settings",
+    "expected_hit_ratio",
+    "is_steady",
+    "phases",
+    "scenarios",
+]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario.
+
+    Attributes:
+        description: What it does.
+        expectation: What is expected of the service.
+        phases: Its phases, for given settings.
+    """
+
+    description: str
+    expectation: str
+    phases: Callable[[Settings], tuple[Phase, ...]]
+
+
+#: By name, in the order of a run.
+SCENARIOS: Mapping[str, Scenario] = {
+    "single": Scenario(
+        "Distinct requests.",
+        "No gain, and no loss: a miss costs less than 2 % more than its generation.",
+        usage.single,
+    ),
+    "duplicate": Scenario("One request again and again.", "One miss, and hits in milliseconds.", usage.duplicate),
+    "pair": Scenario("Batches of two equal requests.", "50 % hits, about 2x.", usage.pair),
+    "triple": Scenario("Batches of three equal requests.", "66.7 % hits, about 3x.", usage.triple),
+    "typical": Scenario(
+        "Zipf's popularity over a catalogue that is larger than the cache.",
+        "66.7 to 72 % hits in the steady state, within two points of theory; a mean speed-up of at least 3x.",
+        usage.typical_usage,
+    ),
+    "soak": Scenario("Typical usage for as long as one says.", "Flat memory, flat latency.", usage.soak),
+}
+
+
+def phases(settings: Settings) -> tuple[Phase, ...]:
+    """The phases of all scenarios that the settings name, one after another."""
+    found: list[Phase] = []
+    for name in NAMES:
+        if name in settings.scenarios:
+            for phase in SCENARIOS[name].phases(settings):
+                settle = bool(found) and is_steady(found[-1])
+                found.append(replace(phase, before=(Settle(), *phase.before)) if settle else phase)
+    return tuple(found)
+
+
+def is_steady(phase: Phase) -> bool:
+    """Whether it is the steady state that the panels are asked for: Prometheus scrapes before and after it."""
+    return phase.part == "cached" and phase.scenario in ("typical", "soak")
+
+
+def expected_hit_ratio(settings: Settings) -> float:
+    """The hit ratio of typical usage in its steady state, by Che's approximation."""
+    return theory.che(theory.zipf(settings.catalogue, settings.alpha), settings.cache_entries)
