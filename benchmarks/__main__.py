@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import busy, growth, hits, memory, service
+from benchmarks import busy, growth, hits, memory, service, under_load
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "http": service.http_hits,
     "busy": busy.while_busy,
     "telemetry": service.telemetry,
+    "load": under_load.under_load,
 }
 
 

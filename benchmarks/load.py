@@ -11,7 +11,7 @@ from pathlib import Path
 
 _SCRIPT = """
 wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/octet-stream"
+wrk.headers["Content-Type"] = "%s"
 wrk.body = "%s"
 done = function(summary, latency, requests)
     local errors = summary.errors
@@ -32,7 +32,9 @@ class Load:
     p99: float
 
 
-def load(url: str, body: str, *, connections: int, seconds: int) -> Load:
+def load(
+    url: str, body: str | bytes, *, connections: int, seconds: int, content_type: str = "application/octet-stream"
+) -> Load:
     """Send one request again and again over so many connections, each as soon as the one before is answered.
 
     Raises:
@@ -43,7 +45,7 @@ def load(url: str, body: str, *, connections: int, seconds: int) -> Load:
         raise FileNotFoundError("wrk is not installed: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "post.lua")
-        script.write_text(_SCRIPT % body)
+        script.write_text(_SCRIPT % (content_type, _escaped(body)))
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30)
     found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", done.stdout)
@@ -53,3 +55,8 @@ def load(url: str, body: str, *, connections: int, seconds: int) -> Load:
     if errors or not requests:
         raise RuntimeError(f"{errors} of {requests} requests to {url} failed")
     return Load(requests, requests / (micros / 1e6), float(found[4]) / 1e6, float(found[5]) / 1e6)
+
+
+def _escaped(body: str | bytes) -> str:
+    """A body as Lua writes it between quotes: by the numbers of its bytes."""
+    return "".join(f"\\{byte:03d}" for byte in (body.encode() if isinstance(body, str) else body))

@@ -96,19 +96,37 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used so far, with the processes that it started."""
-        ticks = 0
-        for pid in (self.pid, *_children(self.pid)):
-            # The fields after the command's name, which may hold anything; the 12th and 13th are user and system time.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(_cpu_seconds(pid) for pid in (self.pid, *_descendants(self.pid)))
+
+    def worker_cpu_seconds(self) -> float:
+        """What of it the generation workers have used: the serving process' children."""
+        return sum(_cpu_seconds(pid) for pid in _descendants(self.serving_pid()))
+
+    def serving_pid(self) -> int:
+        """The process that answers: of those that the main process started, the one with most threads."""
+        return max(_children(self.pid), key=lambda pid: len(list(Path(f"/proc/{pid}/task").iterdir())))
+
+    def resident_bytes(self) -> int:
+        """What the serving process holds in memory; of a page that it shares with others, its share."""
+        rollup = Path(f"/proc/{self.serving_pid()}/smaps_rollup").read_text()
+        return int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:"))) * 1024
+
+
+def _cpu_seconds(pid: int) -> float:
+    # The fields after the command's name, which may hold anything; the 12th and 13th are user and system time.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _children(pid: int) -> Iterator[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from _children(int(child))
+        yield from map(int, (task / "children").read_text().split())
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for child in _children(pid):
+        yield child
+        yield from _descendants(child)
 
 
 @contextlib.contextmanager
