@@ -1,8 +1,10 @@
-"""What happened: marks on every graph for configuration changes, clears and restarts."""
+"""What happened: marks on graphs for configuration changes, clears and restarts, and for the phases of a load test."""
 
 from __future__ import annotations
 
-from grafana.expressions import increase, started
+from loadtest.catalogue import PHASE
+
+from grafana.expressions import begins, increase, started
 from grafana.panels import SOURCE
 from grafana.sdk import dashboard
 from grafana.sdk import prometheus as prom
@@ -35,3 +37,13 @@ def marks() -> list[dashboard.AnnotationQuery]:
         .text_format("{{instance}}")
         .use_value_for_time(True),
     ]
+
+
+def phases() -> dashboard.AnnotationQuery:
+    """A mark where each phase of a load test begins."""
+    return (
+        _mark("Phases", "green", begins(PHASE, "scenario, part"))
+        .title_format("{{scenario}}: {{part}}")
+        .text_format("begins")
+        .tag_keys("scenario,part")
+    )

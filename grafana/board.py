@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grafana.annotations import marks
 from grafana.panels import Panel
@@ -34,6 +34,7 @@ class Board:
         question: What it answers, in one sentence.
         strips: Its panels, from above.
         since: Where its time range begins.
+        marks: Annotations beside those that all dashboards have.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Board:
     question: str
     strips: Sequence[Strip]
     since: str = "now-3h"
+    marks: Sequence[dashboard.AnnotationQuery] = field(default=())
 
     @property
     def uid(self) -> str:
@@ -52,7 +54,7 @@ class Board:
         built = dashboard.Dashboard(f"Recoup: {self.title}").uid(self.uid).description(self.question).tags([TAG])
         built = built.readonly().timezone("browser").time(self.since, "now").refresh("30s").link(_others())
         built = built.tooltip(model.DashboardCursorSync.CROSSHAIR).variables(list(variables()))
-        return self._laid_out(built.annotations(list(marks()))).build()
+        return self._laid_out(built.annotations([*marks(), *self.marks])).build()
 
     def _laid_out(self, built: dashboard.Dashboard) -> dashboard.Dashboard:
         top = number = 0

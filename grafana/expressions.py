@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 
+from loadtest.catalogue import METRICS as OF_LOADTEST
+
 from recoup.telemetry.catalogue import BUILD_INFO, Metric
 
-#: Labels that a dashboard's variables choose values of; `pipeline` where a metric has it.
+#: Labels that a dashboard's variables choose values of; `pipeline` where a metric has it. Locust is a job of its own,
+#: which they do not choose.
 _CHOSEN = ("job", "instance")
 _PATTERN = re.compile(r"[.|]")
 #: Labels that the recorded series keep, by the level that their names begin with.
@@ -19,7 +22,8 @@ _LEVELS = {"job": ("job",), "pipeline": ("job", "pipeline"), "instance": ("job",
 def _selector(name: str, labels: tuple[str, ...], matchers: dict[str, str]) -> str:
     chosen = [f'{label}=~"${label}"' for label in labels]
     further = [f'{label}{"=~" if _PATTERN.search(value) else "="}"{value}"' for label, value in matchers.items()]
-    return f"{name}{{{', '.join(chosen + further)}}}"
+    matched = ", ".join(chosen + further)
+    return f"{name}{{{matched}}}" if matched else name
 
 
 def select(metric: Metric | str, suffix: str = "", **matchers: str) -> str:
@@ -29,7 +33,8 @@ def select(metric: Metric | str, suffix: str = "", **matchers: str) -> str:
     """
     if isinstance(metric, str):
         return _selector(metric, _CHOSEN, matchers)
-    labels = _CHOSEN + (("pipeline",) if "pipeline" in metric.labels else ())
+    chosen = () if metric in OF_LOADTEST else _CHOSEN
+    labels = chosen + (("pipeline",) if "pipeline" in metric.labels else ())
     return _selector(metric.name + suffix, labels, matchers)
 
 
@@ -53,6 +58,17 @@ def started() -> str:
     """When each instance began, in seconds since the epoch."""
     name = "process_start_time_seconds"
     return _ours(name, select(name))
+
+
+def scrapes() -> str:
+    """How many scrapes of each instance Prometheus has, within the window that rates are taken over."""
+    return f"{_sum('instance')} (count_over_time({select(BUILD_INFO)}[$__rate_interval]))"
+
+
+def begins(metric: Metric, by: str) -> str:
+    """A gauge that is 1 for a while, where it was not a step before."""
+    before = select(metric) + " offset $__interval"
+    return f"{total(metric, by)} > 0 unless {_sum(by)} ({before}) > 0"
 
 
 def alerts(**matchers: str) -> str:

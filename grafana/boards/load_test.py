@@ -1,10 +1,16 @@
-"""Did it hold? For the time range of one run. The verdict on a run reads these panels' queries by their titles."""
+"""Did it hold? For the time range of one run: what Locust offered, and what the service made of it.
+
+The verdict on a run reads these panels' queries by their titles.
+"""
 
 from __future__ import annotations
 
+from loadtest.catalogue import FAILURES, OFFERED_REQUESTS, REQUESTS, RESPONSE_DURATION, USERS
+
 from grafana import style
+from grafana.annotations import phases
 from grafana.board import Board, Strip
-from grafana.expressions import or_zero, quantile, rate, recorded, total
+from grafana.expressions import or_zero, quantile, rate, recorded, scrapes, total
 from grafana.panels import Line, Panel, coloured, dashed, limit_line, series
 from recoup.telemetry.catalogue import (
     GENERATIONS_IN_PROGRESS,
@@ -15,6 +21,9 @@ from recoup.telemetry.catalogue import (
     MEMORY_LIMIT,
     REQUEST_DURATION,
 )
+
+_QUANTILES = ((0.99, "p99"), (0.95, "p95"), (0.5, "p50"))
+_NO_LOCUST = "no load test"
 
 
 def _hit_ratio() -> Panel:
@@ -79,10 +88,9 @@ def _miss_latency() -> Panel:
 
 
 def _quantiles(outcome: str) -> list[Line]:
-    shares = ((0.99, "p99"), (0.95, "p95"), (0.5, "p50"))
     return [
         Line(quantile(share, REQUEST_DURATION, outcome=outcome), f"{outcome} {name}", exemplars=share == 0.99)
-        for share, name in shares
+        for share, name in _QUANTILES
     ]
 
 
@@ -144,14 +152,82 @@ def _processor() -> Panel:
     )
 
 
+def _offered() -> Panel:
+    return series(
+        "Load offered and answered",
+        "Requests a second that were due (offered) and that ended, as Locust counts them, beside the lookups that the "
+        "service made of them. Offered above ended: the service, or Locust, did not keep up. Ended above lookups: "
+        "requests that ask for no generation, or that were refused before their lookup.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(OFFERED_REQUESTS), "offered"),
+        Line(rate(REQUESTS), "ended"),
+        Line(rate(LOOKUPS), "lookups"),
+        colours={"offered": "purple", "ended": "blue", "lookups": "green"},
+        styles={"/^offered$/": [dashed(10, 6)]},
+        no_value=_NO_LOCUST,
+    )
+
+
+def _users() -> Panel:
+    return series(
+        "Users",
+        "Users that Locust plays: no more than so many requests are under way at one time.",
+        style.COUNT,
+        Line(total(USERS), "users"),
+        no_value=_NO_LOCUST,
+    )
+
+
+def _failures() -> Panel:
+    return series(
+        "Failures as Locust saw them",
+        "Requests a second without an answer, with a broken one, or with one that the contract does not have there. "
+        "A 503 where more is asked than can be generated is no failure.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(FAILURES, "scenario"), "{{scenario}}"),
+        no_value=_NO_LOCUST,
+    )
+
+
+def _response_times() -> Panel:
+    return series(
+        "Response times as Locust saw them",
+        "From before a request was sent until all of its answer was there, by outcome and scenario: half of them no "
+        "longer than p50 (dotted), 95 % than p95 (dashed), 99 % than p99. Sending, receiving and Locust's own work are "
+        "in them, so they stand above what the service measures.",
+        style.SECONDS,
+        *(
+            Line(quantile(share, RESPONSE_DURATION, "outcome, scenario"), f"{{{{outcome}}}} {{{{scenario}}}} {name}")
+            for share, name in _QUANTILES
+        ),
+        logarithmic=True,
+        many=True,
+        styles=_dashes() | coloured(style.OUTCOMES),
+        no_value=_NO_LOCUST,
+    )
+
+
+def _scrapes() -> Panel:
+    return series(
+        "Scrapes",
+        "Scrapes of each instance that Prometheus has, within the window that rates are taken over. A dip or a gap is "
+        "a time when Prometheus or the instance was away: the other panels know little of it.",
+        style.COUNT,
+        Line(scrapes(), "{{instance}}"),
+    )
+
+
 BOARD = Board(
     "load-test",
     "Load test",
     "Did it hold?",
     (
         Strip(8, ((6, _hit_ratio()), (6, _speedup()), (6, _slow_hits()), (6, _failed()))),
+        Strip(8, ((12, _offered()), (6, _users()), (6, _failures()))),
         Strip(8, ((8, _lookups()), (8, _hit_latency()), (8, _miss_latency()))),
         Strip(8, ((8, _generations()), (8, _memory()), (8, _processor()))),
+        Strip(8, ((18, _response_times()), (6, _scrapes()))),
     ),
     since="now-30m",
+    marks=(phases(),),
 )

@@ -6,8 +6,10 @@ from typing import Any
 
 import yaml
 from grafana.queries import DASHBOARDS, Query, marks, panels, queries, read
+from loadtest.catalogue import METRICS as OF_LOADTEST
 
 from project.tree import ROOT
+from recoup.telemetry.catalogue import METRICS as OF_SERVICE
 
 BOARDS: dict[str, dict[str, Any]] = {path.stem: read(path) for path in sorted(DASHBOARDS.glob("*.json"))}
 PROVISIONING = ROOT / "grafana" / "provisioning"
@@ -20,8 +22,10 @@ PANEL_QUERIES: dict[str, tuple[dict[str, Any], Query]] = {
     for panel in panels(board)
     for query in queries(panel)
 }
-#: The annotations are the same on every dashboard, which `test_build.py` holds.
-MARKS: dict[str, Query] = dict(marks(BOARDS["overview"]))
+#: Every annotation; which dashboard has which, `test_build.py` holds.
+MARKS: dict[str, Query] = dict(mark for board in BOARDS.values() for mark in marks(board))
+#: All that is catalogued: what the service exports, and what the load test does.
+METRICS = (*OF_SERVICE, *OF_LOADTEST)
 
 
 def recorded() -> set[str]:
@@ -34,3 +38,8 @@ def provisioned(name: str) -> dict[str, Any]:
     """What one provisioning file says."""
     found: dict[str, Any] = yaml.safe_load((PROVISIONING / name / "recoup.yml").read_text(encoding="utf-8"))
     return found
+
+
+def of_the_load_test(expression: str) -> bool:
+    """Whether an expression asks for Locust's figures, which the variables do not choose among."""
+    return any(metric.name in expression for metric in OF_LOADTEST)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[a-zA-Z_:][a-zA-Z0-9_:]*|\[[^\]]*\]|[0-9][\w.]*|=~|!~|!=|>=|<=|==|\S')
+_TOKEN = re.compile(r'\$\w+|"(?:[^"\\]|\\.)*"|[a-zA-Z_:][a-zA-Z0-9_:]*|\[[^\]]*\]|[0-9][\w.]*|=~|!~|!=|>=|<=|==|\S')
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*$")
 _GROUPING = {"by", "without", "on", "ignoring", "group_left", "group_right"}
 _WORDS = _GROUPING | {"and", "or", "unless", "bool", "offset"}

@@ -14,10 +14,9 @@ import pytest
 from grafana import style
 from grafana.queries import marks, panel, panels
 
-from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, recorded
+from dashboards.boards import BOARDS, MARKS, METRICS, PANEL_QUERIES, recorded
 from dashboards.promql import selectors
 from project.tree import ROOT
-from recoup.telemetry.catalogue import METRICS
 
 #: The dashboards of the contract, and the question that each answers.
 QUESTIONS = {
@@ -234,11 +233,18 @@ def test_every_dashboard_has_the_variables_the_annotations_and_the_links(name: s
 
     assert ["datasource", "job", "instance", "pipeline"] == [each["name"] for each in board["templating"]["list"]]
     assert first["templating"] == board["templating"]
-    assert ["Configuration changes", "Clears", "Restarts"] == [title for title, _ in marks(board)]
-    assert first["annotations"] == board["annotations"]
+    shared = first["annotations"]["list"]
+    assert shared == board["annotations"]["list"][: len(shared)]
     (link,) = board["links"]
     assert (["recoup"], True, True) == (link["tags"], link["keepTime"], link["includeVars"])
     assert board["tags"] == link["tags"]
+
+
+def test_the_load_test_alone_marks_its_phases_beside_what_all_mark() -> None:
+    shared = ["Configuration changes", "Clears", "Restarts"]
+    found = {name: [title for title, _ in marks(board)] for name, board in BOARDS.items()}
+
+    assert dict.fromkeys(QUESTIONS, shared) | {"load-test": [*shared, "Phases"]} == found
 
 
 def test_a_link_from_a_panel_leads_to_a_dashboard() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from grafana.queries import DASHBOARDS, read
 
+from dashboards.boards import of_the_load_test
 from dashboards.linter import RULES, Complaint, Dashboard
 
 NAMES = sorted(path.stem for path in DASHBOARDS.glob("*.json"))
@@ -22,6 +23,10 @@ def _of_alerts(complaint: Complaint) -> bool:
     return complaint.what == "ALERTS"
 
 
+def _of_locust(complaint: Complaint) -> bool:
+    return of_the_load_test(complaint.what)
+
+
 def _factor(complaint: Complaint) -> bool:
     return complaint.what == "suffix:x"
 
@@ -30,6 +35,8 @@ def _factor(complaint: Complaint) -> bool:
 EXCLUSIONS: list[tuple[str, Callable[[Complaint], bool], str]] = [
     ("target-instance-rule", _over_all_instances, "recorded over all instances of a job: a mean of ratios is no ratio"),
     ("target-instance-rule", _of_alerts, "an alert on a pipeline, or on a job, belongs to no instance"),
+    ("target-job-rule", _of_locust, "Locust is a job of its own, and the variables choose the service's"),
+    ("target-instance-rule", _of_locust, "Locust is an instance of its own, and the variables choose the service's"),
     ("panel-units-rule", _factor, "Grafana has no unit for a factor; a suffix is its own way to write one"),
 ]
 

@@ -17,7 +17,9 @@ def test_matchers_range_and_function_are_read() -> None:
 
 
 def test_words_groupings_numbers_and_strings_are_no_selectors() -> None:
-    expression = 'label_replace(3600 * a_total > bool 1e3, "x", "y", "z", "b") or on (job) group_left (q) c offset 5m'
+    expression = (
+        'label_replace(3600 * a_total > bool 1e3, "x", "y", "z", "b") or on (job) group_left (q) c offset $__interval'
+    )
 
     assert ["a_total", "c"] == [selector.name for selector in selectors(expression)]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.boards import PANEL_QUERIES
+from dashboards.boards import METRICS, PANEL_QUERIES
 from dashboards.promql import Selector, selectors
-from recoup.telemetry.catalogue import BUILD_INFO, METRICS, Metric
+from recoup.telemetry.catalogue import BUILD_INFO, Metric
 
 SERIES: dict[str, Metric] = {series: metric for metric in METRICS for series in metric.series}
 #: Recorded series, by what their names hold.
@@ -70,6 +70,8 @@ def test_the_unit_fits(name: str) -> None:
         ({"s"}, "increase(recoup_recouped_seconds_total[1d])"),
         ({"s"}, "3600 * sum (rate(recoup_recouped_seconds_total[5m]))"),
         (set(), "rate(recoup_recouped_seconds_total[5m])"),
+        ({"short"}, "count_over_time(recoup_build_info[5m])"),
+        ({"reqps", "cps"}, "rate(recoup_loadtest_requests_total[5m])"),
         ({"suffix:x"}, "job:recoup_speedup:rate5m"),
     ],
 )
