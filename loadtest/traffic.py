@@ -11,8 +11,8 @@ from loadtest.items import OK, Item, of
 from loadtest.plan import Batch
 from loadtest.settings import Settings
 
-#: Requests before the steady state begins, for each item of the catalogue. An LRU holds what was asked for last, so that
-#: a cache which was ever full in that time is where an endless run would have led it.
+#: Requests before the steady state begins, for each item of the catalogue. An LRU holds what was asked for last, and so
+#: a cache that was ever full in that time is where an endless run would have led it.
 BURN_IN = 40
 _AT_ONCE = 1000
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from loadtest import theory
 from loadtest.plan import Phase, Settle
-from loadtest.scenarios import usage
+from loadtest.scenarios import behaviour, faults, usage
 from loadtest.settings import DEFAULT_NAMES, FAULTS, NAMES, Settings, scenarios
 
 __all__ = [
@@ -54,7 +54,52 @@ SCENARIOS: Mapping[str, Scenario] = {
         "66.7 to 72 % hits in the steady state, within two points of theory; a mean speed-up of at least 3x.",
         usage.typical_usage,
     ),
+    "stampede": Scenario(
+        "Hundreds of callers of one cold key at once, key after key.",
+        "One generation for each key; nobody fails.",
+        behaviour.stampede,
+    ),
+    "churn": Scenario(
+        "Popular traffic that the cache holds whole, with a scan through cold keys in between.",
+        "The hit ratio falls and recovers; the miss reasons say why: cold, then evicted.",
+        behaviour.churn,
+    ),
+    "saturation": Scenario(
+        "More distinct requests than the generator can do, beside some that are held.",
+        "Hits stay fast; the others are generated or get 503 with Retry-After; recovery at once.",
+        behaviour.saturation,
+    ),
+    "management": Scenario(
+        "Typical traffic while the cache is listed, resized, cleared, switched off and on.",
+        "No failure; counts stay exact.",
+        behaviour.management,
+    ),
     "soak": Scenario("Typical usage for as long as one says.", "Flat memory, flat latency.", usage.soak),
+    "kill-worker": Scenario(
+        "A generation worker is killed under load.",
+        "What it generated fails with 502, nothing else; another one takes over.",
+        faults.kill_worker,
+    ),
+    "prometheus-restart": Scenario(
+        "Prometheus is away for a while.",
+        "No failure; the counters go on, and what Prometheus lacks is said.",
+        faults.prometheus_restart,
+    ),
+    "terminate": Scenario(
+        "The service is told to end under load, and started again.",
+        "What it has begun it answers whole, the rest it refuses with 503; it serves again.",
+        faults.terminate,
+    ),
+    "garbage": Scenario(
+        "Requests that cannot be served, between good ones.",
+        "Each is refused with the contract's status; the good ones are answered.",
+        faults.garbage,
+    ),
+    "shrink": Scenario(
+        "The memory limit shrinks to a tenth of what is held, and is restored.",
+        "No failure; the hit ratio falls and recovers.",
+        faults.shrink,
+    ),
 }
 
 

@@ -1,0 +1,121 @@
+"""Faults, and what the contract allows while they last. After each, traffic that has to be answered as ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from loadtest import traffic
+from loadtest.items import Item, of, singly
+from loadtest.plan import Fault, Lane, Moment, Phase, ScaleMemory, Settle
+from loadtest.scenarios.garbage import garbage_calls
+from loadtest.scenarios.parts import lane, start, typical, warm
+from loadtest.settings import Settings
+
+FAULT_AFTER_SECONDS = 3.0
+RECOVERED_AFTER_SECONDS = 7.0
+#: With the time that the fault's end needs to show.
+FAULT_SECONDS = 10.0
+#: Traffic that fills the cache again.
+REFILL_SECONDS = 4.0
+HELD_ITEMS = 20
+#: More than are generated in that time.
+DISTINCT_ITEMS = 2000
+RECOVERY_REQUESTS = 10
+#: Calls a second for what is held.
+HITS_RATE = 20.0
+#: What a caller who was refused waits, so that it does not ask a service that is gone thousands of times.
+PAUSE_SECONDS = 0.25
+#: The calls of one worker process at a time fail with it.
+OK_OR_WORKER_DIED = frozenset({200, 502})
+#: Who comes while the service ends is sent away.
+OK_OR_DRAINING = frozenset({200, 503})
+
+
+def kill_worker(settings: Settings) -> tuple[Phase, ...]:
+    """A generation worker is killed under load: what it generated fails, nothing else, and another one takes over."""
+    lanes = _mixed(settings, "kill-worker", OK_OR_WORKER_DIED)
+    during = (Moment(FAULT_AFTER_SECONDS, Fault("kill-worker")),)
+    return (
+        warm(settings, "kill-worker", _held(settings, "kill-worker")),
+        Phase("kill-worker", "fault", lanes, seconds=FAULT_SECONDS / 2 + 1, during=during),
+        _recovery(settings, "kill-worker"),
+    )
+
+
+def prometheus_restart(settings: Settings) -> tuple[Phase, ...]:
+    """Prometheus is away for a while: the service does not notice, and its counters go on."""
+    during = (
+        Moment(FAULT_AFTER_SECONDS, Fault("stop-prometheus")),
+        Moment(RECOVERED_AFTER_SECONDS, Fault("start-prometheus")),
+    )
+    lanes = (typical(settings, "prometheus-restart"),)
+    return (
+        Phase("prometheus-restart", "fault", lanes, seconds=FAULT_SECONDS, before=start(settings), during=during),
+        replace(_recovery(settings, "prometheus-restart"), before=(Settle(),)),
+    )
+
+
+def terminate(settings: Settings) -> tuple[Phase, ...]:
+    """The service is told to end under load: it answers what it has begun, refuses the rest, and starts again."""
+    lanes = _mixed(settings, "terminate", OK_OR_DRAINING)
+    during = (Moment(FAULT_AFTER_SECONDS, Fault("terminate-service")),)
+    restarted = replace(
+        _recovery(settings, "terminate"), part="restarted", before=(Fault("start-service"), *start(settings))
+    )
+    return (
+        warm(settings, "terminate", _held(settings, "terminate")),
+        Phase("terminate", "fault", lanes, seconds=FAULT_SECONDS / 2, during=during, interrupted=True),
+        restarted,
+    )
+
+
+def garbage(settings: Settings) -> tuple[Phase, ...]:
+    """Garbage between good requests: each is refused as the contract says, and the good ones are answered."""
+    held = _held(settings, "garbage")
+    bad = garbage_calls(settings)
+    mixed = tuple(batch for call in bad for batch in ((call,), *singly(held[:2])))
+    return (
+        warm(settings, "garbage", held),
+        Phase("garbage", "fault", (lane(mixed * 5, settings.users),)),
+        _recovery(settings, "garbage"),
+    )
+
+
+def shrink(settings: Settings) -> tuple[Phase, ...]:
+    """The memory limit shrinks to a tenth of what is held, and is restored."""
+    during = (
+        Moment(FAULT_AFTER_SECONDS, ScaleMemory(0.1)),
+        Moment(RECOVERED_AFTER_SECONDS, ScaleMemory(None)),
+    )
+    return (
+        warm(settings, "shrink", traffic.warm(settings, "shrink")),
+        Phase("shrink", "fault", (typical(settings, "shrink"),), seconds=FAULT_SECONDS, during=during),
+        Phase("shrink", "recovery", (typical(settings, "shrink"),), seconds=REFILL_SECONDS),
+    )
+
+
+def _held(settings: Settings, scenario: str) -> tuple[Item, ...]:
+    # Past the catalogue, of which typical traffic asks.
+    return of(settings, scenario, settings.catalogue + HELD_ITEMS)[settings.catalogue :]
+
+
+def _distinct(settings: Settings, scenario: str, count: int) -> tuple[Item, ...]:
+    past = settings.catalogue + HELD_ITEMS
+    return of(settings, scenario, past + count)[past:]
+
+
+def _mixed(settings: Settings, scenario: str, allowed: frozenset[int]) -> tuple[Lane, ...]:
+    """Generations as fast as they go, and hits beside them; both end with the phase."""
+    held = singly(_held(settings, scenario), allowed=allowed)
+    distinct = singly(_distinct(settings, scenario, DISTINCT_ITEMS), allowed=allowed)
+    hits = lane(held * round(FAULT_SECONDS * HITS_RATE / HELD_ITEMS), settings.users, HITS_RATE)
+    return (
+        replace(lane(distinct, settings.users), pause_seconds=PAUSE_SECONDS),
+        replace(hits, pause_seconds=PAUSE_SECONDS),
+    )
+
+
+def _recovery(settings: Settings, scenario: str) -> Phase:
+    """Generations that nobody has asked for yet: all of them have to succeed."""
+    found = _distinct(settings, scenario, DISTINCT_ITEMS + RECOVERY_REQUESTS)[DISTINCT_ITEMS:]
+    return Phase(scenario, "recovery", (lane(singly(found), settings.users),))
