@@ -1,0 +1,217 @@
+"""Charts of a run: lines as SVG that stretches with the page, and around them the labels as HTML, which does not.
+
+Scales, gaps, ticks and units are those of the dashboards' preview. Every chart has the run's whole time as its axis.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from grafana import style
+from grafana.preview.charts import Frame, Margins, text, unbroken
+
+from loadtest.report import words
+from loadtest.result import Chart, Line, Result
+
+#: The SVG's own units; the page stretches them.
+WIDTH, HEIGHT = 1000, 100
+#: Names that mean the same wherever they stand.
+COLOURS = {
+    **style.INVALIDATIONS,
+    **style.CAUSES,
+    **style.REASONS,
+    **style.OUTCOMES,
+    "failed": "red",
+    "failures": "red",
+    "limit": "red",
+    "waiting": "orange",
+    "in progress": "blue",
+}
+PALETTE = ("blue", "orange", "green", "purple", "yellow", "red")
+#: Dashes by the end of a legend, as the boards have them.
+DASHES = {"p95": "10 6", "p50": "2 5", "limit": "10 6"}
+_AXIS_SECONDS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
+_AXIS_LABELS = 9
+#: A value stands for a moment as long as no more than so many steps have gone by since.
+_STALE_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The time that all charts share.
+
+    Attributes:
+        begin: Seconds since the epoch.
+        end: The same, later.
+        rest: The moment whose values are shown as long as nobody asks for another: the end of the steady state, for
+            there the panels' windows hold the steady state and nothing else.
+        steady: Whether that is what `rest` is.
+    """
+
+    begin: float
+    end: float
+    rest: float
+    steady: bool
+
+    @classmethod
+    def of(cls, result: Result) -> Axis:
+        """The axis of a run."""
+        end = max([result.end, result.begin + 1, *(span.end for span in result.spans)])
+        windows = [span.end for span in result.spans if span.window]
+        return cls(result.begin, end, windows[-1] if windows else end, bool(windows))
+
+    def percent(self, at: float) -> float:
+        """Where a moment is, from the left."""
+        return round(100 * min(max((at - self.begin) / (self.end - self.begin), 0), 1), 3)
+
+    def labels(self) -> list[tuple[float, str]]:
+        """Moments in percent from the left, and what stands there."""
+        whole = self.end - self.begin
+        step = next((step for step in _AXIS_SECONDS if whole / step <= _AXIS_LABELS), whole / _AXIS_LABELS)
+        return [(100 * step * each / whole, words.clock(step * each)) for each in range(int(whole / step) + 1)]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One line, ready for the page.
+
+    Attributes:
+        name: Its legend.
+        colour: The name of a colour.
+        dash: For `stroke-dasharray`; empty: a whole line.
+        paths: Points for SVG, one text for each part without a gap.
+        areas: The same for what is filled below it; none where nothing is.
+        moments: Seconds since the beginning of the run.
+        values: What stands there, as text.
+        resting: The value at the moment of rest.
+    """
+
+    name: str
+    colour: str
+    dash: str
+    paths: list[str]
+    areas: list[str]
+    moments: list[float]
+    values: list[str]
+    resting: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page's script needs."""
+        return {"at": self.moments, "text": self.values, "stale": stale(self.moments)}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One chart, ready for the page. Places are in percent from the top."""
+
+    chart: Chart
+    lines: list[Drawn]
+    ticks: list[tuple[float, str]]
+    targets: list[tuple[float, str]]
+    empty: str = ""
+
+
+def draw(chart: Chart, axis: Axis) -> Picture:
+    """A chart as it stands on the page."""
+    present = [line for line in chart.lines if line.points]
+    if not present:
+        return Picture(chart, [], [], [], why_empty(chart))
+    heights = list(_stacked(present) if chart.stacked else _beside(present))
+    frame = _frame(chart, axis, [value for points, _ in heights for _, value in points])
+    lines = [
+        _line(line, _colour(line.name, number), frame, axis, points, floor, chart.unit)
+        for number, (line, (points, floor)) in enumerate(zip(present, heights, strict=True))
+    ]
+    ticks = [(_place(frame, value), text(value, chart.unit)) for value in frame.ticks(chart.unit)]
+    targets = [(_place(frame, value), text(value, chart.unit)) for value in chart.targets]
+    return Picture(chart, lines, ticks, targets)
+
+
+def why_empty(chart: Chart) -> str:
+    """What stands in the place of lines that are not there."""
+    if not chart.queries:
+        return "Nothing was asked of Prometheus for this chart."
+    if not chart.lines:
+        return "Prometheus answered with no series for the time of the run."
+    return "Prometheus answered with series that have no value in the time of the run."
+
+
+def stale(moments: list[float]) -> float:
+    """For how many seconds a value stands for the time after it."""
+    steps = sorted(after - before for before, after in pairwise(moments))
+    return round(_STALE_STEPS * steps[len(steps) // 2], 1) if steps else 1.0
+
+
+Points = tuple[tuple[float, float], ...]
+
+
+def _beside(lines: list[Line]) -> Iterator[tuple[Points, Points]]:
+    for line in lines:
+        yield line.points, ()
+
+
+def _stacked(lines: list[Line]) -> Iterator[tuple[Points, Points]]:
+    base: dict[float, float] = {}
+    for line in lines:
+        if _limit(line.name):
+            yield line.points, ()
+            continue
+        floor = tuple((at, base.get(at, 0.0)) for at, _ in line.points)
+        points = tuple((at, value + below) for (at, value), (_, below) in zip(line.points, floor, strict=True))
+        base |= dict(points)
+        yield points, floor
+
+
+def _limit(name: str) -> bool:
+    return name == "limit"
+
+
+def _frame(chart: Chart, axis: Axis, values: list[float]) -> Frame:
+    frame = Frame(WIDTH, HEIGHT, (axis.begin, axis.end), chart.logarithmic, Margins(0, 0, 2, 0))
+    shown = [*values, *chart.targets]
+    whole = chart.unit == style.SHARE and 0.9 < max(shown) <= 1
+    frame.fit(shown, 1.0 if whole else None)
+    return frame
+
+
+def _place(frame: Frame, value: float) -> float:
+    return round(frame.y(value), 2)
+
+
+def _line(line: Line, colour: str, frame: Frame, axis: Axis, points: Points, floor: Points, unit: str) -> Drawn:
+    parts = list(unbroken(points))
+    moments = [round(at - axis.begin, 1) for at, _ in line.points]
+    values = [text(value, unit) for _, value in line.points]
+    return Drawn(
+        name=line.name,
+        colour=colour,
+        dash=next((dash for end, dash in DASHES.items() if line.name.endswith(end)), ""),
+        paths=[_path(frame, points[part]) for part in parts],
+        areas=[_path(frame, (*points[part], *reversed(floor[part]))) for part in parts] if floor else [],
+        moments=moments,
+        values=values,
+        resting=_value_at(axis.rest - axis.begin, moments, values),
+    )
+
+
+def _path(frame: Frame, points: Points) -> str:
+    # A point alone has no length, and a line with round ends needs two to be seen.
+    seen = points if len(points) > 1 else points * 2
+    return " ".join(f"{frame.x(at):.1f},{frame.y(value):.2f}" for at, value in seen)
+
+
+def _value_at(moment: float, moments: list[float], values: list[str]) -> str:
+    number = bisect_right(moments, moment) - 1
+    if number < 0 or moment - moments[number] > stale(moments):
+        return words.NOTHING
+    return values[number]
+
+
+def _colour(name: str, number: int) -> str:
+    """The colour of a line: that of its word, or of the word it begins with, else one of the palette."""
+    return COLOURS.get(name) or COLOURS.get(name.split(" ")[0]) or PALETTE[number % len(PALETTE)]

@@ -1,0 +1,169 @@
+"""The page: what the template shows, worked out from a result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import jinja2
+from grafana.preview.charts import COLOURS as DARK
+
+from loadtest.report import charts, words
+from loadtest.result import Check, Result, Span, Usage
+
+#: The same colours where the page is light: dark enough to stand out from white.
+LIGHT = {
+    "green": "#2f8a3c", "dark-green": "#1f6b2c", "yellow": "#a67c00", "red": "#c4162a", "blue": "#1f60c4",
+    "orange": "#d2560a", "purple": "#8f3bb8",
+}  # fmt: skip
+#: The figures at the top: what each is called there, and the names of the checks that it is taken from.
+HEADLINES = (
+    ("Hit ratio", r"^hit (ratio|rate)$"),
+    ("Speed-up, client", r"speed-?up.*client|client.*speed-?up"),
+    ("Speed-up, server", r"speed-?up.*(server|service)|(server|service).*speed-?up|^speed-?up$"),
+    ("Memory overhead", r"memory.*overhead|overhead.*memory"),
+    ("Failed requests", r"^fail(ed|ures?)\b"),
+)
+_EXPECTED = r"expected|theor"
+#: Where a headline is looked for, the first that has it.
+_HEADLINE_SCENARIOS = ("typical", "soak", "run")
+_ORDER = ("hit", "stale", "coalesced", "miss", "bypass")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One of the large figures."""
+
+    label: str
+    check: Check
+    beside: Check | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The checks of one scenario, failures first."""
+
+    scenario: str
+    checks: list[Check]
+
+    @property
+    def failed(self) -> int:
+        """How many did not hold."""
+        return sum(not check.passed for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A scenario on the time axis: places in percent, and where its later parts begin."""
+
+    name: str
+    left: float
+    width: float
+    odd: bool
+    parts: list[float]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A piece of a bar that says how requests or misses divide."""
+
+    name: str
+    colour: str
+    count: int
+    percent: float
+
+
+def page(result: Result) -> str:
+    """The page's HTML: one file, which loads nothing."""
+    axis = charts.Axis.of(result)
+    pictures = [charts.draw(chart, axis) for chart in result.charts]
+    return _ENVIRONMENT.get_template("page.html").render(
+        result=result,
+        failed=[check for check in result.checks if not check.passed],
+        headlines=list(headlines(result.checks)),
+        groups=groups(result.checks),
+        axis=axis,
+        bands=list(bands(result.spans, axis)),
+        windows=[(axis.percent(span.begin), axis.percent(span.end)) for span in result.spans if span.window],
+        pictures=pictures,
+        data=_data(result, axis, pictures),
+        shares=shares,
+        left=left,
+        words=words,
+        dark=DARK,
+        light=LIGHT,
+    )
+
+
+def headlines(checks: tuple[Check, ...]) -> Iterator[Headline]:
+    """The figures that count most, as far as they were asked for."""
+    expected = _find(checks, _EXPECTED)
+    for label, pattern in HEADLINES:
+        found = _find(checks, pattern)
+        if found is not None:
+            yield Headline(label, found, expected if label == "Hit ratio" else None)
+
+
+def _find(checks: tuple[Check, ...], pattern: str) -> Check | None:
+    found = [check for check in checks if re.search(pattern, check.name, re.IGNORECASE)]
+    by_scenario = [check for name in _HEADLINE_SCENARIOS for check in found if check.scenario == name]
+    return next(iter(by_scenario), None)
+
+
+def groups(checks: tuple[Check, ...]) -> list[Group]:
+    """The checks by scenario, those with failures first."""
+    names = list(dict.fromkeys(check.scenario for check in checks))
+    found = [
+        Group(name, sorted((check for check in checks if check.scenario == name), key=lambda check: check.passed))
+        for name in names
+    ]
+    return sorted(found, key=lambda group: group.failed == 0)
+
+
+def bands(spans: tuple[Span, ...], axis: charts.Axis) -> Iterator[Band]:
+    """The scenarios on the time axis, each from its first phase to its last."""
+    for number, (scenario, phases) in enumerate(groupby(spans, key=lambda span: span.scenario)):
+        parts = list(phases)
+        start, end = axis.percent(parts[0].begin), axis.percent(parts[-1].end)
+        yield Band(scenario, start, round(end - start, 3), number % 2 == 1, [axis.percent(s.begin) for s in parts[1:]])
+
+
+def shares(counts: dict[str, int]) -> list[Share]:
+    """How a number of things divides, without what there was none of."""
+    whole = sum(counts.values())
+    known = sorted(counts.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else len(_ORDER))
+    return [
+        Share(name, charts.COLOURS.get(name, "blue"), count, round(100 * count / whole, 2))
+        for name, count in known
+        if count
+    ]
+
+
+def left(usage: Usage) -> float:
+    """What is left of the time without the cache, in percent."""
+    whole = usage.without_seconds
+    return round(min(100 * usage.with_seconds / whole, 100), 2) if whole > 0 else 100.0
+
+
+def _data(result: Result, axis: charts.Axis, pictures: list[charts.Picture]) -> dict[str, Any]:
+    return {
+        "seconds": axis.end - axis.begin,
+        "rest": axis.rest - axis.begin,
+        "lines": [line.data for picture in pictures for line in picture.lines],
+        "phases": [
+            [round(span.begin - axis.begin, 1), round(span.end - axis.begin, 1), f"{span.scenario} · {span.part}"]
+            for span in result.spans
+        ],
+    }
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("loadtest.report"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
