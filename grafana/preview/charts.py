@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Callable
-from itertools import groupby, pairwise
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from grafana.preview.data import Series
 
@@ -17,27 +17,43 @@ COLOURS = {
     "orange": "#ff9830", "purple": "#b877d9",
 }  # fmt: skip
 PALETTE = ["#5794f2", "#ff9830", "#73bf69", "#b877d9", "#f2cc0c", "#f2495c", "#8ab8ff", "#96d98d", "#ffb357", "#ca95e5"]
-LEFT, BOTTOM, TOP = 64, 18, 8
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class Margins(NamedTuple):
+    """What labels take of a graph's sides."""
+
+    left: float = 64
+    right: float = 6
+    top: float = 8
+    bottom: float = 18
+
+
+MARGINS = Margins()
 
 
 def text(value: float, unit: str, decimals: int | None = None) -> str:
     """A value in its unit, as a person reads it."""
     if unit == "percentunit":
-        return f"{100 * value:.3g}%" if decimals is None else f"{100 * value:.{decimals}f}%"
+        return f"{figure(100 * value)}%" if decimals is None else f"{100 * value:.{decimals}f}%"
     if unit == "s":
         return _seconds(value)
     if unit == "bytes":
         power = min(int(math.log(value, 1024)), 4) if value >= 1 else 0
-        return f"{value / 1024**power:.3g} {_BYTES[power]}"
+        return f"{figure(value / 1024**power)} {_BYTES[power]}"
     suffix = {"reqps": " req/s", "cps": " c/s", "suffix:x": "x"}.get(unit, "")
-    return (f"{value:.{decimals}f}" if decimals is not None else f"{value:.3g}") + suffix
+    return (f"{value:.{decimals}f}" if decimals is not None else figure(value)) + suffix
+
+
+def figure(value: float) -> str:
+    """Three figures, and all that stand before the point."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _seconds(value: float) -> str:
     units = ((86400, "days"), (3600, "hours"), (60, "mins"), (1, "s"), (1e-3, "ms"), (1e-6, "µs"))
     size, name = next(((size, name) for size, name in units if abs(value) >= size), (1, "s"))
-    return f"{value / size:.3g} {name}"
+    return f"{figure(value / size)} {name}"
 
 
 def colour(panel: dict[str, Any], name: str, number: int) -> str:
@@ -87,8 +103,11 @@ def table(panel: dict[str, Any], series: list[Series]) -> str:
 class Frame:
     """The axes of a graph: seconds to the right, values upwards, logarithmic or not."""
 
-    def __init__(self, width: float, height: float, span: tuple[float, float], logarithmic: bool) -> None:
-        self.width, self.height, self.span, self._log = width, height - BOTTOM, span, logarithmic
+    def __init__(
+        self, width: float, height: float, span: tuple[float, float], logarithmic: bool, margins: Margins = MARGINS
+    ) -> None:
+        self.width, self.height, self.span, self._log = width, height - margins.bottom, span, logarithmic
+        self.margins = margins
         self.low, self.high = 0.0, 1.0
         self.marks: list[tuple[float, str]] = []
 
@@ -104,34 +123,45 @@ class Frame:
     def x(self, at: float) -> float:
         """Where a moment is."""
         start, end = self.span
-        return LEFT + (at - start) / (end - start) * (self.width - LEFT - 6)
+        return self.margins.left + (at - start) / (end - start) * (self.width - self.margins.left - self.margins.right)
 
     def y(self, value: float) -> float:
         """Where a value is."""
         place = (math.log10(max(value, 10**self.low)) if self._log else value) - self.low
-        return self.height - min(max(place / (self.high - self.low), 0), 1.02) * (self.height - TOP)
+        return self.height - min(max(place / (self.high - self.low), 0), 1.02) * (self.height - self.margins.top)
+
+    def ticks(self, unit: str) -> list[float]:
+        """Values for the labels of the value axis: round ones, about five."""
+        if self._log:
+            powers = range(int(self.low), int(self.high) + 1, max(1, math.ceil((self.high - self.low) / 5)))
+            return [10.0**power for power in powers]
+        step = _round(self.high / 4, 1024 if unit == "bytes" else 10)
+        return [step * number for number in range(int(self.high / step) + 1)]
 
     def grid(self, unit: str) -> str:
         """Lines and labels of the value axis."""
-        if self._log:
-            step = max(1, math.ceil((self.high - self.low) / 5))
-            values = [10.0**power for power in range(int(self.low), int(self.high) + 1, step)]
-        else:
-            values = [self.high * part / 4 for part in range(5)]
+        left = self.margins.left
         return "".join(
-            f'<line class="grid" x1="{LEFT}" x2="{self.width}" y1="{self.y(value):.1f}" y2="{self.y(value):.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{self.y(value) + 4:.1f}" text-anchor="end">{text(value, unit)}</text>'
-            for value in values
+            f'<line class="grid" x1="{left}" x2="{self.width}" y1="{self.y(value):.1f}" y2="{self.y(value):.1f}"/>'
+            f'<text x="{left - 6}" y="{self.y(value) + 4:.1f}" text-anchor="end">{text(value, unit)}</text>'
+            for value in self.ticks(unit)
         )
 
     def marked(self) -> str:
         """The annotations: moments, and their colours."""
         return "".join(
-            f'<line x1="{self.x(at):.1f}" x2="{self.x(at):.1f}" y1="{TOP}" y2="{self.height}"'
+            f'<line x1="{self.x(at):.1f}" x2="{self.x(at):.1f}" y1="{self.margins.top}" y2="{self.height}"'
             f' stroke="{COLOURS[name]}" stroke-dasharray="3 4"/>'
             for at, name in self.marks
             if self.span[0] <= at <= self.span[1]
         )
+
+
+def _round(value: float, base: int) -> float:
+    """The next larger number that is round to that base."""
+    size = float(base) ** math.floor(math.log(value, base))
+    steps = (1, 2, 2.5, 5, 10) if base == 10 else [2.0**power for power in range(11)]
+    return next((size * step for step in steps if size * step >= value), size * base)
 
 
 def _decades(values: list[float]) -> tuple[tuple[Callable[[float], int], float], ...]:
@@ -160,16 +190,16 @@ def graph(panel: dict[str, Any], series: list[Series], frame: Frame) -> str:
     frame.fit(values, defaults.get("max"))
     drawn = "".join(_line(frame, *line) for line in reversed(lines)) + "".join(_step(frame, step) for step in steps)
     names = "".join(_key(colour(panel, each.name, n), each, defaults["unit"]) for n, each in enumerate(series))
-    size = f'width="{frame.width}" height="{frame.height + BOTTOM}"'
+    size = f'width="{frame.width}" height="{frame.height + frame.margins.bottom}"'
     svg = f"<svg {size}>{frame.grid(defaults['unit'])}{drawn}{frame.marked()}</svg>"
     beside = panel["options"]["legend"]["placement"] == "right"
     return f'{svg}<div class="legend{" beside" if beside else ""}">{names}</div>'
 
 
 def _line(frame: Frame, stroke: str, points: list[tuple[float, float]], floor: Any, dashes: list[float]) -> str:
-    gap = 8 * min((b[0] - a[0] for a, b in pairwise(points)), default=1)
-    parts = groupby(enumerate(points), key=lambda item: _part(points, item[0], gap))
-    paths = [" ".join(f"{frame.x(at):.1f},{frame.y(value):.1f}" for _, (at, value) in part) for _, part in parts]
+    paths = [
+        " ".join(f"{frame.x(at):.1f},{frame.y(value):.1f}" for at, value in points[part]) for part in unbroken(points)
+    ]
     dash = f' stroke-dasharray="{" ".join(map(str, dashes))}"' if dashes else ""
     drawn = "".join(f'<polyline points="{path}" stroke="{stroke}"{dash}/>' for path in paths)
     if floor:
@@ -179,14 +209,22 @@ def _line(frame: Frame, stroke: str, points: list[tuple[float, float]], floor: A
     return drawn
 
 
-def _part(points: list[tuple[float, float]], index: int, gap: float) -> int:
-    return sum(1 for number in range(1, index + 1) if points[number][0] - points[number - 1][0] > gap)
+def unbroken(points: Sequence[tuple[float, float]]) -> Iterator[slice]:
+    """Where a line goes on: between two of these parts it has a gap, much longer than from point to point."""
+    gap = 8 * min((b[0] - a[0] for a, b in pairwise(points)), default=1)
+    begin = 0
+    for number, (one, next_one) in enumerate(pairwise(points), start=1):
+        if next_one[0] - one[0] > gap:
+            yield slice(begin, number)
+            begin = number
+    if points:
+        yield slice(begin, len(points))
 
 
 def _step(frame: Frame, step: dict[str, Any]) -> str:
     y = frame.y(step["value"])
-    stroke = COLOURS[step["color"]]
-    return f'<line x1="{LEFT}" x2="{frame.width}" y1="{y:.1f}" y2="{y:.1f}" stroke="{stroke}" stroke-dasharray="8 6"/>'
+    left, stroke = frame.margins.left, COLOURS[step["color"]]
+    return f'<line x1="{left}" x2="{frame.width}" y1="{y:.1f}" y2="{y:.1f}" stroke="{stroke}" stroke-dasharray="8 6"/>'
 
 
 def _key(stroke: str, series: Series, unit: str) -> str:
@@ -207,15 +245,15 @@ def heatmap(panel: dict[str, Any], series: list[Series], frame: Frame) -> str:
     if not rows:
         return f'<div class="empty">{html.escape(panel["fieldConfig"]["defaults"].get("noValue", "No data"))}</div>'
     most = max(value for _, cells in rows for _, value in cells)
-    tall = (frame.height - TOP) / len(rows)
+    tall = (frame.height - frame.margins.top) / len(rows)
     drawn = ""
     for number, (bound, cells) in enumerate(rows):
         y = frame.height - (number + 1) * tall
         name = "above" if bound == "+Inf" else text(float(bound), unit)
-        drawn += f'<text x="{LEFT - 6}" y="{y + 12:.1f}" text-anchor="end">{name}</text>'
+        drawn += f'<text x="{frame.margins.left - 6}" y="{y + 12:.1f}" text-anchor="end">{name}</text>'
         for at, value in cells:
             if value > 0:
                 opacity = 0.15 + 0.85 * math.sqrt(value / most)
                 drawn += f'<rect x="{frame.x(at):.1f}" y="{y:.1f}" width="6" height="{tall - 1:.1f}"'
                 drawn += f' fill="{COLOURS["orange"]}" fill-opacity="{opacity:.2f}"/>'
-    return f'<svg width="{frame.width}" height="{frame.height + BOTTOM}">{drawn}</svg>'
+    return f'<svg width="{frame.width}" height="{frame.height + frame.margins.bottom}">{drawn}</svg>'
