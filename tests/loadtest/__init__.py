@@ -1,1 +1,1 @@
-"""Tests of the load test: its workload, its verdict and its report, without load."""
+"""The load test and its verdict."""
