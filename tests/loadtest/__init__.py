@@ -1,1 +1,0 @@
-"""The load test and its verdict."""
