@@ -21,7 +21,7 @@ NOTHING_COLLECTED := 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test compose-test check format bench wheel requirements clean
+.PHONY: help run test loadtest loadtest-trials compose-test check format bench wheel requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -33,6 +33,13 @@ test: check  ## check everything, then run every test: those that measure time r
 	$(PYTEST) -n 2 --dist loadgroup -m "not load" $(PYTEST_ARGS)
 	$(PYTEST) -m load $(PYTEST_ARGS) || test $$? -eq $(NOTHING_COLLECTED)
 
+loadtest: $(VENV)/dev.stamp  ## put real load on a real service, and say whether it held (SCENARIO=, USERS=, DURATION=)
+	@$(BIN)/python -m loadtest $(if $(SCENARIO),--scenario '$(SCENARIO)') $(if $(USERS),--users '$(USERS)') \
+		$(if $(DURATION),--duration '$(DURATION)') $(LOADTEST_ARGS)
+
+loadtest-trials: $(VENV)/dev.stamp  ## cripple the cache in several ways, and see that the load test notices each
+	$(BIN)/python -m tests.loadtest.trials
+
 compose-test: $(VENV)/dev.stamp  ## build the image and bring the compose stack up, on an engine of its own (as root)
 	$(BIN)/python -m tests.compose
 
@@ -40,6 +47,7 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import rules, the Python floor
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy --strict --python-version 3.10 -p loadtest
 	$(BIN)/python -c '$(HAS_SDK)' || $(BIN)/python -m mypy --strict --python-version 3.11 -p grafana
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/vermin -q --violations --target=3.10- --no-tips --exclude tomllib $(CODE)
