@@ -5,6 +5,7 @@ Scales, gaps, ticks and units are those of the dashboards' preview. Every chart 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ _AXIS_SECONDS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400,
 _AXIS_LABELS = 9
 #: A value stands for a moment as long as no more than so many steps have gone by since.
 _STALE_STEPS = 3
+#: How far the value axis reaches, at least, as a multiple of the largest value of the steady state.
+_PEAK_ROOM = 4
 
 
 @dataclass(frozen=True)
@@ -49,30 +52,38 @@ class Axis:
         end: The same, later.
         rest: The moment whose values are shown as long as nobody asks for another: the end of the steady state, for
             there the panels' windows hold the steady state and nothing else.
-        steady: Whether that is what `rest` is.
+        window: The steady state, from and to; the whole where there is none.
+        steady: Whether there is one.
     """
 
     begin: float
     end: float
     rest: float
-    steady: bool
+    window: tuple[float, float]
+    steady: bool = True
 
     @classmethod
     def of(cls, result: Result) -> Axis:
         """The axis of a run."""
         end = max([result.end, result.begin + 1, *(span.end for span in result.spans)])
-        windows = [span.end for span in result.spans if span.window]
-        return cls(result.begin, end, windows[-1] if windows else end, bool(windows))
+        windows = [(span.begin, span.end) for span in result.spans if span.window]
+        window = windows[-1] if windows else (result.begin, end)
+        return cls(result.begin, end, window[1], window, bool(windows))
 
     def percent(self, at: float) -> float:
         """Where a moment is, from the left."""
-        return round(100 * min(max((at - self.begin) / (self.end - self.begin), 0), 1), 3)
+        return percent(at, self.begin, self.end)
 
     def labels(self) -> list[tuple[float, str]]:
         """Moments in percent from the left, and what stands there."""
         whole = self.end - self.begin
         step = next((step for step in _AXIS_SECONDS if whole / step <= _AXIS_LABELS), whole / _AXIS_LABELS)
         return [(100 * step * each / whole, words.clock(step * each)) for each in range(int(whole / step) + 1)]
+
+
+def percent(at: float, begin: float, end: float) -> float:
+    """Where a moment is between two others."""
+    return round(100 * min(max((at - begin) / (end - begin), 0), 1), 3) if end > begin else 0.0
 
 
 @dataclass(frozen=True)
@@ -107,12 +118,22 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Picture:
-    """One chart, ready for the page. Places are in percent from the top."""
+    """One chart, ready for the page.
+
+    Attributes:
+        chart: What is drawn.
+        lines: In the order of the legend.
+        ticks: Places in percent from the top, and what stands there.
+        targets: The same for the dashed lines.
+        beyond: The largest value, where the axis ends below it.
+        empty: Why there is nothing to be seen; empty: there is.
+    """
 
     chart: Chart
     lines: list[Drawn]
     ticks: list[tuple[float, str]]
     targets: list[tuple[float, str]]
+    beyond: str = ""
     empty: str = ""
 
 
@@ -120,16 +141,18 @@ def draw(chart: Chart, axis: Axis) -> Picture:
     """A chart as it stands on the page."""
     present = [line for line in chart.lines if line.points]
     if not present:
-        return Picture(chart, [], [], [], why_empty(chart))
+        return Picture(chart, [], [], [], empty=why_empty(chart))
     heights = list(_stacked(present) if chart.stacked else _beside(present))
-    frame = _frame(chart, axis, [value for points, _ in heights for _, value in points])
+    top = _top(chart, axis, [point for points, _ in heights for point in points])
+    frame = _frame(chart, axis, [min(value, top) for points, _ in heights for _, value in points])
     lines = [
         _line(line, _colour(line.name, number), frame, axis, points, floor, chart.unit)
         for number, (line, (points, floor)) in enumerate(zip(present, heights, strict=True))
     ]
-    ticks = [(_place(frame, value), text(value, chart.unit)) for value in frame.ticks(chart.unit)]
-    targets = [(_place(frame, value), text(value, chart.unit)) for value in chart.targets]
-    return Picture(chart, lines, ticks, targets)
+    ticks = [(_place(frame, value), _text(value, chart.unit)) for value in frame.ticks(chart.unit)]
+    targets = [(_place(frame, value), _text(value, chart.unit)) for value in chart.targets]
+    largest = max(value for points, _ in heights for _, value in points)
+    return Picture(chart, lines, ticks, targets, _text(largest, chart.unit) if largest > top else "")
 
 
 def why_empty(chart: Chart) -> str:
@@ -179,6 +202,19 @@ def _frame(chart: Chart, axis: Axis, values: list[float]) -> Frame:
     return frame
 
 
+def _top(chart: Chart, axis: Axis, points: list[tuple[float, float]]) -> float:
+    """Where the value axis ends at the latest: a peak elsewhere must not flatten the steady state to a line."""
+    steady = max((value for at, value in points if axis.window[0] <= at <= axis.window[1]), default=0.0)
+    room = _PEAK_ROOM * steady
+    peak = max(value for _, value in points)
+    return room if 0 < room < peak / 1.5 and not chart.logarithmic else math.inf
+
+
+def _text(value: float, unit: str) -> str:
+    """As the preview has it, but for what only Grafana's readers know."""
+    return text(value, unit).replace("%", " %").replace(" c/s", "/s")
+
+
 def _place(frame: Frame, value: float) -> float:
     return round(frame.y(value), 2)
 
@@ -186,7 +222,7 @@ def _place(frame: Frame, value: float) -> float:
 def _line(line: Line, colour: str, frame: Frame, axis: Axis, points: Points, floor: Points, unit: str) -> Drawn:
     parts = list(unbroken(points))
     moments = [round(at - axis.begin, 1) for at, _ in line.points]
-    values = [text(value, unit) for _, value in line.points]
+    values = [_text(value, unit) for _, value in line.points]
     return Drawn(
         name=line.name,
         colour=colour,

@@ -57,13 +57,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Band:
-    """A scenario on the time axis: places in percent, and where its later parts begin."""
+    """A stretch of the time axis: a scenario, or within it one of its parts. Places are in percent."""
 
     name: str
     left: float
     width: float
-    odd: bool
-    parts: list[float]
+    odd: bool = False
+    parts: tuple[Band, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def page(result: Result) -> str:
         pictures=pictures,
         data=_data(result, axis, pictures),
         shares=shares,
-        left=left,
+        left=time_left,
         words=words,
         dark=DARK,
         light=LIGHT,
@@ -127,8 +127,18 @@ def bands(spans: tuple[Span, ...], axis: charts.Axis) -> Iterator[Band]:
     """The scenarios on the time axis, each from its first phase to its last."""
     for number, (scenario, phases) in enumerate(groupby(spans, key=lambda span: span.scenario)):
         parts = list(phases)
-        start, end = axis.percent(parts[0].begin), axis.percent(parts[-1].end)
-        yield Band(scenario, start, round(end - start, 3), number % 2 == 1, [axis.percent(s.begin) for s in parts[1:]])
+        begin, end = parts[0].begin, parts[-1].end
+        # A part's place is within its scenario, as the page has it.
+        within = tuple(Band(span.part, *_stretch(span, begin, end)) for span in parts)
+        left = axis.percent(begin)
+        yield Band(
+            scenario, left, round(axis.percent(end) - left, 3), number % 2 == 1, within if len(within) > 1 else ()
+        )
+
+
+def _stretch(span: Span, begin: float, end: float) -> tuple[float, float]:
+    left = charts.percent(span.begin, begin, end)
+    return left, round(charts.percent(span.end, begin, end) - left, 3)
 
 
 def shares(counts: dict[str, int]) -> list[Share]:
@@ -142,7 +152,7 @@ def shares(counts: dict[str, int]) -> list[Share]:
     ]
 
 
-def left(usage: Usage) -> float:
+def time_left(usage: Usage) -> float:
     """What is left of the time without the cache, in percent."""
     whole = usage.without_seconds
     return round(min(100 * usage.with_seconds / whole, 100), 2) if whole > 0 else 100.0
