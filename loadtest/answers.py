@@ -1,0 +1,110 @@
+"""What an answer of the service tells of itself, and the journal's record of one request. Pure, standard library only.
+
+`Cache-Status` is RFC 9211's, `Retry-After` RFC 9110's, `Server-Timing` the W3C's.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from loadtest.journal import Request
+from loadtest.plan import Call
+
+#: Gives a header by its name, or None; names are lower case.
+Header = Callable[[str], "str | None"]
+
+_GENERATED = re.compile(r"(?:^|,)\s*generate\s*;(?:[^,]*;)?\s*dur=([0-9.]+)")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the headers of an answer say.
+
+    Attributes:
+        outcome: As in `journal.Request`.
+        reason: The same.
+        retry_after: The same.
+        generation_seconds: The same.
+    """
+
+    outcome: str | None
+    reason: str | None
+    retry_after: float | None
+    generation_seconds: float | None
+
+
+def told(header: Header) -> Told:
+    """What the headers of an answer say."""
+    outcome, reason = _status(header("cache-status") or "")
+    generated = _GENERATED.search(header("server-timing") or "")
+    return Told(
+        outcome=outcome,
+        reason=reason,
+        retry_after=_seconds(header("retry-after")),
+        generation_seconds=float(generated[1]) / 1e3 if generated else None,
+    )
+
+
+def _status(text: str) -> tuple[str | None, str | None]:
+    """The outcome and the miss reason that a `Cache-Status` names."""
+    if not text:
+        return None, None
+    # Of several caches on the way, the one nearest to the caller stands last; the service's own is the only one.
+    parameters = [part.strip() for part in text.split(",")[0].split(";")][1:]
+    values: Mapping[str, str] = dict((*part.split("=", 1), "")[:2] for part in parameters)  # type: ignore[misc]
+    if "hit" in values:
+        return ("stale" if values.get("ttl", "").startswith("-") else "hit"), None
+    if "collapsed" in values:
+        return "coalesced", None
+    if values.get("fwd") == "bypass":
+        return "bypass", None
+    return ("miss" if "fwd" in values else None), values.get("detail")
+
+
+def _seconds(text: str | None) -> float | None:
+    """Seconds of a `Retry-After`; None for one without, and for a date."""
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+def digest(body: bytes) -> str:
+    """Of a body: quick, and equal for equal bodies; it tells damage apart, not malice."""
+    return f"{zlib.crc32(body):08x}"
+
+
+def answered(call: Call, sent: tuple[float, float], status: int, header: Header, body: bytes) -> Request:
+    """The record of a request that was answered as a whole.
+
+    Args:
+        call: What was sent.
+        sent: When, in seconds since the epoch, and the seconds until all of the answer was there.
+        status: Of the answer.
+        header: Its headers.
+        body: Its body.
+    """
+    said = told(header)
+    length = header("content-length")
+    if length is not None and call.method != "HEAD" and status not in (204, 304) and length != str(len(body)):
+        record = unanswered(call, sent, f"{len(body)} of {length} bytes came")
+        return replace(record, outcome=said.outcome, reason=said.reason)
+    return Request(
+        at=sent[0],
+        seconds=sent[1],
+        kind=call.kind,
+        item=call.item,
+        status=status,
+        outcome=said.outcome,
+        reason=said.reason,
+        bytes=len(body),
+        digest=digest(body) if body else "",
+        allowed=status in call.allowed,
+        retry_after=said.retry_after,
+        generation_seconds=said.generation_seconds,
+    )
+
+
+def unanswered(call: Call, sent: tuple[float, float], error: str, *, allowed: bool = False) -> Request:
+    """The record of a request without an answer, or with a broken one; `allowed`: the contract has that here."""
+    return Request(at=sent[0], seconds=sent[1], kind=call.kind, item=call.item, status=0, allowed=allowed, error=error)

@@ -1,0 +1,214 @@
+"""Leads a run through its phases: what comes before, the users, the lanes, what happens meanwhile, the journal.
+
+Standard library only. Whatever it waits for, it waits for a bounded time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from loadtest.actions import ActionError, Actions, Send, configuration, configure, described
+from loadtest.control import Control
+from loadtest.lanes import OpenPhase, Stage, users
+from loadtest.plan import Action, Call, Phase
+from loadtest.recorder import Recorder
+
+#: Seconds that one request may take: more than any time limit of the service's built-in pipelines.
+REQUEST_SECONDS = 150.0
+#: Seconds that a phase may take which sets itself no limit.
+PHASE_SECONDS = 900.0
+#: Seconds within which users have to be there.
+_USERS_SECONDS = 60.0
+#: Seconds that actions may go on when all else of their phase is over.
+_ACTIONS_SECONDS = 300.0
+_FLUSH_SECONDS = 0.5
+_POLL_SECONDS = 0.02
+#: What the cache's configuration has that can be set.
+_SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled")
+
+#: Sends one call that Locust counts, in a phase: the status (0: no answer) and the body of its answer.
+CountedSend = Callable[[Phase, Call], "tuple[int, bytes]"]
+#: Locust's own counts, by the name of a phase: `requests` and `failures`.
+LocustCounts = Callable[[], Mapping[str, Mapping[str, int]]]
+
+_log = logging.getLogger(__name__)
+
+
+class Crowd(Protocol):
+    """Locust's users."""
+
+    def want(self, count: int) -> None:
+        """Ask for so many."""
+
+    def count(self) -> int:
+        """How many there are."""
+
+
+class Conductor:
+    """Leads one run.
+
+    Args:
+        phases: What is played.
+        settings: The workload's, for the journal.
+        settle_seconds: What `Settle` waits.
+        stage: Where the users wait.
+        crowd: The users.
+        recorder: The journal.
+        control: The way to the service.
+        send: For what is done during a phase.
+        locust: Locust's own counts.
+    """
+
+    def __init__(
+        self,
+        phases: Sequence[Phase],
+        settings: Mapping[str, Any],
+        settle_seconds: float,
+        *,
+        stage: Stage,
+        crowd: Crowd,
+        recorder: Recorder,
+        control: Control,
+        send: CountedSend,
+        locust: LocustCounts,
+    ) -> None:
+        self._phases = phases
+        self._settings = settings
+        self._settle_seconds = settle_seconds
+        self._stage = stage
+        self._crowd = crowd
+        self._recorder = recorder
+        self._control = control
+        self._send = send
+        self._locust = locust
+        self._stopped = threading.Event()
+        self._ended = threading.Event()
+        self.went_well = False
+
+    def stop(self, seconds: float) -> None:
+        """End the run before its time, and wait so long until it has put back the service's configuration."""
+        self._stopped.set()
+        self._ended.wait(seconds)
+
+    def run(self) -> None:
+        """Play all phases."""
+        try:
+            self._run()
+        except Exception:  # noqa: BLE001
+            # It is Locust's only thread of control: without this it would hang.
+            _log.exception("the run has failed")
+        finally:
+            self._recorder.close()
+            self._ended.set()
+
+    def _run(self) -> None:
+        self._recorder.run(self._settings)
+        config = configuration(self._control.send)
+        actions = Actions(config, self._settle_seconds, self._recorder.ask)
+        try:
+            for phase in self._phases:
+                if not self._stopped.is_set():
+                    self._play(phase, actions)
+        finally:
+            configure(self._control.send, {name: config[name] for name in _SETTINGS})
+        if not self._stopped.is_set():
+            self._recorder.done(self._locust())
+            self.went_well = self._recorder.went_well and self._agrees()
+
+    def _play(self, phase: Phase, actions: Actions) -> None:
+        for action in phase.before:
+            self._carry_out(phase, action, actions, self._control.send)
+        _log.info("%s %s", phase.scenario, phase.part)
+        self._gather(phase)
+        stream = OpenPhase(phase, lambda requests: self._recorder.offer(phase, requests))
+        self._recorder.begin(phase, self._counters(phase) or {})
+        self._stage.open(stream)
+        meanwhile = threading.Thread(target=self._meanwhile, args=(phase, actions), daemon=True)
+        meanwhile.start()
+        try:
+            self._wait(phase, stream, meanwhile)
+        finally:
+            self._stage.close()
+            stream.close()
+        self._recorder.end(phase, None if phase.interrupted else self._counters(phase))
+
+    def _gather(self, phase: Phase) -> None:
+        """Wait until the users are there, and no others: none is sent away while it is at work."""
+        wanted, begun = max(1, users(phase)), time.time()
+        self._crowd.want(wanted)
+        while self._crowd.count() != wanted and not self._stopped.is_set():
+            if time.time() > begun + _USERS_SECONDS:
+                error = f"{self._crowd.count()} of {wanted} users after {_USERS_SECONDS:g} s"
+                return self._recorder.action(phase, "gather users", begun, error)
+            time.sleep(_POLL_SECONDS)
+        return None
+
+    def _wait(self, phase: Phase, stream: OpenPhase, meanwhile: threading.Thread) -> None:
+        """Wait until a phase is over, and nothing of it under way."""
+        begun = time.time()
+        most = PHASE_SECONDS if phase.seconds is None else phase.seconds
+        over = self._wait_for(stream.wait_until_over, most)
+        stream.close()
+        if not over and phase.seconds is None and not self._stopped.is_set():
+            self._recorder.action(phase, "wait for the lanes' end", begun, f"they go on after {most:g} s")
+        self._wait_for(lambda seconds: _joined(meanwhile, seconds), _ACTIONS_SECONDS)
+        if meanwhile.is_alive() and not self._stopped.is_set():
+            self._recorder.action(phase, "wait for the actions' end", begun, f"not there after {_ACTIONS_SECONDS:g} s")
+        # Requests have a limit of their own, which is a little shorter.
+        if not self._wait_for(lambda seconds: not stream.wait_until_answered(seconds), REQUEST_SECONDS + 10):
+            left = stream.wait_until_answered(0)
+            if left and not self._stopped.is_set():
+                self._recorder.action(phase, "wait for the last answers", begun, f"{left} batches are under way")
+
+    def _wait_for(self, over: Callable[[float], bool], most: float) -> bool:
+        """Wait in small steps, and write the journal in between."""
+        deadline = time.monotonic() + most
+        while not self._stopped.is_set():
+            left = deadline - time.monotonic()
+            if over(min(_FLUSH_SECONDS, max(0.0, left))):
+                return True
+            self._recorder.flush()
+            if left <= 0:
+                break
+        return False
+
+    def _meanwhile(self, phase: Phase, actions: Actions) -> None:
+        begun = time.monotonic()
+        for moment in sorted(phase.during, key=lambda each: each.after_seconds):
+            if self._stopped.wait(max(0.0, begun + moment.after_seconds - time.monotonic())):
+                return
+            self._carry_out(phase, moment.action, actions, lambda call: self._send(phase, call))
+
+    def _carry_out(self, phase: Phase, action: Action, actions: Actions, send: Send) -> None:
+        begun, error = time.time(), None
+        try:
+            actions.carry_out(action, send)
+        except (ActionError, OSError, ValueError) as failure:
+            error = str(failure) or type(failure).__name__
+            _log.error("%s %s: %s: %s", phase.scenario, phase.part, described(action), error)
+        self._recorder.action(phase, described(action), begun, error)
+
+    def _counters(self, phase: Phase) -> dict[str, float] | None:
+        begun = time.time()
+        try:
+            return self._control.counters()
+        except (OSError, ValueError) as error:
+            self._recorder.action(phase, "read the counters", begun, str(error))
+            return None
+
+    def _agrees(self) -> bool:
+        """Whether Locust counted what the journal has."""
+        counted = {name: each["requests"] for name, each in self._locust().items() if each["requests"]}
+        written = {name: count for name, count in self._recorder.requests.items() if count}
+        if counted != written:
+            _log.error("Locust counted %s, the journal has %s", counted, written)
+        return counted == written
+
+
+def _joined(thread: threading.Thread, seconds: float) -> bool:
+    thread.join(seconds)
+    return not thread.is_alive()
