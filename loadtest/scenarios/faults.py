@@ -21,6 +21,7 @@ HELD_ITEMS = 20
 #: More than are generated in that time.
 DISTINCT_ITEMS = 2000
 RECOVERY_REQUESTS = 10
+GARBAGE_ROUNDS = 5
 #: Calls a second for what is held.
 HITS_RATE = 20.0
 #: What a caller who was refused waits, so that it does not ask a service that is gone thousands of times.
@@ -76,7 +77,8 @@ def garbage(settings: Settings) -> tuple[Phase, ...]:
     mixed = tuple(batch for call in bad for batch in ((call,), *singly(held[:2])))
     return (
         warm(settings, "garbage", held),
-        Phase("garbage", "fault", (lane(mixed * 5, settings.users),)),
+        # One caller: what is refused is never coalesced, so that the misses among it can be counted.
+        Phase("garbage", "fault", (lane(mixed * GARBAGE_ROUNDS, 1),)),
         _recovery(settings, "garbage"),
     )
 

@@ -6,6 +6,9 @@ from loadtest.items import of
 from loadtest.plan import Call
 from loadtest.settings import Settings
 
+#: What only the generator can refuse: a lookup, and a miss.
+GENERATED = frozenset({"garbage text as a picture", "garbage half a picture"})
+
 _RELIEF = "/api/generate/relief"
 _JPEG = {"Content-Type": "image/jpeg"}
 _JSON = {"Content-Type": "application/json"}
