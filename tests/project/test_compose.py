@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from loadtest.__main__ import parser as loadtest_parser
+from loadtest.processes import WINDOW_SECONDS
 
 import recoup
 from recoup.settings import SETTINGS, Settings
@@ -23,10 +25,16 @@ from .tree import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-RECOUP, PROMETHEUS, ALERTMANAGER, GRAFANA = (
-    SERVICES[name] for name in ("recoup", "prometheus", "alertmanager", "grafana")
+RECOUP, PROMETHEUS, ALERTMANAGER, GRAFANA, LOADTEST = (
+    SERVICES[name] for name in ("recoup", "prometheus", "alertmanager", "grafana", "loadtest")
 )
-DOCKERFILE = (ROOT / "service" / "Dockerfile").read_text(encoding="utf-8")
+#: What is built here, by the service that it is for.
+DOCKERFILES = {
+    name: (ROOT / service["build"]["dockerfile"]).read_text(encoding="utf-8")
+    for name, service in SERVICES.items()
+    if "build" in service
+}
+DOCKERFILE = DOCKERFILES["recoup"]
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 SCRAPED = yaml.safe_load((ROOT / "metrics" / "prometheus.yml").read_text(encoding="utf-8"))
 #: What a variable stands for in the compose file: its name, and the default.
@@ -36,6 +44,9 @@ WORKER_BYTES = 1.1 * 2**30
 #: Seconds that the service takes at most beside its grace period: twice the margin of `recoup.server`.
 MARGIN_SECONDS = 10
 every_service = pytest.mark.parametrize("name", SERVICES)
+#: What runs until it is stopped; the load test comes to an end.
+STAYS = ["recoup", "prometheus", "alertmanager", "grafana"]
+every_image_of_ours = pytest.mark.parametrize("name", DOCKERFILES)
 
 
 def with_defaults(text: str) -> str:
@@ -75,13 +86,22 @@ def host_file(name: str, place: str) -> Path:
     raise AssertionError(f"{name} has nothing mounted at {place}")
 
 
-def test_the_stack_is_the_service_and_what_watches_it() -> None:
-    assert ["recoup", "prometheus", "alertmanager", "grafana"] == list(SERVICES)
+def let_in(name: str) -> list[str]:
+    """What of the repository the build of an image sees."""
+    own = ROOT / f"{SERVICES[name]['build']['dockerfile']}.dockerignore"
+    lines = (own if own.exists() else ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "**" == next(line for line in lines if line[0] != "#")
+    return [line[1:] for line in lines if line.startswith("!")]
+
+
+def test_the_stack_is_the_service_and_what_watches_it_and_by_a_profile_what_loads_it() -> None:
+    assert [*STAYS, "loadtest"] == list(SERVICES)
+    assert {"loadtest": ["loadtest"]} == {name: it["profiles"] for name, it in SERVICES.items() if "profiles" in it}
 
 
 @every_service
 def test_an_image_is_pinned_and_names_no_registry(name: str) -> None:
-    assert re.fullmatch(r"([a-z]+/)?[a-z]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+    assert re.fullmatch(r"([a-z]+/)?[a-z-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
 
 
 @every_service
@@ -89,23 +109,28 @@ def test_only_loopback_ports_are_published(name: str) -> None:
     assert ["127.0.0.1"] == [address for address, _, _ in ports(name)]
 
 
+def test_what_stays_starts_again_by_itself_and_what_ends_does_not() -> None:
+    assert dict.fromkeys(STAYS, "unless-stopped") | {"loadtest": "no"} == {
+        name: service["restart"] for name, service in SERVICES.items()
+    }
+
+
 @every_service
-def test_a_service_starts_again_by_itself_within_limits_and_without_privileges(name: str) -> None:
+def test_a_service_runs_within_limits_and_without_privileges(name: str) -> None:
     service = SERVICES[name]
-    assert "unless-stopped" == service["restart"]
     assert (["ALL"], ["no-new-privileges:true"]) == (service["cap_drop"], service["security_opt"])
     assert int(service["user"].partition(":")[0]) > 0
     assert in_bytes(service["mem_limit"]) >= 128 * 2**20
     assert {"max-size", "max-file"} == set(service["logging"]["options"])
 
 
-@every_service
-def test_a_service_has_a_health_check(name: str) -> None:
+@pytest.mark.parametrize("name", STAYS)
+def test_what_stays_has_a_health_check(name: str) -> None:
     """That of the service itself is in its image."""
     assert ("HEALTHCHECK" in DOCKERFILE) if name == "recoup" else SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
 
-@pytest.mark.parametrize("name", ["recoup", "prometheus", "alertmanager"])
+@pytest.mark.parametrize("name", ["recoup", "prometheus", "alertmanager", "loadtest"])
 def test_the_root_of_a_container_cannot_be_written(name: str) -> None:
     assert SERVICES[name]["read_only"] is True
 
@@ -124,7 +149,7 @@ def test_what_is_kept_is_in_named_volumes() -> None:
         for place, (source, mode) in mounts(name).items()
         if not source.startswith(".")
     }
-    assert {"/prometheus", "/alertmanager", "/var/lib/grafana"} == set(used)
+    assert {"/prometheus", "/alertmanager", "/var/lib/grafana", "/report"} == set(used)
     assert set(COMPOSE["volumes"]) == set(used.values())
 
 
@@ -147,9 +172,13 @@ def test_the_service_takes_its_environment_as_it_is_without_a_file_of_settings()
     assert settings.grace_seconds == Settings().grace_seconds
 
 
-def test_the_image_is_built_from_the_dockerfile_and_never_pulled() -> None:
-    assert {"context": ".", "dockerfile": "service/Dockerfile"} == RECOUP["build"]
-    assert ("build", f"recoup:{recoup.__version__}") == (RECOUP["pull_policy"], RECOUP["image"])
+def test_our_images_are_built_from_their_dockerfiles_and_never_pulled() -> None:
+    wanted = {"recoup": ("service", "recoup"), "loadtest": ("loadtest", "recoup-loadtest")}
+    for name, (room, image) in wanted.items():
+        service = SERVICES[name]
+        assert {"context": ".", "dockerfile": f"{room}/Dockerfile"} == service["build"]
+        assert ("build", f"{image}:{recoup.__version__}") == (service["pull_policy"], service["image"])
+    assert set(wanted) == set(DOCKERFILES)
 
 
 def test_the_engine_waits_longer_than_the_service_drains() -> None:
@@ -176,7 +205,7 @@ def test_the_service_is_on_its_usual_port_and_the_example_tells_how_to_make_room
     ((_, machine, container),) = ports("recoup")
     ((first, last),) = re.findall(r"A range, such as (\d+)-(\d+)", EXAMPLE)
     assert (str(Settings().port), Settings().port) == (machine, container)
-    others = {int(it) for name in SERVICES if name != "recoup" for _, it, _ in ports(name)}
+    others = {int(it) for name in STAYS if name != "recoup" for _, it, _ in ports(name)}
     assert set() == others & set(range(int(first), int(last) + 1))
     assert first == machine < last
 
@@ -273,7 +302,55 @@ def test_grafana_lets_nobody_in_without_a_password_and_calls_nobody() -> None:
     assert given["GF_SECURITY_ADMIN_PASSWORD"].startswith("${GRAFANA_ADMIN_PASSWORD:-")
 
 
-# The file of settings, and the image
+# The load test
+
+
+def test_the_load_test_asks_the_service_and_prometheus_where_they_are_when_they_are_healthy() -> None:
+    given, ((_, _, port),) = options("loadtest"), ports("prometheus")
+    assert f"http://recoup:{RECOUP['environment']['RECOUP_PORT']}" == given["--service"]
+    assert f"http://prometheus:{port}" == given["--prometheus"]
+    healthy = {"condition": "service_healthy"}
+    assert {"recoup": healthy, "prometheus": healthy} == LOADTEST["depends_on"]
+
+
+def test_the_command_of_the_load_test_has_every_option_as_it_is_given() -> None:
+    words = [with_defaults(word) for word in LOADTEST["command"]]
+    given = loadtest_parser().parse_args(words)
+    assert ("all", 2, 15.0) == (given.scenario, given.users, given.scrape)
+    assert ("0.0.0.0", 8089) == (given.web_host, given.web_port)
+    assert f"{given.scrape:g}s" == SCRAPED["global"]["scrape_interval"]
+    assert str(given.output) in mounts("loadtest")
+
+
+def test_the_load_test_has_as_many_users_as_the_service_has_workers() -> None:
+    users = with_defaults(next(word for word in LOADTEST["command"] if word.startswith("--users=")))
+    assert users == f"--users={with_defaults(RECOUP['environment']['RECOUP_WORKERS'])}"
+
+
+def test_the_steady_state_is_longer_than_the_recorded_rules_look_back_and_a_scrape_more() -> None:
+    seconds = float(with_defaults(options("loadtest")["--duration"]))
+    assert seconds >= WINDOW_SECONDS + 2 * float(options("loadtest")["--scrape"])
+
+
+def test_the_load_test_has_the_service_s_token() -> None:
+    assert RECOUP["environment"]["RECOUP_ADMIN_TOKEN"] == LOADTEST["environment"]["RECOUP_ADMIN_TOKEN"]
+
+
+def test_prometheus_scrapes_the_load_test_by_its_name_and_port_while_it_runs() -> None:
+    """By DNS: without the profile there is no target, rather than one that is down."""
+    (job,) = [job for job in SCRAPED["scrape_configs"] if job["job_name"] == "loadtest"]
+    (discovery,) = job["dns_sd_configs"]
+    given = LOADTEST["environment"]
+    assert (["loadtest"], int(given["LOADTEST_METRICS_PORT"])) == (discovery["names"], discovery["port"])
+    assert {"job_name", "dns_sd_configs"} == set(job)
+    assert "0.0.0.0" == given["LOADTEST_METRICS_ADDRESS"]
+
+
+def test_locusts_web_interface_is_on_its_usual_port() -> None:
+    assert [("127.0.0.1", "8089", 8089)] == list(ports("loadtest"))
+
+
+# The file of settings, and the images
 
 
 def test_the_example_has_every_variable_that_compose_reads_and_sets_none() -> None:
@@ -284,7 +361,7 @@ def test_the_example_has_every_variable_that_compose_reads_and_sets_none() -> No
 
 
 def test_the_example_tells_the_defaults_of_the_memory_limits_as_they_are() -> None:
-    defaults = [with_defaults(SERVICES[name]["mem_limit"]) for name in ("recoup", "prometheus", "grafana")]
+    defaults = [with_defaults(SERVICES[name]["mem_limit"]) for name in ("recoup", "prometheus", "grafana", "loadtest")]
     assert f"Defaults: {', '.join(defaults)}." in EXAMPLE
 
 
@@ -295,37 +372,46 @@ def test_no_variable_is_required() -> None:
 
 def test_the_file_of_settings_stays_out_of_the_repository_and_of_the_image() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert "**" == next(line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] != "#")
+    assert [] == [path for name in DOCKERFILES for path in let_in(name) if Path(path).is_relative_to(".env")]
 
 
-def test_the_base_of_the_image_is_pinned() -> None:
+def test_the_base_of_the_images_is_one_and_pinned() -> None:
     """A dated tag; all stages begin with it or with each other."""
-    bases = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", DOCKERFILE, re.MULTILINE)
+    bases = [
+        it for text in DOCKERFILES.values() for it in re.findall(r"^FROM (\S+)(?: AS (\w+))?$", text, re.MULTILINE)
+    ]
     stages = {name for _, name in bases}
     (base,) = {base for base, _ in bases} - stages
     assert re.fullmatch(r"debian:[a-z]+-\d{8}-slim", base)
 
 
-def test_everything_that_the_image_installs_is_pinned_with_hashes_or_made_here() -> None:
-    commands = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) .*", DOCKERFILE)
+@every_image_of_ours
+def test_everything_that_an_image_installs_is_pinned_with_hashes_or_made_here(name: str) -> None:
+    commands = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) .*", DOCKERFILES[name])
     assert commands
     assert [] == [it for it in commands if "--require-hashes" not in it and "--no-index --no-deps" not in it]
 
 
-def test_the_image_gets_the_files_that_it_copies() -> None:
-    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    copied = [
-        word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()
-    ]
-    assert sorted(let_in) == sorted(copied)
-    assert [] == [name for name in copied if not (ROOT / name).exists()]
+@every_image_of_ours
+def test_an_image_gets_the_files_that_it_copies(name: str) -> None:
+    found = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILES[name], re.MULTILINE)
+    copied = [word for line in found for word in line.split()]
+    assert sorted(let_in(name)) == sorted(copied)
+    assert [] == [path for path in copied if not (ROOT / path).exists()]
 
 
-def test_the_image_runs_the_service_as_nobody_without_a_shell_between() -> None:
-    (user,) = re.findall(r"^USER (\d+:\d+)$", DOCKERFILE, re.MULTILINE)
-    assert user == RECOUP["user"]
+@every_image_of_ours
+def test_an_image_runs_as_nobody_without_a_shell_between(name: str) -> None:
+    (user,) = re.findall(r"^USER (\d+:\d+)$", DOCKERFILES[name], re.MULTILINE)
+    assert user == SERVICES[name]["user"]
+    assert re.search(r'^ENTRYPOINT \["', DOCKERFILES[name], re.MULTILINE)
+
+
+def test_an_image_runs_what_it_is_for() -> None:
     assert 'ENTRYPOINT ["recoup"]\nCMD ["serve"]\n' in DOCKERFILE
     assert f"EXPOSE {Settings().port}\n" in DOCKERFILE
+    assert 'ENTRYPOINT ["python", "-m", "loadtest"]\n' in DOCKERFILES["loadtest"]
+    assert f"EXPOSE 8089 {LOADTEST['environment']['LOADTEST_METRICS_PORT']}\n" in DOCKERFILES["loadtest"]
 
 
 def test_the_image_asks_a_route_that_the_service_has_whether_it_is_healthy() -> None:
@@ -333,5 +419,6 @@ def test_the_image_asks_a_route_that_the_service_has_whether_it_is_healthy() -> 
     assert path in {rule.rule for rule in create_app(Settings(), pipelines={}).url_map.iter_rules()}
 
 
-def test_the_image_tells_its_version() -> None:
-    assert f'org.opencontainers.image.version="{recoup.__version__}"' in DOCKERFILE
+@every_image_of_ours
+def test_an_image_tells_its_version(name: str) -> None:
+    assert f'org.opencontainers.image.version="{recoup.__version__}"' in DOCKERFILES[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from .tree import ROOT, files, name_of
+from .tree import ROOT, files, imports, name_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 FOLDER = ROOT / "requirements"
-NAMES = ("runtime", "build", "dev")
+NAMES = ("runtime", "build", "loadtest", "dev")
 
 
 def asked(name: str) -> list[Requirement]:
@@ -64,7 +64,7 @@ def test_what_is_asked_for_is_pinned(name: str) -> None:
     assert {canonicalize_name(r.name) for r in asked(name)} <= {canonicalize_name(pin.name) for pin in pinned(name)}
 
 
-@pytest.mark.parametrize("smaller", ["runtime", "build"])
+@pytest.mark.parametrize("smaller", ["runtime", "build", "loadtest"])
 def test_development_includes_the_smaller_sets_at_the_same_versions(smaller: str) -> None:
     assert set() == {pin_of(pin) for pin in pinned(smaller)} - {pin_of(pin) for pin in pinned("dev")}
 
@@ -72,6 +72,16 @@ def test_development_includes_the_smaller_sets_at_the_same_versions(smaller: str
 def test_the_runtime_set_is_what_the_extras_name() -> None:
     named = {canonicalize_name(r.name) for requirements in extras().values() for r in requirements}
     assert named == {canonicalize_name(r.name) for r in asked("runtime")}
+
+
+def test_the_load_test_s_set_has_what_its_image_imports() -> None:
+    """Its own code, and of Recoup what leads to the catalogue of metrics."""
+    code = [*files(".py", below=ROOT / "loadtest"), *files(".py", below=ROOT / "service" / "recoup" / "telemetry")]
+    modules = {name.split(".")[0] for path in code for name in imports(path)}
+    distributions = packages_distributions()
+    needed = {canonicalize_name(it) for name in modules for it in distributions.get(name, []) if name != "recoup"}
+    assert needed
+    assert set() == needed - {canonicalize_name(pin.name) for pin in pinned("loadtest")}
 
 
 def test_the_pins_are_within_what_the_extras_allow() -> None:
