@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from recoup import __version__
+from recoup.allocators import share_answers_memory
 from recoup.errors import SettingError
 from recoup.settings import Settings
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         sys.stderr.write(f"recoup: {error}\n")
         return 2
+    share_answers_memory()
     try:
         from recoup.server import serve  # --help and --version need none of it
     except ModuleNotFoundError as error:

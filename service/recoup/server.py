@@ -28,6 +28,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import MPServer
 
+from recoup.allocators import return_large_blocks
 from recoup.cache import LRUCache
 from recoup.errors import ConfigurationError, RecoupError
 from recoup.pipelines.registry import PipelineRegistry, load_pipelines
@@ -187,6 +188,7 @@ class _Supervisor:
 def _load(settings: Settings, control: Connection, other_end: Connection) -> WSGI:
     """The serving process' part: make the application. Granian calls it there."""
     other_end.close()  # so that the main process' death is the end of `control`
+    return_large_blocks()
     os.setpgrp()  # Ctrl-C is for the main process alone
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_DFL)  # those of the main process were inherited; Granian's are still to come
