@@ -1,0 +1,464 @@
+"""The workload: what is asked for, in which order, and that it is the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from loadtest import theory, traffic, workload
+from loadtest.items import of
+from loadtest.plan import Call, Clear, Configure, Fault, Lane, Moment, Phase, Rendezvous, ScaleMemory, Settle
+from loadtest.scenarios import behaviour, faults
+from loadtest.scenarios.garbage import GENERATED, garbage_calls
+from loadtest.workload import NAMES, SCENARIOS, Settings
+from recoup.pipelines.relief.parameters import canonical, read
+
+DEFAULTS = Settings(users=2)
+EVERYTHING = replace(DEFAULTS, scenarios=NAMES)
+#: Of an endless stream, as much as tells it from another.
+MOST_BATCHES = 2_000
+
+
+def calls(lane: Lane, most: int = MOST_BATCHES) -> Iterator[Call]:
+    """The calls of a lane's first batches."""
+    for batch in islice(lane.batches(), most):
+        if not isinstance(batch, Rendezvous):
+            yield from batch
+
+
+def phases(*names: str, **changes: Any) -> dict[str, Phase]:
+    """The phases of scenarios, by part; of several scenarios, by both."""
+    found = workload.phases(replace(DEFAULTS, scenarios=names, **changes))
+    return {phase.part if len(names) == 1 else f"{phase.scenario} {phase.part}": phase for phase in found}
+
+
+def asked(phase: Phase, lane: int = 0, most: int = MOST_BATCHES) -> list[str]:
+    return [call.item for call in calls(phase.lanes[lane], most)]
+
+
+def digest(settings: Settings) -> str:
+    """One text for everything that a run with these settings sends."""
+    found = hashlib.blake2b()
+    for phase in workload.phases(settings):
+        found.update(repr((phase.scenario, phase.part, phase.seconds, phase.before, phase.during)).encode())
+        for lane in phase.lanes:
+            for call in calls(lane):
+                found.update(repr((call.item, call.path, call.headers, call.method, sorted(call.allowed))).encode())
+                found.update(call.body)
+    return found.hexdigest()
+
+
+@pytest.fixture(params=NAMES)
+def scenario(request: pytest.FixtureRequest) -> tuple[Phase, ...]:
+    """The phases of each scenario in turn."""
+    return SCENARIOS[request.param].phases(DEFAULTS)
+
+
+def test_there_is_a_description_and_an_expectation_of_every_scenario_in_the_order_of_a_run() -> None:
+    assert tuple(SCENARIOS) == NAMES
+    assert all(each.description.endswith(".") and each.expectation.endswith(".") for each in SCENARIOS.values())
+
+
+def test_another_process_makes_the_same_requests_from_the_same_settings() -> None:
+    code = (
+        "import json, sys; from tests.load.test_workload import digest; from loadtest.workload import Settings;"
+        "print(digest(Settings.from_mapping(json.loads(sys.argv[1]))))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(EVERYTHING.to_mapping())],
+        env={**os.environ, "PYTHONHASHSEED": "17", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert digest(EVERYTHING) == other.stdout.strip()
+
+
+def test_another_seed_makes_other_requests() -> None:
+    other = replace(DEFAULTS, seed=DEFAULTS.seed + 1)
+    for name in set(NAMES):
+        before, after = (replace(each, scenarios=(name,)) for each in (DEFAULTS, other))
+        assert digest(before) != digest(after)
+
+
+def test_another_seed_asks_in_another_order() -> None:
+    first, other = (list(islice(traffic.steady(replace(DEFAULTS, seed=seed), "typical"), 200)) for seed in (1, 2))
+    assert first != other
+
+
+def test_every_stream_begins_anew_each_time(scenario: tuple[Phase, ...]) -> None:
+    for phase in scenario:
+        for lane in phase.lanes:
+            assert list(islice(lane.batches(), 300)) == list(islice(lane.batches(), 300))
+
+
+def test_every_phase_comes_to_its_end(scenario: tuple[Phase, ...]) -> None:
+    for phase in scenario:
+        holding = [lane for lane in phase.lanes if not lane.background]
+        assert holding, f"nothing holds {phase.part} open"
+        finite = all(len(list(islice(lane.batches(), 10_000))) < 10_000 for lane in holding)
+        assert finite or phase.seconds, f"{phase.part} has no end"
+
+
+def test_every_action_has_its_time_within_its_phase(scenario: tuple[Phase, ...]) -> None:
+    for phase in scenario:
+        moments = [moment.after_seconds for moment in phase.during]
+        assert moments == sorted(moments)
+        assert all(0 < moment < (phase.seconds or 0) for moment in moments)
+
+
+def test_every_call_has_an_answer_that_is_allowed_and_is_named_after_its_scenario(scenario: tuple[Phase, ...]) -> None:
+    for phase in scenario:
+        for lane in phase.lanes:
+            for call in calls(lane):
+                assert call.allowed
+                assert call.item.startswith(phase.scenario)
+
+
+def test_no_scenario_has_two_parts_of_one_name(scenario: tuple[Phase, ...]) -> None:
+    parts = [phase.part for phase in scenario]
+    assert len(set(parts)) == len(parts)
+
+
+def test_every_scenario_begins_with_an_empty_cache_of_the_wanted_size(scenario: tuple[Phase, ...]) -> None:
+    configure, clear = scenario[0].before
+    assert isinstance(configure, Configure)
+    assert {"max_size": 100, "ttl_seconds": 86400, "enabled": True} == configure.changes
+    assert Clear() == clear
+
+
+def test_an_item_has_one_key_and_no_other_item_has_it() -> None:
+    names: dict[tuple[str, bytes], str] = {}
+    keys: dict[str, tuple[str, bytes]] = {}
+    for phase in workload.phases(EVERYTHING):
+        for lane in phase.lanes:
+            for call in calls(lane):
+                if call.kind != "generate":
+                    continue
+                query = {name: tuple(values) for name, values in parse_qs(urlsplit(call.path).query).items()}
+                key = (canonical(read(query)), call.body)
+                assert key == keys.setdefault(call.item, key)
+                assert call.item == names.setdefault(key, call.item)
+    assert len(names) > 5_000
+
+
+def test_every_item_is_a_preview() -> None:
+    assert all("quality=preview" in item.query for item in of(DEFAULTS, "typical", 500))
+
+
+def test_more_items_begin_with_the_same_ones() -> None:
+    assert of(DEFAULTS, "churn", 10) == of(DEFAULTS, "churn", 40)[:10]
+
+
+# What each scenario asks for
+
+
+def test_single_asks_for_each_item_once_past_the_cache_and_once_through_it() -> None:
+    found = phases("single")
+    assert asked(found["without"]) == asked(found["cached"])
+    assert 40 == len(set(asked(found["cached"]))) == len(asked(found["cached"]))
+
+
+@pytest.mark.parametrize("name", ["single", "duplicate", "pair", "triple", "typical"])
+def test_what_is_measured_without_the_cache_is_not_stored(name: str) -> None:
+    found = phases(name)
+    assert {"no-store"} == {call.headers.get("Cache-Control") for call in calls(found["without"].lanes[0])}
+    assert {None} == {call.headers.get("Cache-Control") for call in calls(found["cached"].lanes[0])}
+
+
+@pytest.mark.parametrize("name", ["single", "duplicate", "pair", "triple", "typical", "soak"])
+def test_nothing_queues_where_response_times_are_compared(name: str) -> None:
+    assert {3} == {lane.users for phase in phases(name, users=3).values() for lane in phase.lanes}
+
+
+def test_duplicate_asks_alone_first_and_then_two_hundred_times() -> None:
+    first, meeting, *rest = phases("duplicate")["cached"].lanes[0].batches()
+    assert Rendezvous() == meeting
+    assert [first] * 200 == rest
+
+
+@pytest.mark.parametrize(("name", "size", "expected"), [("pair", 2, 1 / 2), ("triple", 3, 2 / 3)])
+def test_batches_of_equal_requests_have_their_hit_ratio(name: str, size: int, expected: float) -> None:
+    cached = phases(name)["cached"]
+    batches = [batch for batch in cached.lanes[0].batches() if not isinstance(batch, Rendezvous)]
+    assert {(size, 1)} == {(len(batch), len(set(batch_items))) for batch in batches for batch_items in [_items(batch)]}
+    hits, requests = theory.simulate(asked(cached), 100)
+    assert expected == pytest.approx(hits / requests)
+
+
+def _items(batch: tuple[Call, ...]) -> list[str]:
+    return [call.item for call in batch]
+
+
+@pytest.mark.parametrize("name", ["typical", "soak"])
+def test_the_warm_up_leads_an_lru_to_the_state_of_an_endless_run(name: str) -> None:
+    cache: theory.LRU[int] = theory.LRU(100)
+    for rank in traffic.burn_in(DEFAULTS, name):
+        cache.ask(rank)
+    warm = asked(phases(name)["warm"])
+    assert [f"{name}-{rank}" for rank in cache.state()] == warm
+    assert 100 == len(set(warm))
+
+
+def test_typical_asks_the_same_with_and_without_the_cache() -> None:
+    found = phases("typical")
+    assert asked(found["without"]) == asked(found["cached"])
+
+
+def test_typical_goes_on_where_the_burn_in_ended() -> None:
+    count = traffic.BURN_IN * DEFAULTS.catalogue
+    steady = islice(traffic.steady(DEFAULTS, "typical"), 100)
+    whole = list(islice(traffic._ranks(DEFAULTS, "typical"), count + 100))
+    assert whole == [*traffic.burn_in(DEFAULTS, "typical"), *steady]
+
+
+@pytest.mark.parametrize(("duration", "expected"), [(20.0, 10.0), (75.0, 37.5), (600.0, 40.0)])
+def test_the_time_without_the_cache_is_half_of_the_time_with_it_and_bounded(duration: float, expected: float) -> None:
+    found = phases("typical", duration_seconds=duration)
+    assert (expected, duration) == (found["without"].seconds, found["cached"].seconds)
+
+
+def test_the_expected_hit_ratio_is_within_both_targets() -> None:
+    expected = workload.expected_hit_ratio(DEFAULTS)
+    assert 0.705 == pytest.approx(expected, abs=0.0005)
+    assert theory.limit(expected) > 3.3
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_typical_traffic_has_the_hit_ratio_of_theory_over_a_long_time(seed: int) -> None:
+    settings = replace(DEFAULTS, seed=seed)
+    assert workload.expected_hit_ratio(settings) == pytest.approx(_replayed(settings, 100_000), abs=0.01)
+
+
+@pytest.mark.parametrize("requests", [1_000, 2_000, 3_000, 4_000, 5_000, 8_000])
+def test_with_the_default_seed_it_has_it_for_as_long_as_a_run_takes(requests: int) -> None:
+    assert workload.expected_hit_ratio(DEFAULTS) == pytest.approx(_replayed(DEFAULTS, requests), abs=0.01)
+
+
+def _replayed(settings: Settings, requests: int) -> float:
+    found = SCENARIOS["typical"].phases(settings)
+    warm, cached = asked(found[0]), asked(found[2], most=requests)
+    hits, count = theory.simulate(cached, settings.cache_entries, warm=warm)
+    return hits / count
+
+
+def test_prometheus_scrapes_in_peace_before_and_after_the_steady_state() -> None:
+    found = phases("typical", "stampede")
+    assert Settle() == found["typical cached"].before[-1]
+    assert Settle() == found["stampede cached"].before[0]
+    assert ["typical cached"] == [name for name, phase in found.items() if workload.is_steady(phase)]
+
+
+def test_stampede_sends_all_callers_after_one_cold_key_at_once() -> None:
+    (lane,) = phases("stampede", callers=50)["cached"].lanes
+    batches = list(lane.batches())
+    rounds = [batches[start : start + 51] for start in range(0, len(batches), 51)]
+    assert 50 == lane.users
+    assert 5 == len(rounds)
+    assert all(Rendezvous() == each.pop() and 1 == len({call.item for (call,) in each}) for each in rounds)
+    assert 5 == len({call.item for call in calls(lane)})
+
+
+def test_churn_pushes_popular_items_out_and_lets_them_come_back() -> None:
+    found = phases("churn")
+    cache: theory.LRU[str] = theory.LRU(100)
+    for item in asked(found["warm"]):
+        cache.ask(item)
+    ratios = {}
+    cold = iter(asked(found["scan"], lane=1))
+    for part in ("before", "scan", "after"):
+        hits = []
+        for item in asked(found[part]):
+            hits.append(cache.ask(item))
+            if part == "scan" and len(hits) % 3 == 0:  # as many as a slow generator does
+                cache.ask(next(cold))
+        ratios[part] = sum(hits) / len(hits)
+        later = sum(hits[len(hits) // 2 :]) / len(hits[len(hits) // 2 :])
+    assert ratios["before"] == 1
+    assert ratios["scan"] < 0.9
+    assert later > ratios["scan"]
+
+
+def test_the_scan_asks_for_nothing_twice_and_for_nothing_popular() -> None:
+    scan = phases("churn")["scan"]
+    popular, cold = asked(scan, lane=0), asked(scan, lane=1, most=10_000)
+    assert len(set(cold)) == len(cold) == behaviour.SCAN_ITEMS
+    assert set(cold).isdisjoint(popular)
+    assert scan.lanes[1].background
+
+
+def test_the_flood_is_of_distinct_requests_and_the_hits_beside_it_are_held() -> None:
+    found = phases("saturation")
+    hits, flood = (asked(found["flood"], lane=lane, most=10_000) for lane in (0, 1))
+    assert set(asked(found["warm"])) == set(hits)
+    assert behaviour.FLOOD_ITEMS == len(set(flood)) == len(flood)
+    assert set(flood).isdisjoint(hits)
+    assert set(asked(found["recovery"])).isdisjoint([*hits, *flood])
+
+
+def test_only_the_flood_may_be_told_that_there_is_no_room() -> None:
+    found = phases("saturation")
+    assert {frozenset({200, 503})} == {call.allowed for call in calls(found["flood"].lanes[1])}
+    others = (found["warm"].lanes[0], found["flood"].lanes[0], found["recovery"].lanes[0])
+    assert {frozenset({200})} == {call.allowed for lane in others for call in calls(lane)}
+
+
+def test_hits_are_paced_so_that_they_last_as_long_as_the_flood() -> None:
+    lane = phases("saturation")["flood"].lanes[0]
+    assert lane.rate is not None
+    assert behaviour.FLOOD_SECONDS == pytest.approx(len(list(lane.batches())) / lane.rate, abs=0.5)
+
+
+def test_management_leaves_the_configuration_as_it_was() -> None:
+    phase = phases("management")["cached"]
+    changes: dict[str, Any] = {}
+    for moment in phase.during:
+        if isinstance(moment.action, Configure):
+            changes.update(moment.action.changes)
+    (before, _) = phase.before
+    assert isinstance(before, Configure)
+    assert before.changes == changes
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("kill-worker", frozenset({200, 502})),
+        ("prometheus-restart", frozenset({200})),
+        ("terminate", frozenset({200, 503})),
+        ("shrink", frozenset({200})),
+    ],
+)
+def test_a_fault_may_fail_what_the_contract_says_and_nothing_before_or_after_it(
+    name: str, allowed: frozenset[int]
+) -> None:
+    found = phases(name)
+    fault = found.pop("fault")
+    assert {allowed} == {call.allowed for lane in fault.lanes for call in calls(lane)}
+    rest = [lane for phase in found.values() for lane in phase.lanes]
+    assert {frozenset({200})} == {call.allowed for lane in rest for call in calls(lane)}
+
+
+@pytest.mark.parametrize("name", ["kill-worker", "terminate"])
+def test_a_fault_finds_generations_and_hits_under_way(name: str) -> None:
+    found = phases(name)
+    distinct, held = (asked(found["fault"], lane=lane, most=10_000) for lane in (0, 1))
+    assert len(set(distinct)) == len(distinct)
+    assert set(held) == set(asked(found["warm"]))
+    assert set(held).isdisjoint(distinct)
+    assert set(asked(found.get("recovery", found.get("restarted", found["fault"])))).isdisjoint([*held, *distinct])
+
+
+def test_whatever_is_stopped_is_started_again() -> None:
+    done = [
+        action.name
+        for phase in workload.phases(EVERYTHING)
+        for action in (*phase.before, *(moment.action for moment in phase.during))
+        if isinstance(action, Fault)
+    ]
+    assert ["kill-worker", "stop-prometheus", "start-prometheus", "terminate-service", "start-service"] == done
+
+
+def test_the_scenarios_that_need_the_owner_of_the_processes_are_told() -> None:
+    found = {
+        phase.scenario
+        for phase in workload.phases(EVERYTHING)
+        if any(isinstance(action, Fault) for action in (*phase.before, *(each.action for each in phase.during)))
+    }
+    assert workload.FAULTS == found
+
+
+def test_only_the_phase_in_which_the_service_ends_is_interrupted() -> None:
+    assert ["terminate fault"] == [f"{p.scenario} {p.part}" for p in workload.phases(EVERYTHING) if p.interrupted]
+
+
+def test_the_memory_limit_is_restored_after_it_shrank() -> None:
+    during = phases("shrink")["fault"].during
+    assert (Moment(3.0, ScaleMemory(0.1)), Moment(7.0, ScaleMemory(None))) == during
+
+
+def test_all_garbage_is_refused_and_the_good_requests_between_are_held() -> None:
+    found = phases("garbage")
+    warm = set(asked(found["warm"]))
+    sent = Counter(call.item for call in calls(found["fault"].lanes[0]))
+    for call in garbage_calls(DEFAULTS):
+        assert all(400 <= status < 500 for status in call.allowed)
+        assert faults.GARBAGE_ROUNDS == sent.pop(call.item)
+    assert sent
+    assert warm.issuperset(sent)
+
+
+def test_the_garbage_that_only_the_generator_can_refuse_is_among_it() -> None:
+    assert GENERATED < {call.item for call in garbage_calls(DEFAULTS)}
+
+
+# Settings
+
+
+def test_settings_come_back_from_json_as_they_were() -> None:
+    settings = Settings(seed=3, users=4, alpha=0.9, duration_seconds=20, scenarios=("typical", "soak"))
+    assert settings == Settings.from_mapping(json.loads(json.dumps(settings.to_mapping())))
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    assert Settings() == Settings.from_mapping({})
+
+
+def test_a_run_plays_everything_but_the_soak_unless_told() -> None:
+    assert set(NAMES) - {"soak"} == set(Settings().scenarios)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"scenarios": ("typcial",)}, "scenarios='typcial' .* any of single, duplicate", id="unknown"),
+        pytest.param({"scenarios": ()}, "scenarios=.* at least one", id="no scenario"),
+        pytest.param({"scenarios": ("pair", "pair")}, "scenarios=.* each once", id="twice"),
+        pytest.param({"catalogue": 100}, "catalogue=100 .* more than cache_entries, which is 100", id="all fits"),
+        pytest.param({"cache_entries": 0}, "cache_entries=0 .* at least 1", id="no entries"),
+        pytest.param({"users": 0}, "users=0 .* at least 1", id="no users"),
+        pytest.param({"users": 1.5}, "users=1.5 .* an integer", id="half a user"),
+        pytest.param({"users": True}, "users=True .* an integer", id="no number of users"),
+        pytest.param({"seed": "1"}, "seed='1' .* an integer", id="seed as text"),
+        pytest.param({"alpha": 0}, "alpha=0 .* a number above 0", id="alpha"),
+        pytest.param({"duration_seconds": float("nan")}, "duration_seconds=nan .* above 0", id="no duration"),
+        pytest.param({"duration_seconds": "75"}, "duration_seconds='75' .* a number", id="duration as text"),
+        pytest.param({"scrape_seconds": -1}, "scrape_seconds=-1 .* above 0", id="scrapes before now"),
+        pytest.param({"scaled_generation_seconds": 0}, "scaled_generation_seconds=0 .* above 0", id="no generation"),
+        pytest.param({"callers": 401}, "callers=401 .* from 1 to 400", id="more than the service has room for"),
+        pytest.param({"speed": 3}, "settings='speed' .* any of seed, users", id="unknown setting"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings.from_mapping(changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("all", workload.DEFAULT_NAMES),
+        ("typical", ("typical",)),
+        ("typical, single", ("single", "typical")),
+        ("all,soak", NAMES),
+    ],
+)
+def test_scenarios_are_named_in_one_text(text: str, expected: tuple[str, ...]) -> None:
+    assert expected == workload.scenarios(text)
+
+
+@pytest.mark.parametrize("text", ["", " , ", "everything", "typical;single"])
+def test_a_text_that_names_no_scenario_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="allowed is all, or any of single"):
+        workload.scenarios(text)
