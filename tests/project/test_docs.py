@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from loadtest.catalogue import METRICS as OF_LOADTEST
 
 import recoup
 from recoup.pipelines.relief.parameters import SPECIFICATION
@@ -106,7 +107,8 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_metrics_that_a_page_names_exist(page: Path) -> None:
-    known = {metric.name for metric in METRICS} | {series for metric in METRICS for series in metric.series}
+    catalogued = (*METRICS, *OF_LOADTEST)
+    known = {metric.name for metric in catalogued} | {series for metric in catalogued for series in metric.series}
     # A recording rule is written after a colon, `job:recoup_hit_ratio:rate5m`; it has tests of its own.
     named = set(re.findall(r"(?<![\w:])recoup_[a-z_]+[a-z](?![\w:])", page.read_text()))
     assert set() == named - known - _OTHER_NAMES

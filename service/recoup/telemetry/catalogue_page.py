@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 
 from recoup.telemetry.catalogue import METHODS, METRICS, Metric
 
@@ -45,8 +46,18 @@ _OPEN = {
 
 def page() -> str:
     """The page."""
-    rows = ["| metric | kind | labels | unit | meaning |", "|---|---|---|---|---|", *map(_row, METRICS)]
-    return _HEAD + "\n".join(rows) + "\n" + _LABELS + _labels() + _BUCKETS + _buckets()
+    return _HEAD + tables(METRICS, _OPEN)
+
+
+def tables(metrics: Sequence[Metric], meanings: Mapping[str, str]) -> str:
+    """Metrics, their labels and their buckets, for the page of any catalogue.
+
+    Args:
+        metrics: In their order.
+        meanings: By label, what its values are where they are not known at start.
+    """
+    rows = ["| metric | kind | labels | unit | meaning |", "|---|---|---|---|---|", *map(_row, metrics)]
+    return "\n".join(rows) + "\n" + _LABELS + _labels(metrics, meanings) + _BUCKETS + _buckets(metrics)
 
 
 def _row(metric: Metric) -> str:
@@ -54,12 +65,12 @@ def _row(metric: Metric) -> str:
     return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.unit or 'none'} | {metric.help} |"
 
 
-def _labels() -> str:
+def _labels(metrics: Sequence[Metric], meanings: Mapping[str, str]) -> str:
     rows: dict[tuple[str, str], list[str]] = {}
-    for metric in METRICS:
+    for metric in metrics:
         for label in metric.labels:
             words = metric.values.get(label)
-            meaning = ", ".join(f"`{word}`" for word in words) if words else _OPEN[label]
+            meaning = ", ".join(f"`{word}`" for word in words) if words else meanings[label]
             rows.setdefault((label, meaning), []).append(f"`{metric.name}`")
     return "".join(f"| `{label}` | {_of(names)} | {meaning} |\n" for (label, meaning), names in rows.items())
 
@@ -68,8 +79,8 @@ def _of(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= _FEW else "as above"
 
 
-def _buckets() -> str:
-    histograms = [metric for metric in METRICS if metric.buckets]
+def _buckets(metrics: Sequence[Metric]) -> str:
+    histograms = [metric for metric in metrics if metric.buckets]
     return "".join(
         f"| `{metric.name}` | {', '.join(f'{bound:.10g}' for bound in metric.buckets)} |"
         f" {'trace id' if metric.exemplars else 'none'} |\n"
