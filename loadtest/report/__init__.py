@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loadtest.report.page import page
+from loadtest.report.page import render
 from loadtest.result import Result
 
-__all__ = ["page", "write"]
+__all__ = ["render", "write"]
 
 
 def write(result: Result, folder: Path) -> Path:
@@ -19,5 +19,5 @@ def write(result: Result, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(result.to_json() + "\n", encoding="utf-8")
     written = folder / "report.html"
-    written.write_text(page(result), encoding="utf-8")
+    written.write_text(render(result), encoding="utf-8")
     return written

@@ -1,0 +1,489 @@
+"""The report: what a run came to, as a page that says it at once, and loads nothing from anywhere."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from loadtest.report import charts, words
+from loadtest.report.page import EXPECTED, HEADLINES, groups, headlines
+from loadtest.result import Chart, Check, Line, Result, Span, Usage
+from tests.tools import require_tool
+
+from loadtest import report
+
+BEGIN = 1_750_000_000.0
+#: Scenario, part, seconds, requests, hit ratio.
+PHASES = (
+    ("single", "without", 9, 88, None), ("single", "cached", 9, 86, 0.0),
+    ("duplicate", "without", 6, 60, None), ("duplicate", "cached", 5, 4000, 0.9998),
+    ("pair", "without", 8, 78, None), ("pair", "cached", 8, 150, 0.5),
+    ("triple", "without", 8, 78, None), ("triple", "cached", 8, 231, 0.667),
+    ("typical", "warm", 12, 100, 0.0), ("typical", "without", 35, 340, None), ("typical", "cached", 75, 2480, 0.703),
+    ("stampede", "bursts", 9, 1000, 0.01), ("churn", "before", 8, 260, 0.71), ("churn", "scan", 9, 180, 0.33),
+    ("churn", "after", 10, 290, 0.64), ("saturation", "overload", 12, 900, 0.55),
+    ("management", "calls", 14, 430, 0.52),
+    ("kill-worker", "kill", 8, 210, 0.69), ("prometheus-restart", "without Prometheus", 12, 320, 0.7),
+    ("terminate", "drain", 4, 60, 0.7), ("garbage", "between", 7, 400, 0.7), ("shrink", "shrunk", 9, 150, 0.22),
+)  # fmt: skip
+NAMES = tuple(dict.fromkeys(phase[0] for phase in PHASES))
+
+
+def spans() -> tuple[Span, ...]:
+    """The phases, one after another with a breath between."""
+    made, at = [], BEGIN + 1.5
+    for scenario, part, seconds, requests, ratio in PHASES:
+        hits = round(requests * (ratio or 0))
+        missed = {"bypass": requests} if ratio is None else {"hit": hits, "miss": requests - hits}
+        if scenario == "stampede":
+            missed = {"hit": 10, "coalesced": 980, "miss": 10}
+        misses = missed.get("miss", 0)
+        reasons = (
+            {"cold": misses - misses // 2, "evicted": misses // 2}
+            if scenario in ("typical", "churn")
+            else {"cold": misses}
+        )
+        window = (scenario, part) == ("typical", "cached")
+        made.append(
+            Span(scenario, part, at, at + seconds, requests, 0, ratio, missed, reasons if misses else {}, window)
+        )
+        at += seconds + 1
+    return tuple(made)
+
+
+def lines(rng: random.Random, names: dict[str, Callable[[Span], float | None]], noise: float = 0.1) -> tuple[Line, ...]:
+    """Lines of a point a second, with what each has in each phase; None: a gap."""
+    made = []
+    for name, height in names.items():
+        points = []
+        for span in spans():
+            value = height(span)
+            if value is not None:
+                moments = [float(at) for at in range(math.ceil(span.begin), math.floor(span.end) + 1)]
+                points += [(at, max(value * rng.gauss(1, noise), 0.0)) for at in moments]
+        made.append(Line(name, tuple(points)))
+    return tuple(made)
+
+
+def rate(outcome: str) -> Callable[[Span], float]:
+    return lambda span: span.outcomes.get(outcome, 0) / (span.end - span.begin)
+
+
+def chart(title: str, unit: str, found: tuple[Line, ...], **further: object) -> Chart:
+    query = f'sum by (outcome) (rate(recoup_lookups_total{{job="recoup",pipeline=~".+"}}[75s])) # {title}'
+    base = Chart(title, "Recoup: Load test", f"What {title.lower()} was, over the run.", unit, (query,), found)
+    return replace(base, **further)  # type: ignore[arg-type]
+
+
+def pictures(rng: random.Random) -> tuple[Chart, ...]:
+    """About what the load test's board has."""
+    ratio = {"recoup": lambda span: span.hit_ratio}
+    gain = {"recoup": lambda span: span.hit_ratio and min(1 / (1 - span.hit_ratio), 6)}
+    outcomes = {name: rate(name) for name in ("hit", "coalesced", "miss", "bypass", "stale")}
+    hits = {
+        f"hit {name}": lambda span, much=much: much if span.outcomes.get("hit") else None
+        for name, much in (("p99", 0.004), ("p95", 0.0021), ("p50", 0.0011))
+    }
+    misses = {
+        f"miss {name}": lambda span, much=much: much if span.outcomes.get("miss") else None
+        for name, much in (("p99", 0.21), ("p95", 0.16), ("p50", 0.11))
+    }
+    reasons = {
+        name: lambda span, name=name: span.reasons.get(name, 0) / (span.end - span.begin)
+        for name in ("cold", "evicted", "expired", "invalidated")
+    }
+    held = {
+        "held": lambda span: 11e6 if span.scenario == "shrink" else 1.1e8,
+        "limit": lambda span: 1.2e7 if span.scenario == "shrink" else 5.4e8,
+    }
+    load = {
+        "offered": lambda span: span.requests / (span.end - span.begin) * 1.02,
+        "achieved": lambda span: span.requests / (span.end - span.begin),
+    }
+    return (
+        chart("Hit ratio", "percentunit", lines(rng, ratio, 0.01), targets=(0.6, 0.7)),
+        chart("Speed-up", "suffix:x", lines(rng, gain, 0.03), targets=(2.0, 3.0)),
+        chart("Lookups by outcome", "reqps", lines(rng, outcomes), stacked=True),
+        chart("Hit latency", "s", lines(rng, hits, 0.2), logarithmic=True),
+        chart("Miss latency", "s", lines(rng, misses, 0.2), logarithmic=True),
+        chart("Memory against its limit", "bytes", lines(rng, held, 0.004)),
+        chart("Misses by reason", "cps", lines(rng, reasons), stacked=True),
+        chart("Offered and achieved load", "reqps", lines(rng, load, 0.05)),
+        chart("Failed requests", "reqps", lines(rng, {"failed": lambda span: 0.0})),
+        chart("Slow hits", "percentunit", (), targets=(0.01,)),
+    )  # fmt: skip
+
+
+def checks() -> tuple[Check, ...]:
+    source = "Load test: {}".format
+    typical = (
+        Check("typical", "Hit ratio", "70.3 %", "66.7 to 72 %", True, "", source("Hit ratio")),
+        Check("typical", EXPECTED, "0.20 points", "at most 2.00 points", True, "70.3 % against 70.5 %"),
+        Check(
+            "typical", "Speed-up, the clients' way", "3.31x", "at least 3.00x", True, "113 ms without, 34 ms with it"
+        ),
+        Check("typical", "Speed-up, the service's way", "3.27x", "at least 3.00x", True, "", source("Speed-up")),
+        Check("typical", "Speed-up: clients and service agree", "1.2 %", "at most 10.0 %", True, "3.31x and 3.27x"),
+        Check("typical", "Memory overhead", "3.4 %", "at most 10.0 %", True),
+    )
+    each = [
+        Check(name, asked, measured, wanted, True)
+        for name in NAMES
+        if name != "typical"
+        for asked, measured, wanted in (
+            ("Requests counted", "1,234 and 1,234", "equal"),
+            ("Recovery", "0.4 s", "within 5 s"),
+        )
+    ]
+    run = Check("run", "Failures", "0 failures in 11,902 requests", "none", True)
+    return (run, *typical, *each)
+
+
+def usages() -> tuple[Usage, ...]:
+    return (
+        Usage("Single request", 86, 0.1134, 0.1151, 0.985, 0.0, 1.0, 124.6, 124.6017, 1.0),
+        Usage("Duplicate request", 4000, 0.1121, 0.00117, 95.8, 0.99975, 4000.0, 124.6, 0.0323, 3857.0),
+        Usage("2-item pipeline", 150, 0.1129, 0.0577, 1.957, 0.5, 2.0, 124.6, 62.3011, 2.0),
+        Usage("3-item pipeline", 231, 0.1131, 0.0388, 2.915, 0.6667, 3.0, 124.6, 41.5342, 3.0),
+        Usage("Typical usage", 2480, 0.1132, 0.0342, 3.31, 0.703, 3.367, 124.6, 37.0072, 3.367),
+    )
+
+
+def passed(seed: int = 1) -> Result:
+    """A run of all scenarios that passed, about five minutes at a point a second."""
+    return Result(
+        passed=True,
+        checks=checks(),
+        usages=usages(),
+        spans=spans(),
+        charts=pictures(random.Random(seed)),
+        settings={"seed": 1, "users": 2, "cache_entries": 100, "catalogue": 500, "alpha": 0.945,
+                  "duration_seconds": 75.0, "scenarios": list(NAMES), "scaled_generation_seconds": 124.6},
+        environment={"recoup": "0.4.0", "Python": "3.11.9", "Prometheus": "2.53.0", "Locust": "2.47.0", "cores": "2",
+                     "window of the recorded rules": "75 s"},
+        notes=("Prometheus was stopped for 5 seconds in the scenario prometheus-restart: the charts have a gap.",),
+        begin=BEGIN,
+        end=spans()[-1].end + 1,
+    )  # fmt: skip
+
+
+def failed() -> Result:
+    """The same, with the cache crippled."""
+    whole = passed()
+    bad = {
+        "Hit ratio": ("41.2 %", "The cache gave less than two thirds of what a cache of this size gives."),
+        "Speed-up, the clients' way": ("1.62x", ""),
+    }
+    found = tuple(
+        replace(check, measured=bad[check.name][0], detail=bad[check.name][1], passed=False)
+        if check.name in bad
+        else check
+        for check in whole.checks
+    )
+    broken = replace(
+        found[-1], passed=False, measured="7.3 s", detail="Answers stayed slow after the limit was restored."
+    )
+    return replace(whole, passed=False, checks=(*found[:-1], broken))
+
+
+def one_scenario() -> Result:
+    """A run of one scenario, with nothing to compare and no panel asked."""
+    whole = passed()
+    return replace(
+        whole,
+        checks=tuple(check for check in whole.checks if check.scenario == "garbage"),
+        usages=(),
+        spans=tuple(span for span in whole.spans if span.scenario == "garbage"),
+        charts=(),
+        notes=(),
+    )
+
+
+class Page(HTMLParser):
+    """What a test asks of the page: its elements, the text in them, and whether they are closed as they were opened."""
+
+    VOID = frozenset({"meta", "link", "input"})
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self._open: list[tuple[str, list[str]]] = []
+        self.feed(markup)
+        self.close()
+        assert [] == self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        inside: list[str] = []
+        self.elements.append((tag, dict(attrs), inside))
+        if tag not in self.VOID:
+            self._open.append((tag, inside))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs), []))
+
+    def handle_endtag(self, tag: str) -> None:
+        opened, _ = self._open.pop()
+        assert opened == tag
+
+    def handle_data(self, data: str) -> None:
+        for _, inside in self._open:
+            inside.append(data)
+
+    def texts(self, tag: str, **attributes: str) -> list[str]:
+        """What stands in every such element, with single spaces."""
+        wanted = {name.rstrip("_"): value for name, value in attributes.items()}.items()
+        return [
+            " ".join("".join(text).split())
+            for name, has, text in self.elements
+            if name == tag and wanted <= has.items()
+        ]
+
+
+def seen(path: Path, folder: Path) -> tuple[Page, list[str]]:
+    """The page as Chromium has it after its script ran, without a network; and what its console says."""
+    command = [
+        require_tool("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+        "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr",
+        f"--user-data-dir={folder}", "--virtual-time-budget=2000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def with_script(result: Result, folder: Path, script: str) -> Path:
+    """A report with a script of the test at its end. Its own policy lets it run, as it does the page's."""
+    path = report.write(result, folder)
+    path.write_text(path.read_text("utf-8").replace("</body>", f"<script>{script}</script></body>"), "utf-8")
+    return path
+
+
+class TestInABrowser:
+    @pytest.mark.parametrize(
+        ("result", "verdict"), [(passed(), "Passed"), (failed(), "Failed")], ids=["passed", "failed"]
+    )
+    def test_it_says_the_verdict_and_its_script_has_nothing_to_complain_of(
+        self, tmp_path: Path, result: Result, verdict: str
+    ) -> None:
+        path = report.write(result, tmp_path / "report")
+        page, console = seen(path, tmp_path / "browser")
+        assert [] == console
+        (shown,) = page.texts("h1")
+        assert shown.endswith(verdict)
+        assert ["live"] == [has.get("class") for tag, has, _ in page.elements if tag == "html"]
+
+    def test_pointing_at_a_chart_shows_every_line_of_that_moment(self, tmp_path: Path) -> None:
+        """At 3:32 it is the first part of `churn`, whose hit ratio was 71 %."""
+        script = """
+            const plot = document.querySelector(".plot"), box = plot.getBoundingClientRect();
+            const share = 212 / Number(document.getElementById("moment").max);
+            plot.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + box.width * share}));
+        """
+        page, console = seen(with_script(passed(), tmp_path, script), tmp_path / "browser")
+        assert [] == console
+        assert ["3:32 · churn · before"] == page.texts("output")
+        hit_ratio = page.texts("dd", class_="value")[0]
+        assert 71 == pytest.approx(float(hit_ratio.removesuffix(" %")), abs=3)
+
+    def test_the_slider_moves_the_moment_for_those_who_use_keys(self, tmp_path: Path) -> None:
+        script = """
+            const moved = document.getElementById("moment");
+            moved.value = 125; moved.dispatchEvent(new Event("input"));
+        """
+        page, console = seen(with_script(passed(), tmp_path, script), tmp_path / "browser")
+        assert [] == console
+        assert ["2:05 · typical · cached"] == page.texts("output")
+
+    def test_a_complaint_would_have_been_seen(self, tmp_path: Path) -> None:
+        script = 'console.error("loud"); fetch("http://127.0.0.1:9/").catch(() => {});'
+        _, console = seen(with_script(one_scenario(), tmp_path, script), tmp_path / "browser")
+        assert any("loud" in line for line in console)
+        assert any("Content Security Policy" in line for line in console), "the page may load nothing"
+
+
+@pytest.mark.parametrize("result", [passed(), failed(), one_scenario()], ids=["passed", "failed", "one scenario"])
+class TestEveryReport:
+    def test_it_asks_nobody_for_anything(self, result: Result) -> None:
+        page = Page(report.render(result))
+        sources = [
+            value
+            for _, has, _ in page.elements
+            for name, value in has.items()
+            if name in ("src", "href", "action", "data")
+        ]
+        assert ["data:,"] == sources
+        (style,) = page.texts("style")
+        assert not re.search(r"url\(|@import", style)
+        assert [] == re.findall(r"https?://", report.render(result))
+
+    def test_it_is_written_beside_its_json_which_gives_the_same_again(self, tmp_path: Path, result: Result) -> None:
+        path = report.write(result, tmp_path / "new" / "folder")
+        again = Result.from_json((path.parent / "report.json").read_text("utf-8"))
+        assert path.read_text("utf-8") == report.render(again)
+        assert result == again
+
+    def test_no_table_or_list_is_empty(self, result: Result) -> None:
+        page = Page(report.render(result))
+        for tag in ("tbody", "ul", "dl", "section", "h2", "h3", "figcaption", "summary"):
+            assert "" not in page.texts(tag)
+
+    def test_every_check_stands_there_with_what_was_found_and_wanted(self, result: Result) -> None:
+        items = Page(report.render(result)).texts("li")
+        for check in result.checks:
+            said = f"{'passed' if check.passed else 'failed'}", check.name, check.measured, f"wanted {check.wanted}"
+            assert any(all(word in item for word in said) for item in items), check
+
+
+def test_the_command_makes_the_page_again_from_json(tmp_path: Path) -> None:
+    first = report.write(failed(), tmp_path / "first")
+    command = [
+        sys.executable,
+        "-m",
+        "loadtest.report",
+        str(first.parent / "report.json"),
+        "--output",
+        str(tmp_path / "second"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    second = Path(done.stdout.strip())
+    assert first.read_text("utf-8") == second.read_text("utf-8")
+
+
+def test_the_command_says_what_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}", "utf-8")
+    command = [sys.executable, "-m", "loadtest.report", str(tmp_path / "report.json"), "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert 2 == done.returncode
+    assert "report.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_failed_stands_at_the_top_and_first_in_its_scenario() -> None:
+    page = Page(report.render(failed()))
+    (top,) = page.texts("ul", class_="failed")
+    assert ["typical: Hit ratio", "typical: Speed-up, the clients' way", "shrink: Recovery"] == re.findall(
+        r"(\S+: .+?) measured", top.replace("✕failed", "\n").replace("gives.", "\n")
+    )
+    names = page.texts("h3")
+    assert names.index("typical 2 of 6 failed") < names.index("run 1 passed")
+    assert [False, False, True, True, True, True] == [check.passed for check in groups(failed().checks)[0].checks]
+
+
+def test_the_large_figures_are_those_of_the_checks_and_theory_stands_beside_the_hit_ratio() -> None:
+    found = list(headlines(passed().checks))
+    assert [name for _, name in HEADLINES] == [each.check.name for each in found]
+    assert ["70.3 %", "3.31x", "3.27x", "3.4 %", "0 failures in 11,902 requests"] == [
+        each.check.measured for each in found
+    ]
+    assert "70.3 % against 70.5 % expected (Che's approximation)" == found[0].beside
+
+
+def test_what_is_computed_is_set_apart_from_what_is_measured() -> None:
+    page = Page(report.render(passed()))
+    (head,) = page.texts("th", class_="computed", scope="colgroup")
+    assert head.startswith("Computed, not measured")
+    assert 3 * len(usages()) == len(page.texts("td", class_="computed"))
+    assert "37.0 s" in page.texts("td", class_="computed")
+
+
+EVIL = '<script>alert("1")</script>&\'"</style>'
+
+
+def test_no_text_becomes_markup() -> None:
+    whole = one_scenario()
+    evil = replace(
+        whole,
+        checks=(Check(EVIL, EVIL, EVIL, EVIL, False, EVIL, EVIL),),
+        usages=(replace(usages()[0], name=EVIL),),
+        spans=tuple(replace(s, scenario=EVIL, part=EVIL, outcomes={EVIL: 1}, reasons={EVIL: 2}) for s in whole.spans),
+        charts=(Chart(EVIL, EVIL, EVIL, EVIL, (EVIL,), (Line(EVIL, ((BEGIN, 1.0),)),)),),
+        settings={EVIL: EVIL},
+        environment={EVIL: EVIL},
+        notes=(EVIL,),
+    )
+    page = Page(report.render(evil))
+    assert 2 == len(page.texts("script"))
+    assert 1 == len(page.texts("style"))
+    assert "alert" not in page.texts("script")[1]
+    assert [EVIL] == page.texts("pre")
+
+
+class TestCharts:
+    AXIS = charts.Axis.of(passed())
+
+    @pytest.mark.parametrize(
+        ("empty", "why"),
+        [
+            (chart("Slow hits", "s", ()), "Prometheus answered with no series"),
+            (chart("Slow hits", "s", (Line("recoup", ()),)), "Prometheus answered with series that have no value"),
+            (replace(chart("Slow hits", "s", ()), queries=()), "Nothing was asked"),
+        ],
+        ids=["no series", "no value", "no query"],
+    )
+    def test_an_empty_one_says_why(self, empty: Chart, why: str) -> None:
+        (said,) = Page(report.render(replace(passed(), charts=(empty,)))).texts("p", class_="empty")
+        assert said.startswith(why)
+
+    def test_the_values_at_rest_are_those_of_the_end_of_the_steady_state(self) -> None:
+        (window,) = [span for span in spans() if span.window]
+        moments = tuple((window.begin + second, float(second)) for second in range(200))
+        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", moments),)), self.AXIS)
+        assert "75" == drawn.lines[0].resting
+
+    def test_a_value_does_not_stand_for_a_time_long_after_it(self) -> None:
+        early = tuple((BEGIN + second, 1.0) for second in range(20))
+        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", early),)), self.AXIS)
+        assert words.NOTHING == drawn.lines[0].resting
+
+    def test_a_gap_breaks_the_line(self) -> None:
+        points = tuple((BEGIN + second, 1.0) for second in (*range(20), *range(60, 80)))
+        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", points),)), self.AXIS)
+        assert [20, 20] == [len(path.split()) for path in drawn.lines[0].paths]
+
+    def test_stacked_lines_stand_upon_each_other_and_say_their_own_values(self) -> None:
+        one, other = (Line(name, ((self.AXIS.rest - 1, 1.0), (self.AXIS.rest, 3.0))) for name in ("hit", "miss"))
+        lower, upper = charts.draw(chart("Lookups", "short", (one, other), stacked=True), self.AXIS).lines
+        assert ["3", "3"] == [lower.resting, upper.resting]
+        heights = [float(line.paths[0].split()[-1].split(",")[1]) for line in (lower, upper)]
+        assert 100 - heights[1] == pytest.approx(2 * (100 - heights[0]), abs=0.1)
+
+    def test_a_peak_elsewhere_does_not_flatten_the_steady_state_and_is_told(self) -> None:
+        (window,) = [span for span in spans() if span.window]
+        points = ((BEGIN + 5, 1000.0), *((window.begin + second, 30.0) for second in range(70)))
+        drawn = charts.draw(chart("Lookups", "reqps", (Line("hit", points),)), self.AXIS)
+        assert "1,000 req/s" == drawn.beyond
+        steady = [float(point.split(",")[1]) for point in drawn.lines[0].paths[-1].split()]
+        assert 20 < 100 - max(steady) < 30, "in percent of the chart's height"
+
+    def test_outcomes_have_the_colours_of_the_dashboards(self) -> None:
+        lines_ = tuple(Line(name, ((BEGIN, 1.0),)) for name in ("hit", "miss p95", "bypass", "unheard of"))
+        drawn = charts.draw(chart("Lookups", "reqps", lines_), self.AXIS).lines
+        assert ["green", "orange", "purple", "purple"] == [line.colour for line in drawn]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("113 ms", words.seconds(0.1134)),
+        ("124.6 s", words.seconds(124.6)),
+        ("3:05", words.clock(185.4)),
+        ("1:00:01", words.clock(3601)),
+        ("70.3 %", words.share(0.703)),
+        ("99.98 %", words.share(0.99975)),
+        ("100.0 %", words.share(1.0)),
+        ("no bound", words.times(None)),
+        ("3.31x", words.times(3.31)),
+        ("4,000x", words.times(4000.0)),
+        ("0.945", words.plain(0.945)),
+        ("single, pair", words.plain(["single", "pair"])),
+    ],
+)
+def test_figures_are_written_for_people(said: str, told: str) -> None:
+    assert said == told
