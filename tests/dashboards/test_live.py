@@ -13,8 +13,8 @@ from grafana.preview.data import Source
 from grafana.preview.page import THEMES, page
 from grafana.queries import ALL, Query, View, panels, substitute
 
-from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, provisioned
-from dashboards.world import TRACE, World, world
+from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, of_the_load_test, provisioned
+from dashboards.world import PHASE, TRACE, World, world
 
 # One world for all of them: they stay on one worker.
 pytestmark = [pytest.mark.xdist_group("dashboards-live"), pytest.mark.timeout(180)]
@@ -86,7 +86,7 @@ def test_marks_are_those_of_recoup(live: World, mark: str) -> None:
     assert shown(live, MARKS[mark], job=["busy", "idle"]).keys() == shown(live, MARKS[mark]).keys()
 
 
-@each_query
+@pytest.mark.parametrize("name", [name for name in PANEL_QUERIES if not of_the_load_test(PANEL_QUERIES[name][1].expr)])
 def test_a_choice_that_fits_nothing_leaves_nothing(live: World, name: str) -> None:
     assert {} == shown(live, PANEL_QUERIES[name][1], job="another")
 
@@ -115,6 +115,13 @@ def test_an_annotation_marks_what_happened(live: World, mark: str) -> None:
 @pytest.mark.parametrize("mark", ["Configuration changes", "Clears"])
 def test_an_annotation_marks_nothing_where_nothing_happened(live: World, mark: str) -> None:
     assert {} == shown(live, MARKS[mark], job="idle")
+
+
+def test_a_phase_is_marked_once_where_it_begins(live: World) -> None:
+    (labels,) = shown(live, MARKS["Phases"])
+
+    assert [1.0] == shown(live, MARKS["Phases"])[labels]
+    assert str({"part": PHASE[1], "scenario": PHASE[0]}) == labels
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""A Prometheus that scrapes two real services, one under traffic and one idle, and evaluates the real rules."""
+"""A Prometheus that scrapes two real services, one under traffic and one idle, and evaluates the real rules.
+
+Beside them it scrapes what a load test exports: its own exporter, told of requests as Locust's process tells it.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from loadtest.exporter import Exporter
+from loadtest.journal import Request
 
 from dashboards.boards import RULES
+from recoup.cache.records import OUTCOMES
 from tools import require_tool
 from web.running import PATIENCE, Running, free_port, running
 
 #: Scrapes before what happens once, so that its counter is known and seen to grow; and scrapes under traffic in all.
 SCRAPES_BEFORE, SCRAPES = 3, 10
 SCRAPED = 'count_over_time(recoup_build_info{job="busy"}[1h])'
+PHASE = ("typical", "cached")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 PIPELINES = """
@@ -94,10 +101,24 @@ def world(folder: Path) -> Iterator[World]:
     with (
         running(busy_folder, **given) as busy,
         running(idle_folder, **given) as idle,
-        prometheus(folder, {"busy": busy.port, "idle": idle.port}) as server,
+        exporting() as (exporter, port),
+        prometheus(folder, {"busy": busy.port, "idle": idle.port, "loadtest": port}) as server,
     ):
-        drive(busy, server)
+        drive(busy, server, exporter)
         yield World(server, f"127.0.0.1:{busy.port}")
+
+
+@contextmanager
+def exporting() -> Iterator[tuple[Exporter, int]]:
+    """A load test's exporter on a port of its own, in a phase that lasts."""
+    exporter, port = Exporter(users=lambda: 2), free_port()
+    exporter.begin(*PHASE)
+    server = exporter.serve("127.0.0.1", port)
+    try:
+        yield exporter, port
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager
@@ -130,10 +151,10 @@ def prometheus(folder: Path, jobs: dict[str, int]) -> Iterator[Prometheus]:
         process.wait(PATIENCE)
 
 
-def drive(service: Running, server: Prometheus) -> None:
+def drive(service: Running, server: Prometheus, exporter: Exporter) -> None:
     """Make traffic until Prometheus has scraped enough of it, and some scrapes longer."""
     end = threading.Event()
-    driver = threading.Thread(target=_traffic, args=(service, end))
+    driver = threading.Thread(target=_traffic, args=(service, exporter, end))
     driver.start()
     try:
         wait_for(server, f"{SCRAPED} >= {SCRAPES_BEFORE}")
@@ -161,9 +182,10 @@ def wait_for(server: Prometheus, query: str) -> None:
     raise AssertionError(f"{query}: nothing within {PATIENCE:.0f} s")
 
 
-def _traffic(service: Running, end: threading.Event) -> None:
+def _traffic(service: Running, exporter: Exporter, end: threading.Event) -> None:
     for number in itertools.count():
         _round(service, number)
+        _tell(exporter)
         if end.wait(0.2):
             return
 
@@ -185,3 +207,11 @@ def _round(service: Running, number: int) -> None:
     together += [service.posting("beta", b"%d of %d" % (each, number)) for each in range(3)]
     for reply in together:
         reply.result(PATIENCE)
+
+
+def _tell(exporter: Exporter) -> None:
+    """What a load test counts of such a round: one answer of each outcome, and one failure."""
+    exporter.offer(*PHASE, requests=7)
+    for outcome in (*OUTCOMES, None):
+        exporter.count(*PHASE, Request(time.time(), 0.03, "generate", "one", 200, outcome))
+    exporter.count(*PHASE, Request(time.time(), 0.03, "generate", "another", 502, "miss", allowed=False))
