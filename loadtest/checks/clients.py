@@ -1,0 +1,64 @@
+"""What the clients saw of a phase: their outcomes, their waiting, and how often they were answered from the cache."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import fmean, median
+
+from loadtest.journal import Phase, Request
+
+HITS = ("hit", "stale")
+
+
+def outcomes(requests: Iterable[Request]) -> Counter[str]:
+    """Requests by outcome; those without one are left out."""
+    return Counter(each.outcome for each in requests if each.outcome is not None)
+
+
+def reasons(requests: Iterable[Request]) -> Counter[str]:
+    """Misses by reason."""
+    return Counter(each.reason for each in requests if each.outcome == "miss" and each.reason is not None)
+
+
+def hit_ratio(requests: Iterable[Request]) -> float | None:
+    """Hits by lookups, without bypasses; None: there were none."""
+    found = outcomes(requests)
+    lookups = sum(found.values()) - found["bypass"]
+    return sum(found[each] for each in HITS) / lookups if lookups else None
+
+
+def waited(requests: Iterable[Request], *of: str) -> list[float]:
+    """What the senders waited for whole answers, in seconds; only those with one of the outcomes, if any is named."""
+    return [each.seconds for each in requests if each.status == 200 and (not of or each.outcome in of)]
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """The mean; None without values."""
+    return fmean(values) if values else None
+
+
+def middle(values: Sequence[float]) -> float | None:
+    """The median; None without values."""
+    return median(values) if values else None
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The least value that so large a share of them does not exceed (the nearest rank); None without values."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None
+
+
+def generations(phase: Phase) -> tuple[Request, ...]:
+    """The requests for a generation of a phase."""
+    return tuple(each for each in phase.requests if each.kind == "generate")
+
+
+def answered_within(requests: Iterable[Request], begin: float, end: float) -> list[Request]:
+    """The requests whose answers were there after `begin` and until `end`."""
+    return [each for each in requests if begin < each.at + each.seconds <= end]
+
+
+def in_order_of_sending(requests: Iterable[Request]) -> list[Request]:
+    """As they were sent."""
+    return sorted(requests, key=lambda each: each.at)

@@ -1,0 +1,104 @@
+"""Whether Prometheus saw all of it: no gap between two scrapes, but where a scenario makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import pairwise
+
+from loadtest.checks import words
+from loadtest.checks.case import NOTHING, Case, failed
+from loadtest.prometheus import AskError
+from loadtest.result import Check
+
+#: Scenarios that stop Prometheus, or what it scrapes.
+MAKE_GAPS = ("prometheus-restart", "terminate")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time that Prometheus has no samples of.
+
+    Attributes:
+        instance: Of which process.
+        begin: The last sample before it.
+        end: The first one after it.
+        scenario: Which of `MAKE_GAPS` made it; None: nobody was to.
+    """
+
+    instance: str
+    begin: float
+    end: float
+    scenario: str | None
+
+    def said(self) -> str:
+        """As a sentence for a reader, in universal time."""
+        first, last = (f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S}" for at in (self.begin, self.end))
+        return f"{self.instance}: nothing from {first} to {last} ({self.end - self.begin:.0f} s)"
+
+
+def gaps(case: Case) -> tuple[Gap, ...]:
+    """Every gap from the run's beginning to its end; an instance that was not scraped at all has none.
+
+    Raises:
+        AskError: Prometheus cannot be asked.
+        KeyError: A panel is missing.
+    """
+    begin, end = span(case)
+    longest = case.asked.gap_scrapes_max * float(case.setting("scrape_seconds"))
+    scraped = case.panels.scrapes(begin, end)
+    return tuple(
+        Gap(instance, earlier, later, _maker(case, earlier, later))
+        for instance, times in sorted(scraped.items())
+        for earlier, later in pairwise([begin, *times, end])
+        if later - earlier > longest
+    )
+
+
+def span(case: Case) -> tuple[float, float]:
+    """From the beginning of the first phase to the end of the last."""
+    phases = case.run.phases
+    return phases[0].begin, max(each.end for each in phases)
+
+
+def _maker(case: Case, begin: float, end: float) -> str | None:
+    for scenario in MAKE_GAPS:
+        phases = case.phases(scenario)
+        # A scrape before the fault may be the last that is known, and the first after it may come later.
+        slack = case.asked.recovery_seconds_max
+        if phases and begin >= phases[0].begin - slack and end <= phases[-1].end + slack:
+            return scenario
+    return None
+
+
+def checks(case: Case) -> Iterator[Check]:
+    """The one for the run."""
+    name, wanted = "Scrapes without a gap", "none but those that a scenario makes"
+    if not case.run.phases:
+        return
+    try:
+        found = gaps(case)
+        instances = len(case.panels.scrapes(*span(case)))
+    except (AskError, KeyError) as error:
+        yield failed("run", name, wanted, str(error))
+        return
+    wrong = [each for each in found if each.scenario is None]
+    measured = f"{words.count(len(wrong), 'gap')} in {words.count(instances, 'instance')}"
+    if not instances:
+        measured = NOTHING
+    detail = "; ".join(each.said() for each in wrong[:3]) if instances else "Prometheus has no samples of the service"
+    yield Check("run", name, measured, wanted, instances > 0 and not wrong, detail)
+
+
+def notes(case: Case) -> tuple[str, ...]:
+    """What Prometheus lacks, for the gaps that were to be."""
+    if not case.run.phases:
+        return ()
+    try:
+        found = gaps(case)
+    except (AskError, KeyError):
+        return ()  # the check says so
+    return tuple(
+        f"Prometheus lacks what {each.scenario} kept from it. {each.said()}." for each in found if each.scenario
+    )

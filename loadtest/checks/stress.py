@@ -1,0 +1,183 @@
+"""What the service does when it is not asked nicely: stampedes, scans, floods, a busy operator, a long time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from loadtest import panels
+from loadtest.checks import clients, counters, windows, words
+from loadtest.checks.case import Bounds, Case, failed, judged, shown
+from loadtest.checks.typical import hit_ratios
+from loadtest.journal import Phase, Request
+from loadtest.result import Check
+from recoup.telemetry.catalogue import GENERATION_DURATION
+
+NOT_PLAYED = "the run has no such phase"
+
+
+def checks(case: Case) -> Iterator[Check]:
+    """Those of the scenarios that ran."""
+    every: dict[str, Callable[[Case], Iterator[Check]]] = {
+        "stampede": _stampede,
+        "churn": _churn,
+        "saturation": _saturation,
+        "management": _management,
+        "soak": _soak,
+    }
+    for scenario, found in every.items():
+        if case.played(scenario):
+            yield from found(case)
+
+
+def _stampede(case: Case) -> Iterator[Check]:
+    """The first of each crowd generates; the others wait for it, or come so late that it is stored."""
+    phases = case.phases("stampede")
+    requests = [each for phase in phases for each in clients.generations(phase)]
+    keys = len({each.item for each in requests})
+    found = counters.over(phases, f"{GENERATION_DURATION.name}_count")
+    measured = f"{words.count(found, 'generation')} for {words.count(keys, 'key')}"
+    yield Check("stampede", "Generations", measured, "one for each key", found == keys > 0)
+    outcomes = clients.outcomes(requests)
+    waited = outcomes["coalesced"]
+    rest = len(requests) - outcomes["miss"] - waited - sum(outcomes[each] for each in clients.HITS)
+    measured = _listed(outcomes) or "nothing"
+    passed = outcomes["miss"] == keys > 0 and waited > 0 and rest == 0
+    yield Check("stampede", "Callers", measured, "one miss for each key, the others wait for it", passed)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))
+
+
+def _churn(case: Case) -> Iterator[Check]:
+    """Of the popular keys alone; the scan's own requests are never asked for again."""
+    parts = [case.run.phase("churn", part) for part in ("before", "scan", "after")]
+    before, scan, after = parts
+    if before is None or scan is None or after is None:
+        yield failed("churn", "Hit ratio of the popular keys", "falls and recovers", NOT_PLAYED)
+        return
+    popular = {each.item for phase in (before, after) for each in phase.requests}
+    # By the second half of the calm, what is asked for often has been generated again.
+    late = clients.answered_within(after.requests, (after.begin + after.end) / 2, after.end)
+    first, lowest, last = (
+        clients.hit_ratio(each for each in requests if each.item in popular)
+        for requests in (before.requests, scan.requests, late)
+    )
+    told = ", then ".join("nothing" if each is None else words.percent(each) for each in (first, lowest, last))
+    fall = None if first is None or lowest is None else first - lowest
+    least = Bounds(low=case.asked.churn_fall_min)
+    yield judged("churn", "The scan pushes popular keys out", fall, least, words.points, told)
+    regained = None if not fall or last is None or lowest is None else (last - lowest) / fall
+    half = Bounds(low=case.asked.churn_recovery_min)
+    yield judged("churn", "They come back: of that fall", regained, half, words.percent, told)
+    yield _miss_reasons(scan, popular)
+
+
+def _miss_reasons(scan: Phase, popular: set[str]) -> Check:
+    """A popular key was there and had to make room; a key of the scan was never there."""
+    mine = clients.reasons(each for each in scan.requests if each.item in popular)
+    others = clients.reasons(each for each in scan.requests if each.item not in popular)
+    said = f"popular: {_listed(mine) or 'none'}; the scan's: {_listed(others) or 'none'}"
+    passed = set(mine) == {"evicted"} and set(others) == {"cold"}
+    return Check("churn", "Reasons of the misses", said, "popular keys evicted, the scan's cold", passed)
+
+
+def _saturation(case: Case) -> Iterator[Check]:
+    flood, calm = (case.run.phase("saturation", part) for part in ("flood", "recovery"))
+    if flood is None or calm is None:
+        yield failed("saturation", "Flood", "hits, refusals, recovery", NOT_PLAYED)
+        return
+    refused = [each for each in flood.requests if each.status == 503]
+    yield Check("saturation", "Refused for want of room", words.count(len(refused), "request"), "some", bool(refused))
+    told = sum(each.retry_after is not None and each.retry_after > 0 for each in refused)
+    measured = f"{told:,} of {len(refused):,}"
+    yield Check("saturation", "Refusals that say when to come again", measured, "all", told == len(refused) > 0)
+    yield from _hits_in_flood(case, flood)
+    yield from recovery(case, calm, flood.end)
+
+
+def _hits_in_flood(case: Case, flood: Phase) -> Iterator[Check]:
+    """The 99th percentile by the service's histogram, over the whole flood: a panel so narrow that it is one point."""
+    bounds = Bounds(high=case.asked.flood_hit_p99_max)
+    seconds = flood.end - flood.begin
+    figure = case.panels.at(panels.HIT_LATENCY, windows.last_moment(case, flood), "p99", seconds)
+    client = clients.quantile(clients.waited(flood.requests, "hit"), 0.99)
+    detail = "" if client is None else f"clients, who share the processor with the flood, see {words.seconds(client)}"
+    yield shown("saturation", "Hits during the flood, 99th percentile", figure, bounds, words.seconds, detail)
+    hits = clients.outcomes(flood.requests)["hit"]
+    yield Check("saturation", "Hits during the flood", words.count(hits, "hit"), "some", hits > 0)
+
+
+def recovery(case: Case, calm: Phase, ended: float) -> Iterator[Check]:
+    """Every request after a flood or a fault succeeds, and the first of them soon."""
+    found = clients.generations(calm)
+    good = [each for each in found if each.status == 200]
+    measured = f"{len(good):,} of {len(found):,} answered with 200"
+    yield Check(calm.scenario, "Requests afterwards", measured, "all", len(good) == len(found) > 0)
+    yield recovered(case, calm.scenario, good, ended)
+
+
+def recovered(case: Case, scenario: str, good: Sequence[Request], ended: float) -> Check:
+    """How long until the first good answer after a moment."""
+    bounds = Bounds(high=case.asked.recovery_seconds_max)
+    soonest = min((each.at + each.seconds for each in good if each.at >= ended), default=None)
+    seconds = None if soonest is None else soonest - ended
+    return judged(scenario, "Recovery", seconds, bounds, words.seconds, "until the first good answer")
+
+
+def _management(case: Case) -> Iterator[Check]:
+    phases = case.phases("management")
+    managed = [each for phase in phases for each in phase.requests if each.kind == "manage"]
+    acted = [each for phase in phases for each in phase.actions if each.at >= phase.begin]
+    bad = sum(not each.allowed for each in managed) + sum(each.error is not None for each in acted)
+    done = len(managed) + len(acted)
+    measured = f"{words.count(bad, 'failure')} in {done:,}"
+    yield Check("management", "Operations under load", measured, "none, in some", bad == 0 < done)
+
+
+def _soak(case: Case) -> Iterator[Check]:
+    cached = case.run.phase("soak", "cached")
+    if cached is None or not cached.requests:
+        yield failed("soak", "Steady state", "a long one", NOT_PLAYED)
+        return
+    asked = case.asked
+    ratios = Bounds(asked.hit_ratio_min, asked.hit_ratio_max)
+    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, words.percent)
+    yield from hit_ratios(case, cached)
+    slow = Bounds(high=asked.slow_hits_max)
+    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, words.percent)
+    yield _flat_latency(case, cached)
+    yield _flat_memory(case, cached)
+
+
+def _flat_latency(case: Case, cached: Phase) -> Check:
+    """The mean wait for misses, which are nearly all of the waiting: the first third against the last."""
+    third = (cached.end - cached.begin) / 3
+    spans = ((cached.begin, cached.begin + third), (cached.end - third, cached.end))
+    first, last = (
+        clients.mean(clients.waited(clients.answered_within(cached.requests, *span), "miss")) for span in spans
+    )
+    growth = last / first - 1 if first and last else None
+    detail = f"{words.seconds(first)}, then {words.seconds(last)}" if first and last else "there are no misses"
+    bounds = Bounds(high=case.asked.soak_latency_growth_max)
+    return judged("soak", "Growth of response times", growth, bounds, words.percent, detail)
+
+
+def _flat_memory(case: Case, cached: Phase) -> Check:
+    """What the process has beyond what is accounted for: the highest of the first third against that of the last.
+
+    A share of the resident memory at the beginning. From the panel, whose two lines are asked for at the same moments.
+    """
+    name, bounds = "Growth of memory beyond the entries", Bounds(high=case.asked.soak_memory_growth_max)
+    third = (cached.end - cached.begin) / 3
+    spans = ((cached.begin, cached.begin + third), (cached.end - third, cached.end))
+    peaks = [[case.panels.over(panels.MEMORY, *span, ending) for span in spans] for ending in ("resident", "accounted")]
+    problem = next((each.problem for pair in peaks for each in pair if each.value is None), None)
+    source = peaks[0][0].source
+    if problem is not None:
+        return failed("soak", name, bounds.said(words.percent), problem, source)
+    resident, accounted = ([each.value or 0.0 for each in pair] for pair in peaks)
+    beyond = (resident[1] - accounted[1]) - (resident[0] - accounted[0])
+    detail = f"resident {words.megabytes(resident[0])}, then {words.megabytes(resident[1])}"
+    return judged("soak", name, beyond / resident[0] if resident[0] else None, bounds, words.percent, detail, source)

@@ -1,0 +1,179 @@
+"""Typical usage: the product's targets, measured twice, and held against theory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from loadtest import panels, theory
+from loadtest.checks import clients, counters, windows, words
+from loadtest.checks.case import Bounds, Case, failed, judged
+from loadtest.checks.memory import overhead
+from loadtest.journal import Phase, Request
+from loadtest.panels import Figure
+from loadtest.result import Check
+from recoup.telemetry.catalogue import LOOKUPS
+
+SCENARIO = "typical"
+
+
+def checks(case: Case) -> Iterator[Check]:
+    """Those of typical usage."""
+    cached, without = (case.run.phase(SCENARIO, part) for part in ("cached", "without"))
+    if cached is None or without is None:
+        yield failed(SCENARIO, "Steady state", "with and without the cache", "the run has no such phases")
+        return
+    asked = case.asked
+    ratios = Bounds(asked.hit_ratio_min, asked.hit_ratio_max)
+    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, words.percent)
+    yield from hit_ratios(case, cached)
+    yield from _speedups(case, cached, without)
+    yield _achieved(case, cached)
+    yield _failed(case, cached)
+    slow = Bounds(high=asked.slow_hits_max)
+    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, words.percent)
+    yield from overhead(case, cached)
+
+
+def hit_ratios(case: Case, cached: Phase) -> Iterator[Check]:
+    """The hit ratio, from all who can know it."""
+    scenario, asked = cached.scenario, case.asked
+    measured = clients.hit_ratio(cached.requests)
+    yield _panel_agrees(case, cached)
+    name = "Hit ratio: the service's counters against the panel"
+    counted = _counted(cached)
+    yield _near(scenario, name, counted, _nearest(case, cached, counted), asked.panel_tolerance)
+    name = "Hit ratio against Che's approximation"
+    yield _near(scenario, name, measured, _expected(case), asked.theory_tolerance)
+    yield _replayed(case, cached)
+
+
+def _near(scenario: str, name: str, found: float | None, wanted: float | None, tolerance: float) -> Check:
+    """Two shares that may differ by so much."""
+    bounds = Bounds(high=tolerance)
+    if found is None or wanted is None:
+        why = "nothing was measured" if found is None else "there is nothing to compare with"
+        return failed(scenario, name, bounds.said(words.points), why)
+    detail = f"{words.percent(found)} against {words.percent(wanted)}"
+    return judged(scenario, name, abs(found - wanted), bounds, words.points, detail)
+
+
+def _panel_agrees(case: Case, cached: Phase) -> Check:
+    """The panel against what the clients saw answered in the same windows."""
+    name = "Hit ratio: the clients against the panel"
+    found = [
+        _near(cached.scenario, name, _seen(cached, each), each.figure.value, case.asked.panel_tolerance)
+        for each in windows.figures(case, cached, panels.HIT_RATIO)
+    ]
+    if not found:
+        return failed(cached.scenario, name, _tolerated(case), windows.too_short(case, cached))
+    return next((each for each in found if not each.passed), found[0])
+
+
+def _tolerated(case: Case) -> str:
+    return Bounds(high=case.asked.panel_tolerance).said(words.points)
+
+
+def _seen(cached: Phase, window: windows.Window) -> float | None:
+    return clients.hit_ratio(clients.answered_within(cached.requests, window.begin, window.end))
+
+
+def _nearest(case: Case, cached: Phase, ratio: float | None) -> float | None:
+    """What the panel shows next to a ratio of the whole: its windows together make the whole, so it lies among them."""
+    found = [each.figure.value for each in windows.figures(case, cached, panels.HIT_RATIO)]
+    known = [each for each in found if each is not None]
+    if ratio is None or not known or len(known) < len(found):
+        return None
+    return min(max(ratio, min(known)), max(known))
+
+
+def _counted(cached: Phase) -> float | None:
+    found = counters.growth_by(cached, LOOKUPS.name, "outcome")
+    lookups = sum(found.values()) - found["bypass"]
+    return sum(found[each] for each in clients.HITS) / lookups if lookups > 0 else None
+
+
+def _expected(case: Case) -> float | None:
+    try:
+        popularity = theory.zipf(case.setting("catalogue"), case.setting("alpha"))
+        return theory.che(popularity, case.setting("cache_entries"))
+    except (KeyError, ValueError):
+        return None
+
+
+def _replayed(case: Case, cached: Phase) -> Check:
+    """An exact LRU, asked for the same items in the same order; what waited for another's generation is a hit to it."""
+    name, entries = "Hit ratio against an exact LRU that replays the run", case.setting("cache_entries")
+    warm = case.run.phase(cached.scenario, "warm")
+    sequence = _items(cached)
+    if warm is None or not sequence:
+        why = "the run has no warm phase" if warm is None else "nothing was measured"
+        return failed(cached.scenario, name, Bounds(high=case.asked.replay_tolerance).said(words.points), why)
+    hits, lookups = theory.simulate(sequence, entries, _items(warm))
+    found = clients.outcomes(_looked_up(cached))
+    answered = sum(found[each] for each in (*clients.HITS, "coalesced"))
+    return _near(cached.scenario, name, answered / lookups, hits / lookups, case.asked.replay_tolerance)
+
+
+def _looked_up(phase: Phase) -> list[Request]:
+    found = [each for each in clients.generations(phase) if each.outcome not in (None, "bypass")]
+    return clients.in_order_of_sending(found)
+
+
+def _items(phase: Phase) -> list[str]:
+    return [each.item for each in _looked_up(phase)]
+
+
+def _speedups(case: Case, cached: Phase, without: Phase) -> Iterator[Check]:
+    """The client's way and the server's; and whether they agree."""
+    asked = case.asked
+    target = Bounds(low=asked.speedup_min)
+    slow, fast = (clients.mean(clients.waited(phase.requests)) for phase in (without, cached))
+    client = slow / fast if slow is not None and fast else None
+    detail = f"{words.seconds(slow)} without the cache, {words.seconds(fast)} with it" if slow and fast else ""
+    yield judged(SCENARIO, "Speed-up, the clients' way", client, target, words.times, detail)
+    yield windows.worst(case, cached, "Speed-up, the service's way", panels.SPEEDUP, target, words.times)
+    yield _agree(case, client, [each.figure for each in windows.figures(case, cached, panels.SPEEDUP)])
+
+
+def _agree(case: Case, client: float | None, server: list[Figure]) -> Check:
+    name, bounds = "Speed-up: clients and service agree", Bounds(high=case.asked.speedup_agreement)
+    known = [each.value for each in server if each.value]
+    if client is None or not known:
+        return failed(SCENARIO, name, bounds.said(words.percent), "one of the two is missing")
+    apart = {abs(client - each) / each: each for each in known}
+    furthest = max(apart)
+    detail = f"{words.times(client)} and {words.times(apart[furthest])}"
+    return judged(SCENARIO, name, furthest, bounds, words.percent, detail)
+
+
+def _achieved(case: Case, cached: Phase) -> Check:
+    """Little's law: so many users who never pause can send `users / mean response time` requests a second.
+
+    J. D. C. Little: A Proof for the Queuing Formula: L = lambda W. Operations Research 9 (3), 1961. Fewer than that,
+    and the time was lost between the requests, by Locust.
+    """
+    name, bounds = "Achieved, of what the users could send", Bounds(low=case.asked.achieved_min)
+    mean = clients.mean([each.seconds for each in cached.requests])
+    elapsed = cached.end - cached.begin
+    if not mean or elapsed <= 0:
+        return failed(SCENARIO, name, bounds.said(words.percent), "nothing was measured")
+    offered, achieved = case.setting("users") / mean, len(cached.requests) / elapsed
+    detail = f"{achieved:.1f} of {offered:.1f} requests a second"
+    return judged(SCENARIO, name, achieved / offered, bounds, words.percent, detail)
+
+
+def _failed(case: Case, cached: Phase) -> Check:
+    # Its rates look back, so the first moment that is this phase's alone comes after it began.
+    first = cached.begin + case.panels.rate_seconds(cached.end - cached.begin)
+    if first >= cached.end:
+        first = cached.end
+    figure = case.panels.over(panels.FAILED, first, cached.end)
+    return _shown_none(figure)
+
+
+def _shown_none(figure: Figure) -> Check:
+    value = figure.value
+    passed = value is not None and math.isclose(value, 0.0, abs_tol=1e-12)
+    found = "nothing" if value is None else f"{value:.2f} a second"
+    return Check(SCENARIO, "Failed requests", found, "none", passed, figure.problem, figure.source)

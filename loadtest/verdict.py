@@ -1,0 +1,174 @@
+"""The verdict on a run: its journal, and what the dashboards' own queries give, against the thresholds.
+
+    python -m loadtest.verdict --journal build/loadtest/journal.jsonl --prometheus http://127.0.0.1:9090
+
+With `GRAFANA_URL` and `GRAFANA_TOKEN` in the environment (or `--grafana`) it asks through Grafana instead, and marks
+the run on its dashboards. Exit status 0: it held; 1: it did not; 2: it cannot be judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from loadtest import journal, report, thresholds
+from loadtest.checks import counts, faults, scraping, stress, typical, usages
+from loadtest.checks import spans as spans_of
+from loadtest.checks.case import Case
+from loadtest.panels import Panels
+from loadtest.prometheus import AskError, Direct, Source, ThroughGrafana
+from loadtest.result import Chart, Check, Result
+from loadtest.table import as_text, headline
+from loadtest.thresholds import Thresholds
+
+__all__ = ["as_text", "headline", "judge", "main"]
+
+EXIT_PASSED, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
+#: The order in which checks are told, after those of the run.
+_FIRST = "run"
+
+
+def judge(
+    run: journal.Run,
+    source: Source,
+    asked: Thresholds,
+    *,
+    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, str | Sequence[str]] | None = None,
+) -> Result:
+    """The verdict. Asks `source`, and nobody else; whatever is missing is a failed check, never an error.
+
+    Args:
+        run: As its journal has it.
+        source: The Prometheus that scraped the service; it has to have scraped twice since the run ended.
+        asked: What the run has to reach.
+        environment: What it ran on, by name; the recorded rules' window is added.
+        variables: What is chosen at the top of the dashboards, by variable, where Prometheus scrapes several services.
+    """
+    chosen = Panels(source, float(run.settings["scrape_seconds"]))
+    if variables:
+        chosen = Panels(source, chosen.scrape_seconds, {**chosen.variables, **variables})
+    window, why = _window(source)
+    case = Case(run, chosen, asked, window)
+    checks = tuple(_checks(case))
+    charts, lacking = _charts(case)
+    told = {} if window is None else {"window of the recorded rules": f"{window:g} s"}
+    return Result(
+        passed=bool(checks) and all(each.passed for each in checks),
+        checks=checks,
+        usages=usages.table(case),
+        spans=spans_of.spans(case),
+        charts=charts,
+        settings=dict(run.settings),
+        environment={**(environment or {}), **told},
+        notes=(*_shortened(window), *why, *lacking, *scraping.notes(case), *_interrupted(case)),
+        begin=run.begin,
+        end=_end(run),
+    )
+
+
+def _window(source: Source) -> tuple[float | None, tuple[str, ...]]:
+    try:
+        return source.window_seconds(), ()
+    except AskError as error:
+        return None, (f"It is not known how far the recorded rules look back: {error}.",)
+
+
+def _checks(case: Case) -> Iterator[Check]:
+    """In the order of the scenarios, those of the run first."""
+    found = [*counts.checks(case), *scraping.checks(case), *usages.checks(case)]
+    if case.played(typical.SCENARIO):
+        found += typical.checks(case)
+    found += [*stress.checks(case), *faults.checks(case)]
+    order = list(dict.fromkeys((_FIRST, *(each.scenario for each in case.run.phases))))
+    yield from sorted(found, key=lambda each: order.index(each.scenario))
+
+
+def _charts(case: Case) -> tuple[tuple[Chart, ...], tuple[str, ...]]:
+    if not case.run.phases:
+        return (), ()
+    begin, end = scraping.span(case)
+    try:
+        return case.panels.charts(begin, end + case.settle_seconds), ()
+    except (AskError, KeyError) as error:
+        return (), (f"There are no charts: {error}.",)
+
+
+def _shortened(window: float | None) -> tuple[str, ...]:
+    usual = 300.0
+    if window is None or window == usual:
+        return ()
+    return (
+        f"The recorded rules were shortened for this run: they look back over {window:g} s instead of {usual:g} s.",
+    )
+
+
+def _interrupted(case: Case) -> tuple[str, ...]:
+    return tuple(
+        f"The service ended during {phase.name}, so what it counted there is not known to anybody."
+        for phase in case.run.phases
+        if phase.after is None
+    )
+
+
+def _end(run: journal.Run) -> float:
+    return run.end if run.end is not None else max((each.end for each in run.phases), default=run.begin)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m loadtest.verdict", description="Judge a run by its journal.")
+    made.add_argument("--journal", type=Path, required=True, metavar="FILE", help="what the run has left")
+    made.add_argument("--prometheus", metavar="URL", help="the Prometheus that scraped the service")
+    grafana = os.environ.get("GRAFANA_URL")
+    made.add_argument(
+        "--grafana", metavar="URL", default=grafana, help="ask through it, with GRAFANA_TOKEN (GRAFANA_URL)"
+    )
+    made.add_argument("--job", help="of the service, where Prometheus scrapes several")
+    made.add_argument(
+        "--thresholds", type=Path, default=thresholds.FILE, metavar="FILE", help="what is asked (%(default)s)"
+    )
+    made.add_argument("--relaxed", action="store_true", help="ask for less traffic, for a short run")
+    made.add_argument("--json", action="store_true", help="print the result as JSON")
+    made.add_argument("--output", type=Path, metavar="FOLDER", help="write the report there, too")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    command = parser()
+    given = command.parse_args(arguments)
+    if not given.prometheus and not given.grafana:
+        command.error("whom shall it ask? Say --prometheus, or --grafana")
+    try:
+        asked = thresholds.load(given.thresholds, relaxed=given.relaxed)
+        run = journal.read(journal.lines(given.journal))
+        source = _source(given)
+        result = judge(run, source, asked, variables={"job": given.job} if given.job else None)
+        if isinstance(source, ThroughGrafana):
+            source.annotate(result.begin, result.end, headline(result))
+    except (AskError, OSError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_UNUSABLE
+    _write(result, given)
+    return EXIT_PASSED if result.passed else EXIT_FAILED
+
+
+def _source(given: argparse.Namespace) -> Source:
+    if given.grafana and not given.prometheus:
+        return ThroughGrafana(given.grafana, os.environ.get("GRAFANA_TOKEN", ""))
+    return Direct(given.prometheus)
+
+
+def _write(result: Result, given: argparse.Namespace) -> None:
+    sys.stdout.write(result.to_json() + "\n" if given.json else as_text(result))
+    if given.output is not None:
+        given.output.mkdir(parents=True, exist_ok=True)
+        report.write(result, given.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
