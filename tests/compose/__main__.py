@@ -7,9 +7,9 @@ import time
 
 from .checks import CHECKS, becomes_healthy
 from .engine import Engine, engine
-from .images import make_base, make_service, make_stand_in
+from .images import make_base, make_ours, make_stand_in
 from .running import CheckError, tell
-from .stack import Stack, derived
+from .stack import PROFILE, Stack, compose_file, derived, stays
 
 
 def main() -> int:
@@ -33,20 +33,24 @@ def main() -> int:
 def _make_images(started: Engine) -> None:
     make_base(started)
     for name, service in derived()["services"].items():
-        (make_service if name == "recoup" else make_stand_in)(started, service["image"])
+        build = compose_file()["services"][name].get("build")
+        if build is None:
+            make_stand_in(started, service["image"])
+        else:
+            make_ours(started, service["image"], build["dockerfile"])
 
 
 def _check(stack: Stack) -> None:
     try:
         stack.compose("up", "--detach")
-        becomes_healthy(stack, *derived()["services"])
+        becomes_healthy(stack, *stays())
         for check in CHECKS:
             check(stack)
     except (CheckError, OSError):
-        tell(stack.compose("logs", "--no-color", "--tail=40"))
+        tell(stack.compose("logs", "--no-color", "--tail=40", COMPOSE_PROFILES=PROFILE))
         raise
     finally:
-        stack.compose("down", "--volumes", "--timeout=5")
+        stack.compose("down", "--volumes", "--timeout=5", COMPOSE_PROFILES=PROFILE)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ from email.message import Message
 from typing import Any
 
 from .running import ROOT, CheckError, expect, tell, wait_for
-from .stack import MORE_PORTS, ONE_PORT, TOKEN, Stack
+from .stack import MORE_PORTS, ONE_PORT, PROFILE, TOKEN, Stack
 
 PHOTO = ROOT / "examples" / "photo.jpg"
 _PATIENCE = 180
+#: A short one, and what it may take: it waits for scrapes of the stack's own pace.
+_SCENARIO, _RUN_SECONDS = "pair", 420
 
 
 def fetch(url: str, *, body: bytes | None = None, **headers: str) -> tuple[int, Message, bytes]:
@@ -116,6 +118,46 @@ def _evaluated(prometheus: Prometheus) -> bool:
     return bool(rules) and all(rule["health"] != "unknown" for rule in rules)
 
 
+def is_loaded(stack: Stack) -> None:
+    """The load test puts load on the service, shows it, ends by itself with a verdict, and leaves its report."""
+    _needs_its_token(stack)
+    stack.compose("up", "--detach", "loadtest", COMPOSE_PROFILES=PROFILE, SCENARIO=_SCENARIO)
+    (container,) = stack.containers("loadtest")
+    interface = stack.address(container, 8089)
+    wait_for("Locust's web interface answers", lambda: fetch(f"{interface}/")[0] == 200, seconds=_PATIENCE)
+    tell(f"ok    Locust's web interface answers on {interface}")
+    wait_for("the load test has ended", lambda: _ended(stack, container), seconds=_RUN_SECONDS)
+    said = stack.engine.docker("logs", container)
+    if _state(stack, container) != "exited 0":
+        raise CheckError(f"the load test ended as {_state(stack, container)}:\n{said}")
+    tell(f"ok    the load test {_state(stack, container)}")
+    report = stack.engine.folder / "report"
+    stack.engine.docker("cp", f"{container}:/report", report)
+    expect("its verdict", True, json.loads((report / "report.json").read_text())["passed"])
+    expect("its page", True, (report / "report.html").stat().st_size > 10_000)
+    scraped = "sum(increase(recoup_loadtest_requests_total[15m])) > 0"
+    expect("Prometheus has Locust's requests", True, Prometheus(stack).value(scraped) is not None)
+    expect("targets of a load test that has ended", [], Prometheus(stack).up("loadtest"))
+
+
+def _needs_its_token(stack: Stack) -> None:
+    command = ("run", "--rm", "--no-deps", "-e", "RECOUP_ADMIN_TOKEN=", "-e", "SCENARIO=pair", "loadtest")
+    try:
+        stack.compose(*command, COMPOSE_PROFILES=PROFILE)
+    except CheckError as error:
+        expect("a load test without the token says what it lacks", True, "RECOUP_ADMIN_TOKEN" in str(error))
+    else:
+        raise CheckError("a load test without the token must fail")
+
+
+def _state(stack: Stack, container: str) -> str:
+    return stack.engine.inspect(container, "{{.State.Status}} {{.State.ExitCode}}")
+
+
+def _ended(stack: Stack, container: str) -> bool:
+    return _state(stack, container).startswith("exited")
+
+
 def scales(stack: Stack) -> None:
     """A second instance finds a port, and Prometheus finds it."""
     stack.compose("up", "--detach", "--no-recreate", "--scale", "recoup=2", SERVICE_PORTS=MORE_PORTS)
@@ -164,4 +206,4 @@ def _restarts(stack: Stack, container: str) -> int:
     return int(stack.engine.inspect(container, "{{.RestartCount}}"))
 
 
-CHECKS = (is_confined, answers, is_scraped, scales, drains, comes_back)
+CHECKS = (is_confined, answers, is_scraped, is_loaded, scales, drains, comes_back)

@@ -1,4 +1,4 @@
-"""The images: the base from debootstrap, the service from its Dockerfile, and Debian's programs in others' place."""
+"""The images: the base from debootstrap, ours from their Dockerfiles, and Debian's programs in others' place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from .engine import Engine
 from .running import ROOT, CheckError, run, tell
 
-DOCKERFILE = ROOT / "service" / "Dockerfile"
+_DOCKERFILE = ROOT / "service" / "Dockerfile"
 #: Kept between runs, in a folder that is not the repository's; `make clean` removes it.
 CACHE = ROOT / "build" / "compose-test"
 
@@ -26,8 +26,8 @@ _STAND_INS = {
 
 
 def base_tag() -> str:
-    """The image that the Dockerfile begins with."""
-    found = re.search(r"^FROM (debian:\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    """The image that the Dockerfiles begin with."""
+    found = re.search(r"^FROM (debian:\S+)", _DOCKERFILE.read_text(), re.MULTILINE)
     if found is None:
         raise CheckError("the Dockerfile begins with no image of Debian")
     return found[1]
@@ -57,10 +57,10 @@ def _debootstrap(suite: str, folder: Path, archive: Path) -> None:
     shutil.rmtree(folder)
 
 
-def make_service(engine: Engine, tag: str) -> None:
-    """Build the service's image from its Dockerfile, as the repository has it."""
+def make_ours(engine: Engine, tag: str, dockerfile: str) -> None:
+    """Build an image of ours from its Dockerfile, as the repository has it."""
     secrets = [f"--secret=id={name},src={path}" for name, path in _secrets(engine.folder).items()]
-    engine.docker("build", *_network(), *secrets, "--file", DOCKERFILE, "--tag", tag, ROOT)
+    engine.docker("build", *_network(), *secrets, "--file", ROOT / dockerfile, "--tag", tag, ROOT)
     tell(f"built {tag}: {size(engine, tag)}")
 
 

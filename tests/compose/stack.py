@@ -16,6 +16,8 @@ FILE = ROOT / "docker-compose.yml"
 TOKEN = "a-token-of-the-test"
 _PROJECT = "recouptest"
 _LEFT_OUT = ("grafana",)
+#: What a profile brings up.
+PROFILE = "loadtest"
 #: The ports on the machine: others than the usual ones, so that a service which somebody runs there is not met.
 ONE_PORT, MORE_PORTS, _ASIDE = "18080", "18080-18089", 10_000
 
@@ -42,6 +44,11 @@ def derived() -> dict[str, Any]:
     return {"services": services, "volumes": dict.fromkeys(volumes)}
 
 
+def stays() -> list[str]:
+    """The services that are brought up without a profile."""
+    return [name for name, service in derived()["services"].items() if "profiles" not in service]
+
+
 class Stack:
     """The services on an engine."""
 
@@ -60,7 +67,7 @@ class Stack:
 
     def containers(self, service: str) -> list[str]:
         """The containers of a service."""
-        return self.compose("ps", "--quiet", service).split()
+        return self.compose("ps", "--quiet", service, COMPOSE_PROFILES=PROFILE).split()
 
     def address(self, container: str, port: int) -> str:
         """Where a container's port is published."""
