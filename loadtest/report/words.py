@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from grafana.preview.charts import figure, text
@@ -41,6 +42,11 @@ def times(value: float | None) -> str:
 def count(value: int) -> str:
     """A number of things."""
     return f"{value:,}"
+
+
+def tight(said: str) -> str:
+    """A text in which no line breaks between a number and its unit."""
+    return re.sub(r"(?<=\d) (?=(?:%|[mµ]?s|[KMG]?i?B|points?)(?!\w))", "\N{NO-BREAK SPACE}", said)
 
 
 def plain(value: object) -> str:

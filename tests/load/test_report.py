@@ -18,6 +18,7 @@ from loadtest.report.page import EXPECTED, HEADLINES, groups, headlines
 from loadtest.result import Chart, Check, Line, Result, Span, Usage
 from tests.tools import require_tool
 
+from loadtest import checks as checks_of_the_verdict
 from loadtest import report
 
 BEGIN = 1_750_000_000.0
@@ -385,6 +386,11 @@ def test_the_large_figures_are_those_of_the_checks_and_theory_stands_beside_the_
     assert "70.3 % against 70.5 % expected (Che's approximation)" == found[0].beside
 
 
+def test_the_large_figures_are_checks_that_the_verdict_makes() -> None:
+    code = "".join(path.read_text("utf-8") for path in Path(checks_of_the_verdict.__file__).parent.glob("*.py"))
+    assert [] == [name for name in (EXPECTED, *(name for _, name in HEADLINES)) if f'"{name}"' not in code]
+
+
 def test_what_is_computed_is_set_apart_from_what_is_measured() -> None:
     page = Page(report.render(passed()))
     (head,) = page.texts("th", class_="computed", scope="colgroup")
@@ -482,6 +488,7 @@ class TestCharts:
         ("3.31x", words.times(3.31)),
         ("4,000x", words.times(4000.0)),
         ("0.945", words.plain(0.945)),
+        ("at most\N{SPACE}10.0\N{NO-BREAK SPACE}% in 3 steps", words.tight("at most 10.0 % in 3 steps")),
         ("single, pair", words.plain(["single", "pair"])),
     ],
 )
