@@ -35,6 +35,8 @@ COLOURS = {
 PALETTE = ("blue", "orange", "green", "purple", "yellow", "red")
 #: Dashes by the end of a legend, as the boards have them.
 DASHES = {"p95": "10 6", "p50": "2 5", "limit": "10 6"}
+#: Dashes of lines that share a colour of the palette.
+ROUNDS = ("", "10 6", "2 5")
 _AXIS_SECONDS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _AXIS_LABELS = 9
 #: A value stands for a moment as long as no more than so many steps have gone by since.
@@ -145,9 +147,10 @@ def draw(chart: Chart, axis: Axis) -> Picture:
     heights = list(_stacked(present) if chart.stacked else _beside(present))
     top = _top(chart, axis, [point for points, _ in heights for point in points])
     frame = _frame(chart, axis, [min(value, top) for points, _ in heights for _, value in points])
+    looks = _looks([line.name for line in present])
     lines = [
-        _line(line, _colour(line.name, number), frame, axis, points, floor, chart.unit)
-        for number, (line, (points, floor)) in enumerate(zip(present, heights, strict=True))
+        _line(line, look, frame, axis, *height, chart.unit)
+        for line, look, height in zip(present, looks, heights, strict=True)
     ]
     ticks = [(_place(frame, value), _text(value, chart.unit)) for value in frame.ticks(chart.unit)]
     targets = [(_place(frame, value), _text(value, chart.unit)) for value in chart.targets]
@@ -219,14 +222,16 @@ def _place(frame: Frame, value: float) -> float:
     return round(frame.y(value), 2)
 
 
-def _line(line: Line, colour: str, frame: Frame, axis: Axis, points: Points, floor: Points, unit: str) -> Drawn:
+def _line(
+    line: Line, look: tuple[str, str], frame: Frame, axis: Axis, points: Points, floor: Points, unit: str
+) -> Drawn:
     parts = list(unbroken(points))
     moments = [round(at - axis.begin, 1) for at, _ in line.points]
     values = [_text(value, unit) for _, value in line.points]
     return Drawn(
         name=line.name,
-        colour=colour,
-        dash=next((dash for end, dash in DASHES.items() if line.name.endswith(end)), ""),
+        colour=look[0],
+        dash=look[1],
         paths=[_path(frame, points[part]) for part in parts],
         areas=[_path(frame, (*points[part], *reversed(floor[part]))) for part in parts] if floor else [],
         moments=moments,
@@ -248,6 +253,18 @@ def _value_at(moment: float, moments: list[float], values: list[str]) -> str:
     return values[number]
 
 
-def _colour(name: str, number: int) -> str:
-    """The colour of a line: that of its word, or of the word it begins with, else one of the palette."""
-    return COLOURS.get(name) or COLOURS.get(name.split(" ")[0]) or PALETTE[number % len(PALETTE)]
+def _looks(names: list[str]) -> list[tuple[str, str]]:
+    """Colour and dash of each line: those of its word, or of the word it begins or ends with.
+
+    Others take what the palette has left, and when that has been round, dashes tell them apart.
+    """
+    known = [COLOURS.get(name) or COLOURS.get(name.split(" ")[0]) for name in names]
+    free = [colour for colour in PALETTE if colour not in known] or list(PALETTE)
+    looks, others = [], 0
+    for name, colour in zip(names, known, strict=True):
+        dash = next((dash for end, dash in DASHES.items() if name.endswith(end)), "")
+        if colour is None:
+            colour, dash = free[others % len(free)], dash or ROUNDS[others // len(free) % len(ROUNDS)]
+            others += 1
+        looks.append((colour, dash))
+    return looks

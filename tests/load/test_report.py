@@ -471,7 +471,12 @@ class TestCharts:
     def test_outcomes_have_the_colours_of_the_dashboards(self) -> None:
         lines_ = tuple(Line(name, ((BEGIN, 1.0),)) for name in ("hit", "miss p95", "bypass", "unheard of"))
         drawn = charts.draw(chart("Lookups", "reqps", lines_), self.AXIS).lines
-        assert ["green", "orange", "purple", "purple"] == [line.colour for line in drawn]
+        assert ["green", "orange", "purple", "blue"] == [line.colour for line in drawn]
+
+    def test_lines_that_nothing_is_known_of_look_different_from_each_other(self) -> None:
+        lines_ = tuple(Line(f"127.0.0.1:{number}", ((BEGIN, 1.0),)) for number in range(12))
+        drawn = charts.draw(chart("Processor time", "percentunit", lines_), self.AXIS).lines
+        assert 12 == len({(line.colour, line.dash) for line in drawn})
 
 
 @pytest.mark.parametrize(
