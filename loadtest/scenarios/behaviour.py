@@ -14,12 +14,13 @@ from loadtest.settings import Settings
 
 STAMPEDES = 5
 
-CHURN_SECONDS = 8.0
-#: Popular calls a second: few enough that the scan's keys push the less popular ones out in between.
-CHURN_RATE = 30.0
+#: Popular calls before and after the scan, and a second: what a chart can show.
+CHURN_REQUESTS = 360
+CHURN_RATE = 45.0
 CHURN_ALPHA = 0.7
-#: More keys than are generated in that time.
-SCAN_ITEMS = 4000
+#: Cold keys of the scan, and popular calls for each: the order, and so the hit ratio, is the same on any machine.
+SCAN_ITEMS = 80
+POPULAR_BETWEEN = 2
 
 FLOOD_SECONDS = 6.0
 #: More callers than there is room for: 64 wait for a worker, of which there are at most 8.
@@ -49,25 +50,33 @@ def stampede(settings: Settings) -> tuple[Phase, ...]:
 
 
 def churn(settings: Settings) -> tuple[Phase, ...]:
-    """Popular traffic that the cache holds whole; with a scan through cold keys beside it; and alone again."""
-    popular = of(settings, "churn", settings.cache_entries)
-    cold = of(settings, "churn", settings.cache_entries + SCAN_ITEMS)[settings.cache_entries :]
-    scan = Lane(lambda: iter(singly(cold)), users=settings.users, background=True)
-    lanes = {part: _popular(settings, part, popular) for part in ("before", "scan", "after")}
+    """Popular traffic that the cache holds whole; with a scan through cold keys in between; and alone again."""
+    found = of(settings, "churn", settings.cache_entries + SCAN_ITEMS)
+    popular, cold = found[: settings.cache_entries], found[settings.cache_entries :]
+    draw = Random(f"churn {settings.seed}")  # noqa: S311
+    # Each of them once, so that it is known which ones are popular.
+    before = [*draw.sample(popular, len(popular)), *_popular(draw, popular, CHURN_REQUESTS)]
+    between = _popular(draw, popular, SCAN_ITEMS * POPULAR_BETWEEN)
+    after = _popular(draw, popular, CHURN_REQUESTS)
+    # Twice the users, so that those who wait for a generation do not keep the hits from being asked for.
+    users = 2 * settings.users
     return (
         warm(settings, "churn", popular),
-        Phase("churn", "before", (lanes["before"],)),
-        Phase("churn", "scan", (lanes["scan"], scan)),
-        Phase("churn", "after", (lanes["after"],)),
+        Phase("churn", "before", (lane(singly(before), users, CHURN_RATE),)),
+        Phase("churn", "scan", (lane(singly(_scanned(between, cold)), users, CHURN_RATE),)),
+        Phase("churn", "after", (lane(singly(after), users, CHURN_RATE),)),
     )
 
 
-def _popular(settings: Settings, part: str, items: tuple[Item, ...]) -> Lane:
-    draw = Random(f"churn {settings.seed} {part}")  # noqa: S311
+def _popular(draw: Random, items: tuple[Item, ...], count: int) -> list[Item]:
     bounds = list(accumulate(theory.zipf(len(items), CHURN_ALPHA)))
-    asked = draw.choices(items, cum_weights=bounds, k=round(CHURN_SECONDS * CHURN_RATE))
-    # Twice the users, so that those who wait for a generation do not keep the hits from being asked for.
-    return lane(singly(asked), 2 * settings.users, CHURN_RATE)
+    return draw.choices(items, cum_weights=bounds, k=count)
+
+
+def _scanned(popular: list[Item], cold: tuple[Item, ...]) -> list[Item]:
+    """One of the cold items after every few of the popular ones."""
+    groups = (popular[start : start + POPULAR_BETWEEN] for start in range(0, len(popular), POPULAR_BETWEEN))
+    return [item for group, one in zip(groups, cold, strict=True) for item in (*group, one)]
 
 
 def saturation(settings: Settings) -> tuple[Phase, ...]:
