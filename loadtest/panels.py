@@ -47,13 +47,13 @@ class Figure:
         source: The panel, such as `Load test: Hit ratio`.
         value: A finite number; None: there is none.
         problem: Why there is none, as a sentence.
-        values: Every point that it was chosen from.
+        points: What it was chosen from: seconds since the epoch, value.
     """
 
     source: str
     value: float | None
     problem: str = ""
-    values: tuple[float, ...] = ()
+    points: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Panels:
         if len(lines) > 1:
             named = ", ".join(sorted(line.name for line in lines))
             return Figure(source, None, f"one line was expected, and there are {len(lines)}: {named}")
-        return _highest(source, tuple(value for _, value in lines[0].series.points))
+        return _highest(source, lines[0].series.points)
 
     def chart(self, name: Name, begin: float, end: float) -> Chart:
         """A panel as it looks over a span.
@@ -183,11 +183,12 @@ def _legend(query: Query, series: Series) -> str:
     return legend(query.legend, dict(series.labels)) or query.ref
 
 
-def _highest(source: str, values: tuple[float, ...]) -> Figure:
+def _highest(source: str, points: tuple[tuple[float, float], ...]) -> Figure:
+    values = [value for _, value in points]
     bad = [value for value in values if not math.isfinite(value)]
     if bad:
         return Figure(source, None, f"it shows {'NaN' if math.isnan(bad[0]) else 'infinity'}, which is no figure")
-    return Figure(source, max(values), values=values)
+    return Figure(source, max(values), points=points)
 
 
 def _drawn(shown: Shown) -> Line:

@@ -25,13 +25,19 @@ def overhead(case: Case, phase: Phase) -> Iterator[Check]:
         for name in (RESIDENT, MEMORY.name)
     )
     yield _judged(case, scenario, "Memory overhead", resident, accounted)
-    # Two scrapes after it began, so that a Prometheus that began with it has seen it.
-    moments = (first.begin + case.settle_seconds, windows.last_moment(case, phase))
-    shown = [[case.panels.at(panels.MEMORY, at, ending) for at in moments] for ending in ("resident", "accounted")]
-    source = shown[0][0].source
-    problem = next((each.problem for pair in shown for each in pair if each.problem), "")
-    grown = [None if problem else (end.value or 0.0) - (begin.value or 0.0) for begin, end in shown]
-    yield _judged(case, scenario, "Memory overhead, as the panel shows", grown[0], grown[1], problem, source)
+    yield _shown(case, phase, first)
+
+
+def _shown(case: Case, phase: Phase, first: Phase) -> Check:
+    """By the panel, from the first moment at which it shows both lines to the last."""
+    span = (first.begin, windows.last_moment(case, phase))
+    figures = [case.panels.over(panels.MEMORY, *span, ending) for ending in ("resident", "accounted")]
+    problem = next((each.problem for each in figures if each.value is None), "")
+    resident, accounted = (dict(each.points) for each in figures)
+    both = sorted(resident.keys() & accounted.keys())
+    grown = [line[both[-1]] - line[both[0]] if both else None for line in (resident, accounted)]
+    name, source = "Memory overhead, as the panel shows", figures[0].source
+    return _judged(case, phase.scenario, name, grown[0], grown[1], problem, source)
 
 
 def baseline(case: Case, phase: Phase) -> Phase:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from loadtest import panels
 from loadtest.checks import clients, counters, windows, words
-from loadtest.checks.case import Bounds, Case, failed, judged, shown
+from loadtest.checks.case import NOTHING, Bounds, Case, failed, judged, shown
 from loadtest.checks.typical import hit_ratios
 from loadtest.journal import Phase, Request
 from loadtest.result import Check
@@ -52,26 +52,39 @@ def _listed(counts: Counter[str]) -> str:
 
 def _churn(case: Case) -> Iterator[Check]:
     """Of the popular keys alone; the scan's own requests are never asked for again."""
-    parts = [case.run.phase("churn", part) for part in ("before", "scan", "after")]
-    before, scan, after = parts
-    if before is None or scan is None or after is None:
-        yield failed("churn", "Hit ratio of the popular keys", "falls and recovers", NOT_PLAYED)
+    found = [case.run.phase("churn", part) for part in ("warm", "before", "scan", "after")]
+    warm, before, scan, after = found
+    if warm is None or before is None or scan is None or after is None:
+        yield failed("churn", "Hit ratio of the popular keys", "falls and rises again", NOT_PLAYED)
         return
-    popular = {each.item for phase in (before, after) for each in phase.requests}
-    # By the second half of the calm, what is asked for often has been generated again.
-    late = clients.answered_within(after.requests, (after.begin + after.end) / 2, after.end)
-    first, lowest, last = (
-        clients.hit_ratio(each for each in requests if each.item in popular)
-        for requests in (before.requests, scan.requests, late)
+    popular, middle = {each.item for each in warm.requests}, (after.begin + after.end) / 2
+    # What the scan has pushed out is missed until it was asked for once more, which goes on into the calm.
+    early, late = (
+        clients.answered_within(after.requests, *span) for span in ((after.begin, middle), (middle, after.end))
     )
-    told = ", then ".join("nothing" if each is None else words.percent(each) for each in (first, lowest, last))
-    fall = None if first is None or lowest is None else first - lowest
+    ratios = [_ratio_of(popular, requests) for requests in (before.requests, scan.requests, early, late)]
+    told = ", then ".join(NOTHING if each is None else words.percent(each) for each in ratios)
+    known = [each for each in ratios if each is not None]
+    low = min(known[1:3]) if len(known) == len(ratios) else None
+    fall = None if low is None else known[0] - low
+    rise = None if low is None else known[3] - low
     least = Bounds(low=case.asked.churn_fall_min)
     yield judged("churn", "The scan pushes popular keys out", fall, least, words.points, told)
-    regained = None if not fall or last is None or lowest is None else (last - lowest) / fall
-    half = Bounds(low=case.asked.churn_recovery_min)
-    yield judged("churn", "They come back: of that fall", regained, half, words.percent, told)
+    yield judged("churn", "They come back", rise, Bounds(low=case.asked.churn_recovery_min), words.points, told)
+    yield _missed_once(after)
     yield _miss_reasons(scan, popular)
+
+
+def _ratio_of(items: set[str], requests: Iterable[Request]) -> float | None:
+    return clients.hit_ratio(each for each in requests if each.item in items)
+
+
+def _missed_once(after: Phase) -> Check:
+    """As many keys as there is room for: none can be pushed out again once it was asked for. An LRU's exact order."""
+    missed = Counter(each.item for each in after.requests if each.outcome == "miss")
+    again = [item for item, number in missed.items() if number > 1]
+    measured = f"{words.count(len(again), 'key')} of {len(missed)}"
+    return Check("churn", "Missed twice in the calm", measured, "none", not again and bool(after.requests))
 
 
 def _miss_reasons(scan: Phase, popular: set[str]) -> Check:
