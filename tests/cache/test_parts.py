@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import threading
 from typing import Any
 
@@ -133,6 +134,23 @@ class TestHistogram:
         histogram.observe(0.1)
 
         assert {0: newer, 1: large} == histogram.snapshot().exemplars
+
+    @pytest.mark.parametrize("count", [0, 1, 2, 50, 1000])
+    def test_many_at_once_come_to_what_each_alone_comes_to(self, count: int) -> None:
+        bounds = (0.1, 0.2, 0.5, 0.9)
+        drawn = random.Random(count)
+        values = [drawn.choice([*bounds, 0.0, 2.0, drawn.random()]) for _ in range(count)]
+        trace_ids = [str(number) for number in range(count)]
+        together, alone = Histogram(bounds), Histogram(bounds)
+        for histogram in (together, alone):
+            histogram.observe(0.3, "before", 1.0)
+        together.observe_all(values, trace_ids, 2.0)
+        for value, trace_id in zip(values, trace_ids, strict=True):
+            alone.observe(value, trace_id, 2.0)
+
+        assert alone.snapshot().counts == together.snapshot().counts
+        assert alone.snapshot().exemplars == together.snapshot().exemplars
+        assert pytest.approx(alone.snapshot().total) == together.snapshot().total
 
     def test_a_snapshot_stays_as_it_is(self) -> None:
         histogram = Histogram((1.0,))

@@ -64,6 +64,22 @@ def test_hits_are_told_of_exactly_under_threads(app: Flask, cache: LRUCache) -> 
     assert 0 == stats.internal_errors.get("telemetry", 0)
 
 
+def test_hits_of_several_pipelines_and_statuses_are_told_apart(app: Flask, cache: LRUCache) -> None:
+    client = app.test_client()
+    etag = client.post(URL, data=b"cat").headers["ETag"]
+    client.post("/api/generate/brief", data=b"cat")
+    for number in range(300):
+        client.post(URL, data=b"cat", headers={"If-None-Match": etag} if number % 3 else {})
+        if number % 2:
+            client.post("/api/generate/brief", data=b"cat")
+    histograms = cache.stats().histograms
+    assert (300, 150) == tuple(histograms[name].request_duration["hit"].count for name in ("echo", "brief"))
+    metrics = client.get("/metrics").text
+    counted = 'recoup_http_requests_total{method="POST",route="/api/generate/<pipeline>",status='
+    assert f'{counted}"200"}} 252.0' in metrics
+    assert f'{counted}"304"}} 200.0' in metrics
+
+
 def test_hits_past_the_limit_are_counted_on_the_next_line(app: Flask, cache: LRUCache) -> None:
     with capture_logs() as lines:
         for _ in range(40):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
 from types import MappingProxyType
 
 from recoup.cache.records import Exemplar, HistogramSnapshot
@@ -34,18 +35,25 @@ class Histogram:
         if trace_id is not None:
             self._exemplars[bucket] = (trace_id, value, timestamp)
 
-    def observe_all(self, observations: Iterable[tuple[float, str]], timestamp: float) -> None:
+    def observe_all(self, values: Sequence[float], trace_ids: Sequence[str], timestamp: float) -> None:
         """Count many observations, each with its trace id, in their order."""
-        bounds, counts, total = self.bounds, self.counts, 0.0
-        newest: dict[int, tuple[float, str]] = {}
-        for observation in observations:
-            bucket = bisect_left(bounds, observation[0])
-            counts[bucket] += 1
-            total += observation[0]
-            newest[bucket] = observation
-        self.total += total
-        for bucket, (value, trace_id) in newest.items():
-            self._exemplars[bucket] = (trace_id, value, timestamp)
+        bounds, counts = self.bounds, self.counts
+        # Sorted, a look-up for each bound does for all values.
+        ordered = sorted(values)
+        ends = [0, *(bisect_right(ordered, bound) for bound in bounds), len(ordered)]
+        filled = 0
+        for bucket, (start, end) in enumerate(pairwise(ends)):
+            counts[bucket] += end - start
+            filled += end > start
+        self.total += sum(values)
+        newest: set[int] = set()
+        for value, trace_id in zip(reversed(values), reversed(trace_ids), strict=True):
+            bucket = bisect_left(bounds, value)
+            if bucket not in newest:
+                newest.add(bucket)
+                self._exemplars[bucket] = (trace_id, value, timestamp)
+                if len(newest) == filled:
+                    break
 
     def snapshot(self) -> HistogramSnapshot:
         """The histogram as it is now."""

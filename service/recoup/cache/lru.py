@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -128,10 +128,12 @@ class LRUCache(Fetching):
             finally:
                 self._lock.release()
 
-    def record_requests(self, pipeline: str, outcome: Outcome, waits: Iterable[tuple[float, str]]) -> None:
+    def record_requests(
+        self, pipeline: str, outcome: Outcome, seconds: Sequence[float], trace_ids: Sequence[str]
+    ) -> None:
         """`record_request` for many at once: of each what its caller waited, and its trace id. Takes the lock once."""
         with self._lock:
-            self._store.ledger(pipeline).request_duration[outcome].observe_all(waits, self.wall_clock())
+            self._store.ledger(pipeline).request_duration[outcome].observe_all(seconds, trace_ids, self.wall_clock())
 
     def add_source(self, settle: Callable[[], None]) -> None:
         """Have `settle` called before statistics are read or reset: whoever gathers requests hands them in then."""

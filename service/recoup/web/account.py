@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
+from itertools import compress, repeat, starmap
 from typing import Any
 
 from recoup.cache import LRUCache
@@ -15,8 +16,8 @@ from recoup.web.generation import GENERATE_ROUTE, Answer, Ask
 
 #: Hits that may wait to be told of.
 _MOST_HITS = 1024
-#: Of a hit: its pipeline, its status; what its caller waited, and its trace id.
-_Hit = tuple[str, int, "tuple[float, str]"]
+#: Of a hit: its pipeline, its status, what its caller waited, and its trace id.
+_Hit = tuple[str, int, float, str]
 
 
 class Told:
@@ -88,9 +89,10 @@ class Account:
             if started < self._silent_until:
                 trace = environ.get("HTTP_TRACEPARENT")
                 trace_id = (trace and parse_traceparent(trace)) or request_id
-                self._hits.append((ask.route.name, answer.status, (answer.seconds, trace_id)))
+                hits = self._hits
+                hits.append((ask.route.name, answer.status, answer.seconds, trace_id))
                 # Without waiting: whoever holds the lock settles, and hits do not queue up behind it.
-                if len(self._hits) >= _MOST_HITS and self._lock.acquire(blocking=False):
+                if len(hits) >= _MOST_HITS and self._lock.acquire(blocking=False):
                     try:
                         self._settle()
                     finally:
@@ -110,14 +112,20 @@ class Account:
             self._settle()
 
     def _settle(self) -> None:
-        # Only the holder of the lock pops, so that many are there.
-        hits = [self._hits.popleft() for _ in range(len(self._hits))]
-        for name in {hit[0] for hit in hits}:
-            self._cache.record_requests(name, "hit", [wait for pipeline, _, wait in hits if pipeline == name])
-        for status, count in Counter(hit[1] for hit in hits).items():
-            self._http.add(GENERATE_ROUTE, "POST", status, count)
-        if hits:
-            self._log.hits_dropped(len(hits))
+        # Only the holder of the lock pops, so that many are there. Column by column, since each hit pays for this.
+        hits = list(starmap(self._hits.popleft, repeat((), len(self._hits))))
+        if not hits:
+            return
+        names, statuses, waits, trace_ids = zip(*hits, strict=True)
+        for name in set(names):
+            if names.count(name) == len(names):
+                self._cache.record_requests(name, "hit", waits, trace_ids)
+            else:
+                own = [each == name for each in names]
+                self._cache.record_requests(name, "hit", [*compress(waits, own)], [*compress(trace_ids, own)])
+        for status in set(statuses):
+            self._http.add(GENERATE_ROUTE, "POST", status, statuses.count(status))
+        self._log.hits_dropped(len(hits))
 
     def _tell(self, told: Told, method: str, path: str, route: str | None, status: int, size: int | None) -> None:
         seconds = time.perf_counter() - told.started
