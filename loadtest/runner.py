@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from loadtest import journal, workload
+from loadtest.actions import asks_for_faults
 from loadtest.processes import (
     PATIENCE_SECONDS,
     ROOT,
@@ -175,6 +176,7 @@ def _tail(path: Path, lines: int = 20) -> str:
     return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def without_faults(settings: workload.Settings, faults: frozenset[str]) -> workload.Settings:
+def without_faults(settings: workload.Settings) -> workload.Settings:
     """The settings without the scenarios that need processes of the run's own."""
-    return replace(settings, scenarios=tuple(each for each in settings.scenarios if each not in faults))
+    theirs = set(asks_for_faults(workload.phases(settings)))
+    return replace(settings, scenarios=tuple(each for each in settings.scenarios if each not in theirs))
