@@ -15,6 +15,8 @@ FAULT_AFTER_SECONDS = 3.0
 RECOVERED_AFTER_SECONDS = 7.0
 #: With the time that the fault's end needs to show.
 FAULT_SECONDS = 10.0
+KILL_SECONDS = 6.0
+TERMINATE_SECONDS = 5.0
 #: Traffic that fills the cache again.
 REFILL_SECONDS = 4.0
 HELD_ITEMS = 20
@@ -38,7 +40,7 @@ def kill_worker(settings: Settings) -> tuple[Phase, ...]:
     during = (Moment(FAULT_AFTER_SECONDS, Fault("kill-worker")),)
     return (
         warm(settings, "kill-worker", _held(settings, "kill-worker")),
-        Phase("kill-worker", "fault", lanes, seconds=FAULT_SECONDS / 2 + 1, during=during),
+        Phase("kill-worker", "fault", lanes, seconds=KILL_SECONDS, during=during),
         _recovery(settings, "kill-worker"),
     )
 
@@ -65,7 +67,7 @@ def terminate(settings: Settings) -> tuple[Phase, ...]:
     )
     return (
         warm(settings, "terminate", _held(settings, "terminate")),
-        Phase("terminate", "fault", lanes, seconds=FAULT_SECONDS / 2, during=during, interrupted=True),
+        Phase("terminate", "fault", lanes, seconds=TERMINATE_SECONDS, during=during, interrupted=True),
         restarted,
     )
 

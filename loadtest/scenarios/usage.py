@@ -9,6 +9,8 @@ from loadtest.scenarios.parts import lane, start, typical, warm
 from loadtest.settings import Settings
 
 SINGLE_REQUESTS = 40
+#: For each user, before anything is measured.
+FIRST_REQUESTS = 4
 DUPLICATE_REQUESTS = 20
 DUPLICATE_HITS = 200
 BATCHES = 12
@@ -19,9 +21,12 @@ MOST_WITHOUT_SECONDS = 40.0
 
 def single(settings: Settings) -> tuple[Phase, ...]:
     """Distinct requests: the same ones past the cache, and then through it."""
-    found = of(settings, "single", SINGLE_REQUESTS)
+    found = of(settings, "single", SINGLE_REQUESTS + FIRST_REQUESTS * settings.users)
+    found, first = found[:SINGLE_REQUESTS], found[SINGLE_REQUESTS:]
     return (
-        Phase("single", "without", (lane(singly(found, bypass=True), settings.users),), before=start(settings)),
+        # A worker's first generation takes a third longer: neither of the two means shall have it.
+        Phase("single", "warm", (lane(singly(first, bypass=True), settings.users),), before=start(settings)),
+        Phase("single", "without", (lane(singly(found, bypass=True), settings.users),)),
         Phase("single", "cached", (lane(singly(found), settings.users),)),
     )
 
