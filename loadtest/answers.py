@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadtest.journal import Request
@@ -69,12 +69,15 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
-def digest(body: bytes) -> str:
-    """Of a body: quick, and equal for equal bodies; it tells damage apart, not malice."""
-    return f"{zlib.crc32(body):08x}"
+def digest(body: Iterable[bytes]) -> str:
+    """Of a body in parts: quick, and equal for equal bodies; it tells damage apart, not malice."""
+    value = 0
+    for part in body:
+        value = zlib.crc32(part, value)
+    return f"{value:08x}"
 
 
-def answered(call: Call, sent: tuple[float, float], status: int, header: Header, body: bytes) -> Request:
+def answered(call: Call, sent: tuple[float, float], status: int, header: Header, body: Sequence[bytes]) -> Request:
     """The record of a request that was answered as a whole.
 
     Args:
@@ -82,12 +85,12 @@ def answered(call: Call, sent: tuple[float, float], status: int, header: Header,
         sent: When, in seconds since the epoch, and the seconds until all of the answer was there.
         status: Of the answer.
         header: Its headers.
-        body: Its body.
+        body: Its body, in the parts in which it was read.
     """
     said = told(header)
-    length = header("content-length")
-    if length is not None and call.method != "HEAD" and status not in (204, 304) and length != str(len(body)):
-        record = unanswered(call, sent, f"{len(body)} of {length} bytes came")
+    size, length = sum(map(len, body)), header("content-length")
+    if length is not None and call.method != "HEAD" and status not in (204, 304) and length != str(size):
+        record = unanswered(call, sent, f"{size} of {length} bytes came")
         return replace(record, outcome=said.outcome, reason=said.reason)
     return Request(
         at=sent[0],
@@ -97,8 +100,8 @@ def answered(call: Call, sent: tuple[float, float], status: int, header: Header,
         status=status,
         outcome=said.outcome,
         reason=said.reason,
-        bytes=len(body),
-        digest=digest(body) if body else "",
+        bytes=size,
+        digest=digest(body) if size else "",
         allowed=status in call.allowed,
         retry_after=said.retry_after,
         generation_seconds=said.generation_seconds,

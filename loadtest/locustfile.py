@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -42,8 +43,9 @@ from loadtest.recorder import Recorder, name_of
 EXIT_WELL, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
 DEFAULT_JOURNAL = Path("build") / "loadtest" / "journal.jsonl"
 DEFAULT_METRICS_PORT = "9646"
-#: Small blocks, such as the 4 KiB by default, would make reading a hit of a megabyte longer than the hit itself.
-_BLOCK_BYTES = 64 * 1024
+#: What is read at once. Smaller ones take more calls, and a whole megabyte takes fresh memory each time: either would
+#: make reading a hit longer than the hit itself.
+_BLOCK_BYTES = 256 * 1024
 _CONNECT_SECONDS = 30.0
 #: Users that begin in a second; more make Locust warn.
 _SPAWN_RATE = 100
@@ -66,18 +68,18 @@ class Connection:
         """The next call begins a new connection."""
         self._pool.close()
 
-    def send(self, phase: Phase, call: Call) -> tuple[Request, bytes]:
-        """Send a call, and wait for all of its answer, as long as that may take."""
+    def send(self, phase: Phase, call: Call) -> tuple[Request, list[bytes]]:
+        """Send a call, and wait for all of its answer, as long as that may take; its body comes in parts."""
         headers = {**call.headers, **self._authorization} if call.kind == "manage" else call.headers
         at, begun = time.time(), time.perf_counter()
         try:
             with gevent.Timeout(REQUEST_SECONDS):
                 client = self._pool.get_client(self._host)
                 answer = client.request(call.method, call.path, body=call.body, headers=headers)
-                body = answer.read()
+                body = list(iter(lambda: answer.read(_BLOCK_BYTES), b""))
                 seconds = time.perf_counter() - begun
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # whatever it is, there is no whole answer
-            body = b""
+            body = []
             request = _broken(phase, call, (at, time.perf_counter() - begun), error)
         else:
             request = answers.answered(call, (at, seconds), answer.status_code, _header(answer), body)
@@ -206,9 +208,9 @@ class Play:
     journal: Path
     exporter: Exporter
     recorder: Recorder
-    conductor: Conductor
 
     def __init__(self) -> None:
+        self.conductor: Conductor | None = None
         self.crowd = LocustCrowd()
         self.stage = Stage()
         self.token = os.environ.get("RECOUP_ADMIN_TOKEN") or None
@@ -248,13 +250,18 @@ class Play:
             locust=self._counts,
         )
         self.environment.process_exit_code = EXIT_FAILED
-        threading.Thread(target=self._conduct, daemon=True).start()
+        threading.Thread(target=self._conduct, args=(self.conductor,), daemon=True).start()
 
-    def _conduct(self) -> None:
-        self.conductor.run()
-        if self.conductor.went_well:
+    def _conduct(self, conductor: Conductor) -> None:
+        conductor.run()
+        if conductor.went_well:
             self.environment.process_exit_code = EXIT_WELL
         self.crowd.want(None)
+
+    def break_off(self) -> None:
+        """End the run before its time, if one is under way; the service has its configuration back then."""
+        if self.conductor is not None:
+            self.conductor.stop(_STOP_SECONDS)
 
     def _counts(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
@@ -265,8 +272,8 @@ class Play:
         return found
 
 
-def _status_and_body(request: Request, body: bytes) -> tuple[int, bytes]:
-    return request.status, body
+def _status_and_body(request: Request, body: list[bytes]) -> tuple[int, bytes]:
+    return request.status, b"".join(body)
 
 
 def _settings(options: Any) -> workload.Settings:
@@ -297,6 +304,8 @@ def _on_init(environment: Environment, **_: Any) -> None:
             raise ValueError("say with --host where the service is")
         PLAY.prepare(environment)
         port = int(os.environ.get("LOADTEST_METRICS_PORT", DEFAULT_METRICS_PORT) or 0)
+        # Locust's own comes later: while a shape leads, the signal would end the process at once.
+        gevent.signal_handler(signal.SIGTERM, PLAY.break_off)
         if port:
             PLAY.exporter.serve(os.environ.get("LOADTEST_METRICS_ADDRESS") or "127.0.0.1", port)
     except (ValueError, OSError) as error:
@@ -311,4 +320,4 @@ def _on_test_start(**_: Any) -> None:
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]
 def _on_test_stopping(**_: Any) -> None:
-    PLAY.conductor.stop(_STOP_SECONDS)
+    PLAY.break_off()

@@ -78,7 +78,7 @@ def test_retry_after_is_read_in_seconds(expected: float | None, text: str) -> No
 
 def test_a_whole_answer_is_recorded_with_all_that_it_says() -> None:
     said = header(cache_status="recoup; fwd=uri-miss; stored; detail=cold", content_length="4")
-    request = answers.answered(CALL, SENT, 200, said, b"mesh")
+    request = answers.answered(CALL, SENT, 200, said, [b"me", b"sh"])
     assert (1000.0, 0.25, "generate", "item") == (request.at, request.seconds, request.kind, request.item)
     assert (200, "miss", "cold", 4, True, None) == (
         request.status,
@@ -91,26 +91,28 @@ def test_a_whole_answer_is_recorded_with_all_that_it_says() -> None:
 
 
 def test_equal_bodies_have_equal_digests_and_others_have_not() -> None:
-    one, same, other = (answers.answered(CALL, SENT, 200, header(), body).digest for body in (b"a", b"a", b"b"))
+    one, same, other = (
+        answers.answered(CALL, SENT, 200, header(), body).digest for body in ([b"ab"], [b"a", b"b"], [b"b"])
+    )
     assert one == same != other
 
 
 def test_a_status_that_the_contract_does_not_have_is_not_allowed() -> None:
     refused = Call("item", "/", allowed=frozenset({503}))
     assert (True, False) == tuple(
-        answers.answered(refused, SENT, status, header(), b"").allowed for status in (503, 200)
+        answers.answered(refused, SENT, status, header(), []).allowed for status in (503, 200)
     )
 
 
 def test_a_body_that_is_not_whole_is_no_answer() -> None:
-    request = answers.answered(CALL, SENT, 200, header(content_length="5"), b"mesh")
+    request = answers.answered(CALL, SENT, 200, header(content_length="5"), [b"me", b"sh"])
     assert (0, False, "4 of 5 bytes came") == (request.status, request.allowed, request.error)
 
 
 def test_no_body_is_expected_where_there_is_none() -> None:
     head = Call("item", "/", method="HEAD")
-    assert 200 == answers.answered(head, SENT, 200, header(content_length="5"), b"").status
-    assert 304 == answers.answered(CALL, SENT, 304, header(content_length="5"), b"").status
+    assert 200 == answers.answered(head, SENT, 200, header(content_length="5"), []).status
+    assert 304 == answers.answered(CALL, SENT, 304, header(content_length="5"), []).status
 
 
 @pytest.mark.parametrize("allowed", [True, False])

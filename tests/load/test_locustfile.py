@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socketserver
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import pytest
 from loadtest import journal
 from loadtest.counters import counters
 from loadtest.journal import Phase, Run
-from tests.project.serving import PATIENCE, Service, free_port, serving
+from project.serving import PATIENCE, Service, free_port, serving
 
 ROOT = Path(__file__).parents[2]
 #: Small enough for a test, and otherwise as a run has it.
@@ -311,3 +312,28 @@ def test_broken_answers_are_failures_and_the_run_goes_on(tmp_path: Path) -> None
 def _by_answer(requests: list[journal.Request]) -> list[list[tuple[int, bool]]]:
     kinds = len(Broken.answers)
     return [[(request.status, request.allowed) for request in requests[kind::kinds]] for kind in range(kinds)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_run_that_is_broken_off_gives_the_configuration_back(tmp_path: Path, number: signal.Signals) -> None:
+    settings = {**SMALL, "duration_seconds": PATIENCE, "scenarios": ["typical"]}
+    given = {"LOADTEST_SETTINGS": json.dumps(settings), "LOADTEST_JOURNAL": str(tmp_path / "journal.jsonl")}
+    with service(tmp_path) as running:
+        before = config(running.url)
+        process = subprocess.Popen(
+            command("--host", running.url),
+            env=environment(**given),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while config(running.url) == before:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(number)
+            assert 1 == process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+        assert before == config(running.url)
+    assert None is journal.read(journal.lines(tmp_path / "journal.jsonl")).end
