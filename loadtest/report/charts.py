@@ -38,9 +38,11 @@ DASHES = {"p95": "10 6", "p50": "2 5", "limit": "10 6"}
 #: Dashes of lines that share a colour of the palette.
 ROUNDS = ("", "10 6", "2 5")
 _AXIS_SECONDS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
-_AXIS_LABELS = 9
+_AXIS_LABELS = 7
 #: A value stands for a moment as long as no more than so many steps have gone by since.
 _STALE_STEPS = 3
+#: For how many scrapes traffic rests after a steady state.
+_SETTLE_SCRAPES = 2
 #: How far the value axis reaches, at least, as a multiple of the largest value of the steady state.
 _PEAK_ROOM = 4
 
@@ -52,8 +54,8 @@ class Axis:
     Attributes:
         begin: Seconds since the epoch.
         end: The same, later.
-        rest: The moment whose values are shown as long as nobody asks for another: the end of the steady state, for
-            there the panels' windows hold the steady state and nothing else.
+        rest: The moment whose values are shown as long as nobody asks for another: that of the verdict, the end of
+            the steady state and of the rest after it, when Prometheus has it all and nothing that came later.
         window: The steady state, from and to; the whole where there is none.
         steady: Whether there is one.
     """
@@ -70,7 +72,9 @@ class Axis:
         end = max([result.end, result.begin + 1, *(span.end for span in result.spans)])
         windows = [(span.begin, span.end) for span in result.spans if span.window]
         window = windows[-1] if windows else (result.begin, end)
-        return cls(result.begin, end, window[1], window, bool(windows))
+        settled = window[1] + _SETTLE_SCRAPES * float(result.settings.get("scrape_seconds", 0))
+        following = [span.begin for span in result.spans if span.begin >= window[1]]
+        return cls(result.begin, end, min([settled, end, *following]), window, bool(windows))
 
     def percent(self, at: float) -> float:
         """Where a moment is, from the left."""

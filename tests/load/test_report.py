@@ -437,11 +437,17 @@ class TestCharts:
         (said,) = Page(report.render(replace(passed(), charts=(empty,)))).texts("p", class_="empty")
         assert said.startswith(why)
 
-    def test_the_values_at_rest_are_those_of_the_end_of_the_steady_state(self) -> None:
+    @pytest.mark.parametrize(
+        ("second", "scrape_seconds"), [("75", 0.0), ("75.5", 0.25), ("76", 1.0)], ids=["end", "settled", "next phase"]
+    )
+    def test_the_values_at_rest_are_those_that_the_verdict_asks_for(self, second: str, scrape_seconds: float) -> None:
+        """At the end of the steady state, and of the rest of two scrapes after it, but never after what comes next."""
         (window,) = [span for span in spans() if span.window]
-        moments = tuple((window.begin + second, float(second)) for second in range(200))
-        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", moments),)), self.AXIS)
-        assert "75" == drawn.lines[0].resting
+        whole = passed()
+        axis = charts.Axis.of(replace(whole, settings={**whole.settings, "scrape_seconds": scrape_seconds}))
+        moments = tuple((window.begin + half / 2, half / 2) for half in range(400))
+        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", moments),)), axis)
+        assert second == drawn.lines[0].resting
 
     def test_a_value_does_not_stand_for_a_time_long_after_it(self) -> None:
         early = tuple((BEGIN + second, 1.0) for second in range(20))
@@ -472,6 +478,13 @@ class TestCharts:
         lines_ = tuple(Line(name, ((BEGIN, 1.0),)) for name in ("hit", "miss p95", "bypass", "unheard of"))
         drawn = charts.draw(chart("Lookups", "reqps", lines_), self.AXIS).lines
         assert ["green", "orange", "purple", "blue"] == [line.colour for line in drawn]
+
+    def test_of_many_lines_those_are_named_that_have_a_value_at_the_moment(self) -> None:
+        moments = [self.AXIS.rest if number == 3 else BEGIN for number in range(9)]
+        lines_ = tuple(Line(f"answer {number}", ((at, 1.0),)) for number, at in enumerate(moments))
+        page = Page(report.render(replace(passed(), charts=(chart("Response times", "s", lines_),))))
+        rows = [has for tag, has, text in page.elements if tag == "div" and "".join(text).strip().startswith("answer ")]
+        assert [number != 3 for number in range(9)] == ["hidden" in has for has in rows]
 
     def test_lines_that_nothing_is_known_of_look_different_from_each_other(self) -> None:
         lines_ = tuple(Line(f"127.0.0.1:{number}", ((BEGIN, 1.0),)) for number in range(12))

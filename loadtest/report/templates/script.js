@@ -27,7 +27,12 @@
   const show = (moment) => {
     const left = `${100 * moment / data.seconds}%`;
     for (const cursor of cursors) cursor.style.left = left;
-    data.lines.forEach((line, number) => { values[number].textContent = valueAt(line, moment); });
+    data.lines.forEach((line, number) => {
+      const value = valueAt(line, moment), row = values[number].parentElement;
+      values[number].textContent = value;
+      // Of many lines only those are named that have a value then.
+      row.hidden = value === "–" && row.parentElement.classList.contains("many");
+    });
     const words = `${clock(moment)} · ${phase(moment)}`;
     readout.textContent = words;
     slider.setAttribute("aria-valuetext", words);
