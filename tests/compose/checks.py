@@ -17,8 +17,8 @@ from .stack import MORE_PORTS, ONE_PORT, PROFILE, TOKEN, Stack
 
 PHOTO = ROOT / "examples" / "photo.jpg"
 _PATIENCE = 180
-#: A short one, and what it may take: it waits for scrapes of the stack's own pace.
-_SCENARIO, _RUN_SECONDS = "pair", 420
+#: Scenarios that measure no time, and last for longer than a scrape together; and what they may take.
+_SCENARIOS, _RUN_SECONDS = "churn,garbage", 420
 
 
 def fetch(url: str, *, body: bytes | None = None, **headers: str) -> tuple[int, Message, bytes]:
@@ -121,41 +121,48 @@ def _evaluated(prometheus: Prometheus) -> bool:
 def is_loaded(stack: Stack) -> None:
     """The load test puts load on the service, shows it, ends by itself with a verdict, and leaves its report."""
     _needs_its_token(stack)
-    stack.compose("up", "--detach", "loadtest", COMPOSE_PROFILES=PROFILE, SCENARIO=_SCENARIO)
+    stack.compose("up", "--detach", "loadtest", COMPOSE_PROFILES=PROFILE, SCENARIO=_SCENARIOS)
     (container,) = stack.containers("loadtest")
-    interface = stack.address(container, 8089)
-    wait_for("Locust's web interface answers", lambda: fetch(f"{interface}/")[0] == 200, seconds=_PATIENCE)
-    tell(f"ok    Locust's web interface answers on {interface}")
+    _shows_itself(stack, container)
     wait_for("the load test has ended", lambda: _ended(stack, container), seconds=_RUN_SECONDS)
-    said = stack.engine.docker("logs", container)
-    if _state(stack, container) != "exited 0":
-        raise CheckError(f"the load test ended as {_state(stack, container)}:\n{said}")
-    tell(f"ok    the load test {_state(stack, container)}")
+    state = stack.engine.inspect(container, "{{.State.Status}} {{.State.ExitCode}}")
+    if state != "exited 0":
+        raise CheckError(f"the load test is {state}:\n{stack.engine.docker('logs', container)}")
+    tell(f"ok    the load test: {state}")
     report = stack.engine.folder / "report"
     stack.engine.docker("cp", f"{container}:/report", report)
     expect("its verdict", True, json.loads((report / "report.json").read_text())["passed"])
-    expect("its page", True, (report / "report.html").stat().st_size > 10_000)
-    scraped = "sum(increase(recoup_loadtest_requests_total[15m])) > 0"
-    expect("Prometheus has Locust's requests", True, Prometheus(stack).value(scraped) is not None)
-    expect("targets of a load test that has ended", [], Prometheus(stack).up("loadtest"))
+    expect("its page", True, "<html" in (report / "report.html").read_text()[:1000])
+    prometheus = Prometheus(stack)
+    wait_for("Prometheus lets go of it", lambda: not prometheus.up("loadtest"), seconds=_PATIENCE)
+    expect("targets that are down", None, prometheus.value('up{job="loadtest"} == 0'))
+
+
+def _shows_itself(stack: Stack, container: str) -> None:
+    interface, prometheus = stack.address(container, 8089), Prometheus(stack)
+    looks = {
+        f"Locust's web interface answers on {interface}": lambda: fetch(f"{interface}/")[0] == 200,
+        "Prometheus scrapes the load test": lambda: prometheus.value("count(recoup_loadtest_users)") == 1,
+    }
+    for what, look in looks.items():
+        wait_for(what, lambda seen=look: seen() or _ended(stack, container), seconds=_PATIENCE)
+        if _ended(stack, container):
+            raise CheckError(f"{what}: not before it ended:\n{stack.engine.docker('logs', container)}")
+        tell(f"ok    {what}")
 
 
 def _needs_its_token(stack: Stack) -> None:
-    command = ("run", "--rm", "--no-deps", "-e", "RECOUP_ADMIN_TOKEN=", "-e", "SCENARIO=pair", "loadtest")
+    command = ("run", "--rm", "--no-deps", "-e", "RECOUP_ADMIN_TOKEN=", "loadtest")
     try:
         stack.compose(*command, COMPOSE_PROFILES=PROFILE)
     except CheckError as error:
-        expect("a load test without the token says what it lacks", True, "RECOUP_ADMIN_TOKEN" in str(error))
+        expect("a load test without the token says what it lacks", True, "RECOUP_ADMIN_TOKEN is not set" in str(error))
     else:
         raise CheckError("a load test without the token must fail")
 
 
-def _state(stack: Stack, container: str) -> str:
-    return stack.engine.inspect(container, "{{.State.Status}} {{.State.ExitCode}}")
-
-
 def _ended(stack: Stack, container: str) -> bool:
-    return _state(stack, container).startswith("exited")
+    return stack.engine.inspect(container, "{{.State.Status}}") == "exited"
 
 
 def scales(stack: Stack) -> None:
