@@ -31,10 +31,13 @@ COLOURS = {
     "limit": "red",
     "waiting": "orange",
     "in progress": "blue",
+    "offered": "purple",
+    "ended": "blue",
+    "lookups": "green",
 }
 PALETTE = ("blue", "orange", "green", "purple", "yellow", "red")
 #: Dashes by the end of a legend, as the boards have them.
-DASHES = {"p95": "10 6", "p50": "2 5", "limit": "10 6"}
+DASHES = {"p95": "10 6", "p50": "2 5", "limit": "10 6", "accounted": "10 6", "offered": "10 6"}
 #: Dashes of lines that share a colour of the palette.
 ROUNDS = ("", "10 6", "2 5")
 _AXIS_SECONDS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
