@@ -38,7 +38,7 @@ loadtest: $(VENV)/dev.stamp  ## put real load on a real service, and say whether
 		$(if $(DURATION),--duration '$(DURATION)') $(LOADTEST_ARGS)
 
 loadtest-trials: $(VENV)/dev.stamp  ## cripple the cache in several ways, and see that the load test notices each
-	$(BIN)/python -m tests.loadtest.trials
+	$(BIN)/python -m tests.load.trials
 
 compose-test: $(VENV)/dev.stamp  ## build the image and bring the compose stack up, on an engine of its own (as root)
 	$(BIN)/python -m tests.compose

@@ -1,4 +1,4 @@
-"""Who watches the verdict: `python -m tests.loadtest.trials` cripples the cache in each way, and every run has to fail.
+"""Who watches the verdict: `python -m tests.load.trials` cripples the cache in each way, and every run has to fail.
 
 And a run on the cache as it is has to pass. Takes about six minutes: each run is `typical`, shortened.
 """
@@ -12,11 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from project.tree import ROOT
-
 from .crippled.sitecustomize import WAYS
 
-_CRIPPLED = ROOT / "tests" / "loadtest" / "crippled"
+ROOT = Path(__file__).resolve().parents[2]
+_CRIPPLED = ROOT / "tests" / "load" / "crippled"
 _SECONDS = 40
 _MOST_SECONDS = 300
 
