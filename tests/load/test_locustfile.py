@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from loadtest import journal
 from loadtest.counters import counters
 from loadtest.journal import Phase, Run
+
 from project.serving import PATIENCE, Service, free_port, serving
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,21 @@ def play(folder: Path, url: str, settings: Mapping[str, Any]) -> tuple[subproces
     path = folder / "journal.jsonl"
     done = locust(folder, "--host", url, LOADTEST_SETTINGS=json.dumps(settings), LOADTEST_JOURNAL=str(path))
     return done, journal.read(journal.lines(path))
+
+
+@contextmanager
+def playing(folder: Path, url: str, settings: Mapping[str, Any], **given: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run while it happens; what it says is in `locust.log`."""
+    known = {"LOADTEST_SETTINGS": json.dumps(settings), "LOADTEST_JOURNAL": str(folder / "journal.jsonl")}
+    with (folder / "locust.log").open("wb") as log:
+        process = subprocess.Popen(
+            command("--host", url), cwd=folder, env=environment(**known, **given), stdout=log, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def differences(phase: Phase, metric: str, label: str) -> dict[str, int]:
@@ -86,10 +101,17 @@ class Played:
     """One run of `typical`, for all tests of what it leaves behind."""
 
     def __init__(self, folder: Path) -> None:
+        port = free_port()
+        settings = {**SMALL, "scenarios": ["typical"]}
         with service(folder) as running:
             self.before = config(running.url)
-            self.done, self.run = play(folder, running.url, {**SMALL, "scenarios": ["typical"]})
+            with playing(folder, running.url, settings, LOADTEST_METRICS_PORT=str(port)) as process:
+                counted = 'recoup_loadtest_requests_total{outcome="bypass",part="without",scenario="typical"}'
+                self.scraped = _scraped_until(process, port, counted)
+                self.status = process.wait(PATIENCE)
             self.after = config(running.url)
+        self.output = (folder / "locust.log").read_text(errors="replace")
+        self.run = journal.read(journal.lines(folder / "journal.jsonl"))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +120,7 @@ def typical(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 
 def test_a_run_that_went_well_ends_with_zero(typical: Played) -> None:
-    assert 0 == typical.done.returncode, typical.done.stderr
+    assert 0 == typical.status, typical.output
 
 
 def test_every_phase_is_whole_and_they_follow_one_another(typical: Played) -> None:
@@ -158,29 +180,11 @@ def test_the_service_has_its_configuration_back(typical: Played) -> None:
     assert SMALL["cache_entries"] != typical.after["max_size"]
 
 
-def test_its_figures_can_be_scraped_while_it_runs(tmp_path: Path) -> None:
+def test_its_figures_can_be_scraped_while_it_runs(typical: Played) -> None:
     """The exporter's server works in a process whose standard library Locust has patched."""
-    port = free_port()
-    given = {"LOADTEST_METRICS_PORT": str(port), "LOADTEST_SETTINGS": json.dumps({**SMALL, "users": 1})}
-    with service(tmp_path) as running:
-        process = subprocess.Popen(
-            command("--host", running.url, "--scenario", "duplicate"),
-            cwd=tmp_path,
-            env=environment(**given),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            name = 'recoup_loadtest_requests_total{outcome="bypass",part="without",scenario="duplicate"}'
-            found = _scraped_until(process, port, name)
-            assert 0 == process.wait(PATIENCE)
-        finally:
-            process.kill()
-            process.wait()
-    assert 1.0 == found["recoup_loadtest_users"]
-    assert 1.0 == found['recoup_loadtest_phase{part="without",scenario="duplicate"}']
-    # By hand, without a journal's path, it is written here.
-    assert (tmp_path / "build" / "loadtest" / "journal.jsonl").exists()
+    assert 2.0 == typical.scraped["recoup_loadtest_users"]
+    phases = [f'recoup_loadtest_phase{{part="{part}",scenario="typical"}}' for part in ("warm", "without")]
+    assert [0.0, 1.0] == [typical.scraped[phase] for phase in phases]
 
 
 def _scraped_until(process: subprocess.Popen[bytes], port: int, name: str) -> dict[str, float]:
@@ -224,6 +228,8 @@ def test_a_run_without_a_service_ends_with_one_and_says_why(tmp_path: Path) -> N
     done = locust(tmp_path, "--host", f"http://127.0.0.1:{port}", "--scenario", "single")
     assert 1 == done.returncode
     assert "GET /api/cache/config was answered with nothing" in done.stderr
+    # Without a journal's path it is written here, and has a beginning and no more.
+    assert None is journal.read(journal.lines(tmp_path / "build" / "loadtest" / "journal.jsonl")).end
 
 
 class Broken(BaseHTTPRequestHandler):
@@ -317,23 +323,13 @@ def _by_answer(requests: list[journal.Request]) -> list[list[tuple[int, bool]]]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_run_that_is_broken_off_gives_the_configuration_back(tmp_path: Path, number: signal.Signals) -> None:
     settings = {**SMALL, "duration_seconds": PATIENCE, "scenarios": ["typical"]}
-    given = {"LOADTEST_SETTINGS": json.dumps(settings), "LOADTEST_JOURNAL": str(tmp_path / "journal.jsonl")}
     with service(tmp_path) as running:
         before = config(running.url)
-        process = subprocess.Popen(
-            command("--host", running.url),
-            env=environment(**given),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
+        with playing(tmp_path, running.url, settings) as process:
             while config(running.url) == before:
                 assert process.poll() is None
                 time.sleep(0.01)
             process.send_signal(number)
             assert 1 == process.wait(PATIENCE)
-        finally:
-            process.kill()
-            process.wait()
         assert before == config(running.url)
     assert None is journal.read(journal.lines(tmp_path / "journal.jsonl")).end
