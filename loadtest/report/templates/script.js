@@ -37,16 +37,13 @@
     readout.textContent = words;
     slider.setAttribute("aria-valuetext", words);
   };
-  let asked = null;
-  const later = (moment) => {
-    if (asked === null) requestAnimationFrame(() => { show(asked); slider.value = asked; asked = null; });
-    asked = moment;
-  };
   const point = (event) => {
     const box = event.currentTarget.getBoundingClientRect();
-    later(Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * data.seconds);
+    const moment = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * data.seconds;
+    slider.value = moment;
+    show(moment);
   };
-  slider.addEventListener("input", () => later(Number(slider.value)));
+  slider.addEventListener("input", () => show(Number(slider.value)));
   for (const plot of document.querySelectorAll(".plot, .strip")) {
     plot.addEventListener("pointermove", point);
     plot.addEventListener("pointerdown", point);
