@@ -68,8 +68,9 @@ class Recorder:
     def request(self, phase: Phase, request: Request) -> None:
         """A request ended."""
         self._exporter.count(phase.scenario, phase.part, request)
-        self.requests[name_of(phase)] += 1
-        self.failures[name_of(phase)] += not request.allowed
+        with self._lock:
+            self.requests[name_of(phase)] += 1
+            self.failures[name_of(phase)] += not request.allowed
         self._write({"line": "request", **{name: getattr(request, name) for name in _REQUEST_FIELDS}})
 
     def action(self, phase: Phase, action: str, begun: float, error: str | None) -> None:
