@@ -346,6 +346,13 @@ def test_prometheus_scrapes_the_load_test_by_its_name_and_port_while_it_runs() -
     assert "0.0.0.0" == given["LOADTEST_METRICS_ADDRESS"]
 
 
+def test_prometheus_asks_nobody_outside_for_a_service_that_is_not_there() -> None:
+    """An engine sends such a name on unless this is set; unanswered, Prometheus complains, and keeps the target."""
+    assert (["ndots:1"], ["."]) == (PROMETHEUS["dns_opt"], PROMETHEUS["dns_search"])
+    names = [name for job in SCRAPED["scrape_configs"] for it in job.get("dns_sd_configs", []) for name in it["names"]]
+    assert [] == [name for name in names if "." in name]
+
+
 def test_locusts_web_interface_is_on_its_usual_port() -> None:
     assert [("127.0.0.1", "8089", 8089)] == list(ports("loadtest"))
 
