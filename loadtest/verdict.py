@@ -110,7 +110,7 @@ def _interrupted(case: Case) -> tuple[str, ...]:
     return tuple(
         f"The service ended during {phase.name}, so what it counted there is not known to anybody."
         for phase in case.run.phases
-        if phase.after is None
+        if phase.after is None and phase.scenario in counts.INTERRUPTED
     )
 
 

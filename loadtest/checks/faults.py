@@ -47,11 +47,11 @@ def acted(phase: Phase, name: str) -> Action | None:
     return next((each for each in phase.actions if each.action.startswith(name) and each.at >= phase.begin), None)
 
 
-def _brought_about(phase: Phase, name: str) -> Check:
+def _brought_about(phase: Phase, name: str, what: str) -> Check:
     found = acted(phase, name)
     good = found is not None and found.error is None
     said = "" if found is None else found.error or ""
-    return Check(phase.scenario, "The fault", "brought about" if good else NOTHING, "brought about", good, said)
+    return Check(phase.scenario, what, "done" if good else NOTHING, "done", good, said)
 
 
 def _moment(phase: Phase, name: str) -> float:
@@ -62,7 +62,7 @@ def _moment(phase: Phase, name: str) -> float:
 
 def _kill_worker(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     name = "Fault kill-worker"
-    yield _brought_about(fault, name)
+    yield _brought_about(fault, name, "A worker is killed")
     failures = [each for each in fault.requests if each.status != 200]
     most = case.asked.killed_worker_failures_max
     by_status = ", ".join(f"{number} with {status or 'no answer'}" for status, number in _statuses(failures))
@@ -85,8 +85,8 @@ def _afterwards(after: Phase) -> Iterator[Check]:
 
 
 def _prometheus(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    yield _brought_about(fault, "Fault stop-prometheus")
-    yield _brought_about(fault, "Fault start-prometheus")
+    yield _brought_about(fault, "Fault stop-prometheus", "Prometheus is stopped")
+    yield _brought_about(fault, "Fault start-prometheus", "Prometheus is started again")
     yield _counters_survive(fault, after)
     yield from _afterwards(after)
     yield _seen_again(case, fault, after)
@@ -122,7 +122,7 @@ def _seen_again(case: Case, fault: Phase, after: Phase) -> Check:
 def _terminate(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     """What was begun is answered whole; who comes meanwhile is sent away; who comes later finds nobody."""
     name = "Fault terminate-service"
-    yield _brought_about(fault, name)
+    yield _brought_about(fault, name, "The service is told to end")
     told = acted(fault, name)
     moment = fault.end if told is None else told.at
     begun = [each for each in fault.requests if each.at < moment]
@@ -168,8 +168,8 @@ def _nothing_kept(fault: Phase) -> Check:
 
 
 def _shrink(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    yield _brought_about(fault, LOWER)
-    yield _brought_about(fault, RESTORE)
+    yield _brought_about(fault, LOWER, "The memory limit is lowered")
+    yield _brought_about(fault, RESTORE, "The memory limit is restored")
     evicted = counters.growth(fault, EVICTIONS.name, cause="memory")
     yield Check("shrink", "Evictions by memory", words.count(evicted, "eviction"), "some", evicted > 0)
     yield _held_low(case, fault)

@@ -1,0 +1,439 @@
+"""A run that went well, as a journal would have it, and a Prometheus that saw it: what the tests then break.
+
+The cache is the simulated LRU, a generation takes a tenth of a second, a hit a thousandth; all counts are counted from
+the requests.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from loadtest import theory
+from loadtest.journal import Action, Phase, Request, Run
+from loadtest.prometheus import WINDOW_RULE, AskError, Source
+from loadtest.settings import NAMES, Settings
+
+BEGIN = 1_800_000_000.0
+GENERATION, OVERHEAD, HIT = 0.1, 0.0005, 0.001
+ENTRY_BYTES = 1_100_000
+RESIDENT_BYTES = 120_000_000
+LIMIT_BYTES = 512 * 2**20
+WINDOW = 20.0
+GENERATE = "/api/generate/<pipeline>"
+SETTINGS = Settings(users=2, duration_seconds=24.0, scenarios=NAMES, callers=50)
+
+Counters = dict[str, float]
+
+
+@dataclass
+class Recording:
+    """A run that is being made up."""
+
+    counters: Counters = field(default_factory=dict)
+    phases: list[Phase] = field(default_factory=list)
+    now: float = BEGIN
+    entries: dict[str, None] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.add("process_start_time_seconds", BEGIN - 10)
+        self.add("recoup_memory_limit_bytes", LIMIT_BYTES)
+        self.add('recoup_internal_errors_total{part="lookup"}', 0)
+        self._hold()
+
+    def add(self, name: str, value: float) -> None:
+        self.counters[name] = self.counters.get(name, 0.0) + value
+
+    def _hold(self) -> None:
+        held = len(self.entries) * ENTRY_BYTES
+        self.counters['recoup_memory_bytes{pipeline="relief"}'] = held
+        self.counters['recoup_entries{pipeline="relief"}'] = len(self.entries)
+        self.counters["process_resident_memory_bytes"] = RESIDENT_BYTES + 1.05 * held
+
+    def request(self, at: float, item: str, outcome: str | None = None, **more: Any) -> Request:
+        """One request: what the cache makes of it, unless it is said; counted."""
+        status, kind = more.pop("status", 200), more.pop("kind", "generate")
+        reason = None
+        if kind == "generate" and status == 200:
+            outcome = outcome or ("hit" if item in self.entries else "miss")
+            reason = self._reason(item) if outcome == "miss" else None
+            self._count(item, outcome, reason)
+        seconds = HIT if outcome == "hit" or outcome is None else GENERATION + OVERHEAD + HIT
+        route = GENERATE if kind == "generate" else "/api/cache/config"
+        if status:
+            self.add(f'recoup_http_requests_total{{method="POST",route="{route}",status="{status}"}}', 1)
+        good = status == 200
+        made = {"bytes": ENTRY_BYTES if good else 90, "digest": f"{hash(item) & 0xFFFFFFFF:08x}"}
+        return Request(at, seconds, kind, item, status, outcome, reason, **{**made, **more})
+
+    def _reason(self, item: str) -> str:
+        return "evicted" if item in self.seen else "cold"
+
+    def _count(self, item: str, outcome: str, reason: str | None) -> None:
+        labels = f'outcome="{outcome}",pipeline="relief"'
+        self.add(f"recoup_lookups_total{{{labels}}}", 1)
+        self.add(f"recoup_request_duration_seconds_count{{{labels}}}", 1)
+        generated = outcome in ("miss", "bypass")
+        waited = GENERATION + OVERHEAD if generated or outcome == "coalesced" else HIT / 4
+        self.add(f"recoup_request_duration_seconds_sum{{{labels}}}", waited)
+        if generated:
+            self.add('recoup_generation_duration_seconds_count{pipeline="relief"}', 1)
+            self.add('recoup_generation_duration_seconds_sum{pipeline="relief"}', GENERATION)
+        if reason is not None:
+            self.add(f'recoup_misses_total{{pipeline="relief",reason="{reason}"}}', 1)
+        if outcome in ("miss", "hit"):
+            self.entries.pop(item, None)
+            self.entries[item] = None
+            self.seen.add(item)
+            self.limit(SETTINGS.cache_entries, "size")
+
+    def limit(self, entries: int, cause: str) -> None:
+        while len(self.entries) > entries:
+            self.entries.pop(next(iter(self.entries)))
+            self.add(f'recoup_evictions_total{{cause="{cause}",pipeline="relief"}}', 1)
+        self._hold()
+
+    def phase(
+        self,
+        scenario: str,
+        part: str,
+        play: Callable[[float], Sequence[Request]],
+        actions: Iterable[tuple[float, str]] = (),
+        *,
+        interrupted: bool = False,
+    ) -> Phase:
+        """One phase; two scrapes of rest before and after it."""
+        begin, before = self.now + 2 * SETTINGS.scrape_seconds, dict(self.counters)
+        requests = tuple(play(begin))
+        self._hold()
+        done = tuple(Action(begin + after, 0.01, name) for after, name in actions)
+        last = max([*(each.at + each.seconds for each in requests), *(each.at + each.seconds for each in done)])
+        after = None if interrupted else dict(self.counters)
+        bad = sum(not each.allowed for each in requests)
+        made = Phase(scenario, part, begin, last, before, after, requests, done, len(requests), bad)
+        self.phases.append(made)
+        self.now = last + 2 * SETTINGS.scrape_seconds
+        return made
+
+    def clear(self) -> None:
+        self.entries.clear()
+        self._hold()
+
+    def play(
+        self, items: Iterable[str], outcome: str | None = None, users: int = 2
+    ) -> Callable[[float], list[Request]]:
+        """Items by users who never pause."""
+
+        def played(begin: float) -> list[Request]:
+            free, made = [begin] * users, []
+            for item in items:
+                turn = min(range(users), key=free.__getitem__)
+                made.append(self.request(free[turn], item, outcome))
+                free[turn] += made[-1].seconds + 1e-5
+            return made
+
+        return played
+
+
+def names(scenario: str, count: int) -> list[str]:
+    return [f"{scenario}-{number}" for number in range(count)]
+
+
+def draws(scenario: str) -> Iterable[str]:
+    """Typical traffic."""
+    weights = theory.zipf(SETTINGS.catalogue, SETTINGS.alpha)
+    return random.Random(scenario).choices(names(scenario, SETTINGS.catalogue), weights, k=30_000)
+
+
+@lru_cache(maxsize=1)
+def good_run() -> Run:
+    """Every scenario, as it should be."""
+    made = Recording()
+    for scenario in NAMES:
+        made.clear()
+        _PLAYS[scenario](made, scenario)
+    return Run(SETTINGS.to_mapping(), tuple(made.phases), BEGIN, made.now)
+
+
+def _single(made: Recording, scenario: str) -> None:
+    made.phase(scenario, "without", made.play(names(scenario, 40), "bypass"))
+    made.phase(scenario, "cached", made.play(names(scenario, 40)))
+
+
+def _duplicate(made: Recording, scenario: str) -> None:
+    made.phase(scenario, "without", made.play(names(scenario, 1) * 20, "bypass"))
+    made.phase(scenario, "cached", made.play(names(scenario, 1) * 201))
+
+
+def _batches(made: Recording, scenario: str) -> None:
+    size = {"pair": 2, "triple": 3}[scenario]
+    items = [item for item in names(scenario, 30) for _ in range(size)]
+    made.phase(scenario, "without", made.play(items[: 12 * size], "bypass"))
+    made.phase(scenario, "cached", made.play(items))
+
+
+def _typical(made: Recording, scenario: str) -> None:
+    sequence = list(draws(scenario))
+    warm = theory.LRU[str](SETTINGS.cache_entries)
+    for item in sequence[:20_000]:
+        warm.ask(item)
+    made.phase(scenario, "warm", made.play(warm.state()))
+    steady = sequence[20_000:]
+    if scenario == "typical":
+        made.phase(scenario, "without", made.play(steady[:200], "bypass"))
+    made.phase(scenario, "cached", made.play(steady[:1600]))
+
+
+def _stampede(made: Recording, scenario: str) -> None:
+    def crowd(begin: float) -> list[Request]:
+        found = []
+        for number, item in enumerate(names(scenario, 5)):
+            at = begin + number * 0.2
+            found += [made.request(at, item, "miss")]
+            found += [made.request(at, item, "coalesced") for _ in range(SETTINGS.callers - 1)]
+        return found
+
+    made.phase(scenario, "cached", crowd)
+
+
+def _churn(made: Recording, scenario: str) -> None:
+    popular = names(scenario, SETTINGS.cache_entries)
+    made.phase(scenario, "warm", made.play(popular))
+    made.phase(scenario, "before", made.play(popular))
+    made.phase(scenario, "scan", made.play([*[f"cold-{number}" for number in range(60)], *popular[:50]]))
+    made.phase(scenario, "after", made.play(popular + popular))
+
+
+def _saturation(made: Recording, scenario: str) -> None:
+    held = names(scenario, 10)
+
+    def flood(begin: float) -> list[Request]:
+        hits = [made.request(begin + number / 40, held[number % 10]) for number in range(240)]
+        full = {"status": 503, "retry_after": 1.0, "error": None}
+        return hits + [made.request(begin + number / 40, "flood", None, **full) for number in range(60)]
+
+    made.phase(scenario, "warm", made.play(held))
+    made.phase(scenario, "flood", flood)
+    made.phase(scenario, "recovery", made.play([f"calm-{number}" for number in range(6)], users=1))
+
+
+def _management(made: Recording, scenario: str) -> None:
+    def managed(begin: float) -> list[Request]:
+        asked = [made.request(begin + number, "config", kind="manage") for number in range(8)]
+        return [*asked, *made.play(names(scenario, 200))(begin)]
+
+    made.phase(scenario, "cached", managed, [(1.0, "ListEntries"), (2.0, "Clear")])
+
+
+def _mixed(made: Recording, scenario: str, *more: Callable[[float], Request]) -> Callable[[float], list[Request]]:
+    def played(begin: float) -> list[Request]:
+        found = made.play([*names(scenario, 20) * 10, *[f"{scenario}-new-{number}" for number in range(40)]])(begin)
+        return found + [each(begin) for each in more]
+
+    return played
+
+
+def _after(made: Recording, scenario: str, part: str = "recovery") -> None:
+    made.phase(scenario, part, made.play([f"{scenario}-after-{number}" for number in range(10)]))
+
+
+def _kill_worker(made: Recording, scenario: str) -> None:
+    def dead(begin: float) -> Request:
+        return made.request(begin + 1.0, f"{scenario}-dead", status=502)
+
+    made.phase(scenario, "warm", made.play(names(scenario, 20)))
+    made.phase(scenario, "fault", _mixed(made, scenario, dead), [(1.0, "Fault kill-worker")])
+    _after(made, scenario)
+
+
+def _prometheus(made: Recording, scenario: str) -> None:
+    actions = [(1.0, "Fault stop-prometheus"), (9.0, "Fault start-prometheus")]
+    made.phase(scenario, "fault", _mixed(made, scenario), actions)
+    _after(made, scenario)
+
+
+def _terminate(made: Recording, scenario: str) -> None:
+    def refused(begin: float) -> Request:
+        return made.request(begin + 3.5, f"{scenario}-late", status=0, error="ConnectionRefusedError: refused")
+
+    made.phase(scenario, "warm", made.play(names(scenario, 20)))
+    # Longer than all that is answered.
+    made.phase(scenario, "fault", _mixed(made, scenario, refused), [(3.2, "Fault terminate-service")], interrupted=True)
+    made.counters["process_start_time_seconds"] = made.now
+    made.now += 5
+    _after(made, scenario, "restarted")
+
+
+def _garbage(made: Recording, scenario: str) -> None:
+    def bad(begin: float) -> Request:
+        return made.request(begin + 0.5, "garbage text", status=422, kind="garbage")
+
+    made.phase(scenario, "warm", made.play(names(scenario, 20)))
+
+    def played(begin: float) -> list[Request]:
+        return [*made.play(names(scenario, 20) * 4)(begin), *[bad(begin) for _ in range(20)]]
+
+    made.phase(scenario, "fault", played)
+    _after(made, scenario)
+
+
+def _shrink(made: Recording, scenario: str) -> None:
+    popular = names(scenario, 50)
+
+    def played(begin: float) -> list[Request]:
+        before = made.play(popular)(begin)
+        made.limit(10, "memory")
+        low = [made.request(begin + 3.2 + number * 0.1, item, "bypass") for number, item in enumerate(popular[:3])]
+        low += [made.request(begin + 3.6 + number * 0.2, f"low-{number}") for number in range(10)]
+        return [*before, *low]
+
+    made.phase(scenario, "warm", made.play(popular))
+    made.phase(scenario, "fault", played, [(3.0, "ScaleMemory 0.1"), (7.0, "ScaleMemory None")])
+    made.phase(scenario, "recovery", made.play(popular * 4))
+
+
+_PLAYS: Mapping[str, Callable[[Recording, str], None]] = {
+    "single": _single,
+    "duplicate": _duplicate,
+    "pair": _batches,
+    "triple": _batches,
+    "typical": _typical,
+    "soak": _typical,
+    "stampede": _stampede,
+    "churn": _churn,
+    "saturation": _saturation,
+    "management": _management,
+    "kill-worker": _kill_worker,
+    "prometheus-restart": _prometheus,
+    "terminate": _terminate,
+    "garbage": _garbage,
+    "shrink": _shrink,
+}
+
+
+Value = Callable[[float], float | None]
+
+
+@dataclass(frozen=True)
+class Recorded(Source):
+    """A Prometheus that saw a run, asked at its API; every panel can be made to show something else.
+
+    Attributes:
+        run: What it saw.
+        shows: By the beginning of a query's first metric: what it gives at a moment, by its labels' values.
+        window: What the recorded rules look back over; None: it has no such rules.
+        unscraped: From when to when it saw nothing.
+        down: It cannot be asked.
+    """
+
+    run: Run
+    shows: Mapping[str, Mapping[str, Value]]
+    window: str | None = "20s"
+    unscraped: tuple[tuple[float, float], ...] = ()
+    down: bool = False
+
+    def ask(self, path: str, parameters: Mapping[str, str]) -> Any:
+        if self.down:
+            raise AskError("it cannot be asked")
+        if path == "rules":
+            rule = {"name": WINDOW_RULE, "query": f"sum (rate(recoup_lookups_total[{self.window}]))"}
+            return {"groups": [{"rules": [] if self.window is None else [rule]}]}
+        query = parameters["query"]
+        if path == "query_range":
+            start, end, step = (float(parameters[name]) for name in ("start", "end", "step"))
+            moments = [start + number * step for number in range(int((end - start) / step) + 1)]
+            return {"result": list(self._lines(query, moments))}
+        if query.endswith("]"):
+            return {"result": self._samples()}
+        found = self._lines(query, [float(parameters["time"])])
+        return {"result": [{"metric": each["metric"], "value": each["values"][0]} for each in found]}
+
+    def _lines(self, query: str, moments: list[float]) -> Iterable[dict[str, Any]]:
+        # The longest of those that the query names.
+        known = [name for name in self.shows if name in query]
+        for instance, value in self.shows[max(known, key=len)].items() if known else ():
+            points = [[at, str(found)] for at in moments if (found := value(at)) is not None]
+            if points:
+                yield {"metric": {"job": instance, "instance": instance}, "values": points}
+
+    def _samples(self) -> list[dict[str, Any]]:
+        end = max(each.end for each in self.run.phases)
+        times = [BEGIN + number for number in range(int(end - BEGIN) + 3)]
+        seen = [at for at in times if not any(begin < at < last for begin, last in self.unscraped)]
+        return [{"metric": {"instance": "recoup"}, "values": [[at, "1"] for at in seen]}] if seen else []
+
+
+def always(value: float) -> Mapping[str, Value]:
+    return {"recoup": lambda at: value}
+
+
+def good_source(run: Run) -> Recorded:
+    """What the panels would show of a good run."""
+    restart = next(each for each in run.phases if each.name == "prometheus-restart fault")
+    away = next(each for each in run.phases if each.name == "terminate fault")
+    back = next(each for each in run.phases if each.name == "terminate restarted")
+    shows: dict[str, Mapping[str, Value]] = {
+        "job:recoup_hit_ratio": {"recoup": lambda at: ratio(run, at)},
+        "job:recoup_speedup": {"recoup": lambda at: speedup(run, at)},
+        "job:recoup_slow_hit_ratio": always(0.0),
+        "recoup_http_requests_total": always(0.0),
+        "histogram_quantile(0.99, sum by (le) (rate(recoup_request_duration_seconds_bucket{": always(0.004),
+        "sum (recoup_memory_bytes": {"recoup": lambda at: at_moment(run, at, 'recoup_memory_bytes{pipeline="relief"}')},
+        "sum (recoup_memory_limit_bytes": {"recoup": lambda at: limit(run, at)},
+        "process_resident_memory_bytes": {"recoup": lambda at: at_moment(run, at, "process_resident_memory_bytes")},
+        "instance:recoup_memory_bytes:sum": {
+            "recoup": lambda at: at_moment(run, at, 'recoup_memory_bytes{pipeline="relief"}')
+        },
+    }
+    gaps = ((restart.begin + 1, restart.begin + 9.5), (away.end - 1, back.begin - 0.5))
+    return Recorded(run, shows, unscraped=gaps)
+
+
+def _answered(run: Run, at: float) -> list[Request]:
+    return [
+        each
+        for phase in run.phases
+        if phase.begin <= at and phase.end >= at - WINDOW
+        for each in phase.requests
+        if at - WINDOW < each.at + each.seconds <= at
+    ]
+
+
+def ratio(run: Run, at: float) -> float | None:
+    found = [each.outcome for each in _answered(run, at) if each.outcome not in (None, "bypass")]
+    return found.count("hit") / len(found) if found else None
+
+
+def speedup(run: Run, at: float) -> float | None:
+    found = [each for each in _answered(run, at) if each.outcome is not None]
+    waited = sum(each.seconds for each in found)
+    return len(found) * (GENERATION + OVERHEAD) / waited if found else None
+
+
+def at_moment(run: Run, at: float, name: str) -> float:
+    """A gauge, between two phases as after the first."""
+    found = run.phases[0].before[name]
+    for phase in run.phases:
+        if phase.begin <= at:
+            found = phase.before[name]
+        if phase.end <= at and phase.after is not None:
+            found = phase.after[name]
+    return found
+
+
+def limit(run: Run, at: float) -> float:
+    fault = next(each for each in run.phases if each.name == "shrink fault")
+    return 60 * 2**20 if fault.begin + 3 <= at <= fault.begin + 7 else LIMIT_BYTES
+
+
+def phase_of(run: Run, name: str) -> Phase:
+    return next(each for each in run.phases if each.name == name)
+
+
+def with_phase(run: Run, changed: Phase) -> Run:
+    """The run with one phase changed."""
+    return replace(run, phases=tuple(changed if each.name == changed.name else each for each in run.phases))
