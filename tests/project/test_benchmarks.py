@@ -6,6 +6,7 @@ import pytest
 from benchmarks import contenders
 from benchmarks.measuring import calling, in_threads, side_by_side, zipf
 from benchmarks.table import Row, markdown
+from benchmarks.under_load import photograph
 
 KEYS = [f"{number:032x}" for number in range(50)]
 VALUE = b"value"
@@ -101,3 +102,10 @@ def test_work_in_threads_is_done_by_each() -> None:
     called: list[int] = []
     in_threads(calling(called.append, range(10)), 4)()
     assert sorted([*range(10)] * 4) == sorted(called)
+
+
+def test_photographs_are_small_and_differ_by_their_number_alone() -> None:
+    first = photograph(1)
+    assert first == photograph(1)
+    assert 50 == len({photograph(number) for number in range(50)})
+    assert 1000 < len(first) < 8000
