@@ -86,10 +86,14 @@ class Prometheus:
             raise CheckError(f"Prometheus answered {status}: {body[:500]!r}")
         return json.loads(body)["data"]
 
+    def targets(self, job: str) -> dict[str, str]:
+        """The targets of a job, each with its health."""
+        found = self.ask("targets", state="active")["activeTargets"]
+        return {it["labels"]["instance"]: it["health"] for it in found if it["labels"]["job"] == job}
+
     def up(self, job: str) -> list[str]:
         """The targets of a job that are up."""
-        targets = self.ask("targets", state="active")["activeTargets"]
-        return [it["labels"]["instance"] for it in targets if (it["labels"]["job"], it["health"]) == (job, "up")]
+        return [instance for instance, health in self.targets(job).items() if health == "up"]
 
     def value(self, query: str) -> float | None:
         """The one value of a query; None: no series."""
@@ -134,7 +138,7 @@ def is_loaded(stack: Stack) -> None:
     expect("its verdict", True, json.loads((report / "report.json").read_text())["passed"])
     expect("its page", True, "<html" in (report / "report.html").read_text()[:1000])
     prometheus = Prometheus(stack)
-    wait_for("Prometheus lets go of it", lambda: not prometheus.up("loadtest"), seconds=_PATIENCE)
+    wait_for("Prometheus lets go of the load test", lambda: not prometheus.targets("loadtest"), seconds=_PATIENCE)
     said = stack.compose("logs", "--no-color", "prometheus").splitlines()
     expect("what Prometheus says of names", [], [line for line in said if "DNS" in line])
 
