@@ -1,0 +1,483 @@
+"""The ways in which a run, or what Prometheus shows of it, is broken, and the checks that have to notice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from loadtest import thresholds, verdict
+from loadtest.journal import Action, Phase, Request, Run
+from loadtest.result import Result
+
+from .recorded import BEGIN, ENTRY_BYTES, LIMIT_BYTES, Recorded, Value, good_run, good_source, phase_of, with_phase
+
+Failed = set[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class World:
+    """A run, the Prometheus that saw it, and thresholds that are not the usual ones."""
+
+    run: Run
+    source: Recorded
+    changes: Mapping[str, float] = field(default_factory=dict)
+
+    def judge(self) -> Result:
+        return verdict.judge(self.run, self.source, thresholds.load(changes=self.changes, relaxed=True))
+
+
+def good() -> World:
+    return World(good_run(), good_source(good_run()))
+
+
+# How a world is broken.
+
+Break = Callable[[World], World]
+
+
+def asked(**changes: float) -> Break:
+    return lambda world: replace(world, changes=changes)
+
+
+def asked_requests(scenario: str, least: float) -> Break:
+    return lambda world: replace(world, changes={f"requests.{scenario}": least})
+
+
+def settings(**changes: float) -> Break:
+    return lambda world: replace(world, run=replace(world.run, settings={**world.run.settings, **changes}))
+
+
+def phase(name: str, change: Callable[[Phase], Phase]) -> Break:
+    return lambda world: replace(world, run=with_phase(world.run, change(phase_of(world.run, name))))
+
+
+def requests(name: str, change: Callable[[Request], Request], which: Callable[[Request], bool] | int = 0) -> Break:
+    """Change the requests of a phase that fit, or the one at a place."""
+
+    def changed(found: Phase) -> Phase:
+        chosen = [which(each) if callable(which) else place == which for place, each in enumerate(found.requests)]
+        assert any(chosen)
+        made = tuple(change(each) if mine else each for each, mine in zip(found.requests, chosen, strict=True))
+        return replace(found, requests=made)
+
+    return phase(name, changed)
+
+
+def counted(name: str, series: str, change: Callable[[float], float]) -> Break:
+    """Change what a counter grew by in a phase."""
+
+    def changed(found: Phase) -> Phase:
+        assert found.after is not None
+        begun = found.before.get(series, 0.0)
+        return replace(found, after={**found.after, series: begun + change(found.after[series] - begun)})
+
+    return phase(name, changed)
+
+
+def shows(metric: str, name: str, value: Value | float) -> Break:
+    """Let a panel show something else during a phase, and until two scrapes after it."""
+
+    def changed(world: World) -> World:
+        found, usual = phase_of(world.run, name), world.source.shows[metric]["recoup"]
+        other = value if callable(value) else lambda at: value
+        shown = {"recoup": lambda at: other(at) if found.begin < at < found.end + 2.5 else usual(at)}
+        return replace(world, source=replace(world.source, shows={**world.source.shows, metric: shown}))
+
+    return changed
+
+
+def nothing(at: float) -> None:
+    """An empty answer."""
+
+
+def without(name: str) -> Break:
+    """A phase that the run does not have."""
+    return lambda world: replace(
+        world, run=replace(world.run, phases=tuple(each for each in world.run.phases if each.name != name))
+    )
+
+
+def source(**changes: object) -> Break:
+    return lambda world: replace(world, source=replace(world.source, **changes))  # type: ignore[arg-type]
+
+
+def together(*breaks: Break) -> Break:
+    def broken(world: World) -> World:
+        for each in breaks:
+            world = each(world)
+        return world
+
+    return broken
+
+
+def unscraped(name: str) -> Break:
+    def changed(world: World) -> World:
+        begin = phase_of(world.run, name).begin
+        return source(unscraped=(*world.source.unscraped, (begin, begin + 5)))(world)
+
+    return changed
+
+
+def first_of(outcome: str) -> Callable[[Request], bool]:
+    """The first request with an outcome."""
+    left = [1]
+
+    def chosen(request: Request) -> bool:
+        if request.outcome == outcome and left:
+            left.pop()
+            return True
+        return False
+
+    return chosen
+
+
+def one_in_twenty() -> Callable[[Request], bool]:
+    """One hit in twenty."""
+    number = count()
+    return lambda request: request.outcome == "hit" and next(number) % 20 == 0
+
+
+def of(outcome: str) -> Callable[[Request], bool]:
+    return lambda request: request.outcome == outcome
+
+
+def lookups(outcome: str) -> str:
+    return f'recoup_lookups_total{{outcome="{outcome}",pipeline="relief"}}'
+
+
+def duration(outcome: str, suffix: str = "sum") -> str:
+    return f'recoup_request_duration_seconds_{suffix}{{outcome="{outcome}",pipeline="relief"}}'
+
+
+OK_STATUS = 'recoup_http_requests_total{method="POST",route="/api/generate/<pipeline>",status="200"}'
+COLD = 'recoup_misses_total{pipeline="relief",reason="cold"}'
+GENERATIONS = 'recoup_generation_duration_seconds_count{pipeline="relief"}'
+INTERNAL = 'recoup_internal_errors_total{part="lookup"}'
+ENTRIES = 'recoup_entries{pipeline="relief"}'
+RESIDENT = "process_resident_memory_bytes"
+BY_MEMORY = 'recoup_evictions_total{cause="memory",pipeline="relief"}'
+
+HIT_RATIO, SPEEDUP, SLOW = "job:recoup_hit_ratio", "job:recoup_speedup", "job:recoup_slow_hit_ratio"
+P99 = "histogram_quantile(0.99, sum by (le) (rate(recoup_request_duration_seconds_bucket{"
+ACCOUNTED = "instance:recoup_memory_bytes:sum"
+
+REQUESTS, OUTCOMES, REASONS, MADE = (
+    ("run", f"The service's count of {what}") for what in ("requests", "outcomes", "miss reasons", "generations")
+)
+LOCUST = ("run", "Locust's count of requests")
+
+
+def steady(scenario: str) -> Failed:
+    names = (
+        "Hit ratio",
+        "Hit ratio: the clients against the panel",
+        "Hit ratio: the service's counters against the panel",
+    )
+    return {(scenario, name) for name in names}
+
+
+NO_WINDOW: Failed = {
+    *steady("typical"),
+    *steady("soak"),
+    ("typical", "Slow hits"),
+    ("soak", "Slow hits"),
+    ("typical", "Speed-up, the service's way"),
+    ("typical", "Speed-up: clients and service agree"),
+}
+MEMORY_SHOWN = ("typical", "Memory overhead, as the panel shows")
+NO_PROMETHEUS: Failed = {
+    *NO_WINDOW,
+    MEMORY_SHOWN,
+    ("run", "Scrapes without a gap"),
+    ("typical", "Failed requests"),
+    ("saturation", "Hits during the flood, 99th percentile"),
+    ("soak", "Growth of memory beyond the entries"),
+    ("prometheus-restart", "Scraped again"),
+    ("shrink", "Memory held under the lowered limit"),
+}
+
+
+def more(number: float) -> Callable[[float], float]:
+    return lambda grown: grown + number
+
+
+def by(factor: float) -> Callable[[float], float]:
+    return lambda grown: grown * factor
+
+
+def slower(factor: float) -> Callable[[Request], Request]:
+    return lambda request: replace(request, seconds=request.seconds * factor)
+
+
+def said(**changes: object) -> Callable[[Request], Request]:
+    return lambda request: replace(request, **changes)  # type: ignore[arg-type]
+
+
+BROKEN: dict[str, tuple[Failed, Break]] = {
+    # The run
+    "broke off": ({("run", "The run")}, lambda world: replace(world, run=replace(world.run, end=None))),
+    "an answer that is not allowed": (
+        {("run", "Failures")},
+        together(
+            requests("typical cached", said(allowed=False)),
+            phase("typical cached", lambda found: replace(found, locust_failures=1)),
+        ),
+    ),
+    "an action failed": (
+        {("run", "Actions beside the requests"), ("management", "Operations under load")},
+        phase(
+            "management cached",
+            lambda found: replace(found, actions=(Action(found.begin + 1, 0.1, "Clear", "no answer"),)),
+        ),
+    ),
+    "Locust counts one more": (
+        {LOCUST},
+        phase("pair cached", lambda found: replace(found, locust_requests=found.locust_requests + 1)),
+    ),
+    "Locust counts a failure": ({LOCUST}, phase("pair cached", lambda found: replace(found, locust_failures=1))),
+    "the service counts a request more": ({REQUESTS}, counted("pair cached", OK_STATUS, more(1))),
+    "the service's hits lie by 3 %": (
+        {OUTCOMES},
+        counted("triple cached", lookups("hit"), lambda hits: round(1.03 * hits)),
+    ),
+    "the service counts a bypass more": ({OUTCOMES}, counted("pair without", lookups("bypass"), more(1))),
+    "the service counts a miss reason more": ({REASONS}, counted("pair cached", COLD, more(1))),
+    "the service counts a generation less": ({MADE}, counted("pair cached", GENERATIONS, more(-1))),
+    "a body that differs": ({("run", "One body for each item")}, requests("pair cached", said(digest="0"))),
+    "an empty body": (
+        {("run", "One body for each item")},
+        requests("single cached", said(digest="", bytes=0), lambda request: True),
+    ),
+    "a failure inside": ({("run", "Failures inside the service")}, counted("churn scan", INTERNAL, more(1))),
+    "a gap": ({("run", "Scrapes without a gap")}, unscraped("typical warm")),
+    "never scraped": (
+        {("run", "Scrapes without a gap"), ("prometheus-restart", "Scraped again")},
+        source(unscraped=((0.0, math.inf),)),
+    ),
+    "too little traffic": ({("typical", "Traffic")}, asked_requests("typical", 10_000)),
+    "counters that cannot be had": (
+        {REQUESTS, OUTCOMES, REASONS, MADE, ("single", "Overhead of a miss")},
+        phase("single cached", lambda found: replace(found, after=None)),
+    ),
+    # Single, duplicate, pairs
+    "no phase without the cache": ({("single", "Gain")}, without("single without")),
+    "a gain of nothing": ({("single", "Gain")}, requests("single without", slower(1.3), lambda request: True)),
+    "a costly miss": ({("single", "Overhead of a miss")}, counted("single cached", duration("miss"), by(1.05))),
+    "no generation times": (
+        {MADE, ("single", "Overhead of a miss")},
+        together(
+            counted("single cached", GENERATIONS.replace("count", "sum"), by(0)),
+            counted("single cached", GENERATIONS, by(0)),
+        ),
+    ),
+    "a single hit": (
+        {OUTCOMES, REASONS, MADE, ("single", "Hit ratio")},
+        requests("single cached", said(outcome="hit")),
+    ),
+    "a second miss": (
+        {OUTCOMES, MADE, REASONS, ("duplicate", "Hits")},
+        requests("duplicate cached", said(outcome="miss", reason="cold"), 5),
+    ),
+    "slow hits by the service": (
+        {("duplicate", "A hit, as the service measures it")},
+        counted("duplicate cached", duration("hit"), by(40)),
+    ),
+    "slow hits to clients": (
+        {("duplicate", "A hit, as clients see it")},
+        requests("duplicate cached", slower(20), of("hit")),
+    ),
+    "a pair that waits": (
+        {OUTCOMES, ("pair", "Hit ratio")},
+        requests("pair cached", said(outcome="coalesced"), first_of("hit")),
+    ),
+    "no gain of three": ({("triple", "Gain")}, requests("triple cached", slower(1.3), lambda request: True)),
+    # Typical usage
+    "no steady state": ({("typical", "Steady state")}, without("typical cached")),
+    "a panel below two thirds": (steady("typical"), shows(HIT_RATIO, "typical cached", 0.6)),
+    "a panel above 72 %": (
+        steady("typical"),
+        shows(HIT_RATIO, "typical cached", 0.75),
+    ),
+    "an empty panel": (steady("typical"), shows(HIT_RATIO, "typical cached", nothing)),
+    "a panel of NaN": (steady("typical"), shows(HIT_RATIO, "typical cached", math.nan)),
+    "a slow panel": (
+        {("typical", "Speed-up, the service's way"), ("typical", "Speed-up: clients and service agree")},
+        shows(SPEEDUP, "typical cached", 2.5),
+    ),
+    "no speed-up": (
+        {("typical", "Speed-up, the service's way"), ("typical", "Speed-up: clients and service agree")},
+        shows(SPEEDUP, "typical cached", nothing),
+    ),
+    "a panel that flatters": (
+        {("typical", "Speed-up: clients and service agree")},
+        shows(SPEEDUP, "typical cached", 4.5),
+    ),
+    "a slow cache": (
+        {("typical", "Speed-up, the clients' way"), ("typical", "Speed-up, the service's way")},
+        asked(speedup_min=4.0),
+    ),
+    "another popularity": (
+        {(scenario, "Hit ratio against Che's approximation") for scenario in ("typical", "soak")},
+        settings(alpha=1.2),
+    ),
+    "another order": (
+        {("typical", "Hit ratio against an exact LRU that replays the run")},
+        requests("typical cached", lambda each: replace(each, item=f"other-{each.at}"), one_in_twenty()),
+    ),
+    "a slow Locust": ({("typical", "Achieved, of what the users could send")}, settings(users=3)),
+    "a failed request in the panel": (
+        {("typical", "Failed requests")},
+        shows("recoup_http_requests_total", "typical cached", 0.2),
+    ),
+    "slow hits in the panel": ({("typical", "Slow hits")}, shows(SLOW, "typical cached", 0.02)),
+    "memory that is not accounted for": (
+        {("typical", "Memory overhead")},
+        counted("typical cached", RESIDENT, more(2e7)),
+    ),
+    "memory that the panel sees": ({MEMORY_SHOWN}, shows(RESIDENT, "typical cached", lambda at: 2.6e8)),
+    "too little memory to tell": ({MEMORY_SHOWN, ("typical", "Memory overhead")}, asked(memory_growth_min=1e12)),
+    # Prometheus
+    "too short a steady state": (NO_WINDOW, source(window="5m")),
+    "no recorded rules": (NO_WINDOW, source(window=None)),
+    "no Prometheus": (NO_PROMETHEUS, source(down=True)),
+    # Stress
+    "a generation too many": (
+        {MADE, ("stampede", "Generations")},
+        counted("stampede cached", GENERATIONS, more(1)),
+    ),
+    "a caller who hits at once": (
+        {OUTCOMES, MADE, REASONS, ("stampede", "Callers")},
+        requests("stampede cached", said(outcome="hit", reason=None), first_of("miss")),
+    ),
+    "a scan without effect": ({("churn", "The scan pushes popular keys out")}, asked(churn_fall_min=1.1)),
+    "no recovery after the scan": ({("churn", "They come back")}, asked(churn_recovery_min=1.1)),
+    "a key that is missed twice": (
+        {OUTCOMES, MADE, REASONS, ("churn", "Missed twice in the calm")},
+        requests("churn after", said(outcome="miss", reason="evicted"), lambda request: request.item == "churn-99"),
+    ),
+    "a wrong reason": (
+        {REASONS, ("churn", "Reasons of the misses")},
+        requests("churn scan", said(reason="expired"), first_of("miss")),
+    ),
+    "nobody refused": (
+        {REQUESTS, ("saturation", "Refused for want of room"), ("saturation", "Refusals that say when to come again")},
+        requests("saturation flood", said(status=0), lambda request: request.status == 503),
+    ),
+    "no word when to come again": (
+        {("saturation", "Refusals that say when to come again")},
+        requests("saturation flood", said(retry_after=None), lambda request: request.status == 503),
+    ),
+    "slow hits in the flood": (
+        {("saturation", "Hits during the flood, 99th percentile")},
+        shows(P99, "saturation flood", 0.2),
+    ),
+    "no hits in the flood": (
+        {OUTCOMES, ("saturation", "Hits during the flood")},
+        requests("saturation flood", said(outcome="stale"), of("hit")),
+    ),
+    "failures after the flood": (
+        {REQUESTS, ("saturation", "Requests afterwards")},
+        requests("saturation recovery", said(status=503), 3),
+    ),
+    "no operations": (
+        {REQUESTS, ("management", "Operations under load")},
+        phase(
+            "management cached",
+            lambda found: replace(
+                found,
+                actions=(),
+                requests=tuple(each for each in found.requests if each.kind == "generate"),
+                locust_requests=200,
+            ),
+        ),
+    ),
+    "a soak that slows down": (
+        {("soak", "Growth of response times")},
+        phase(
+            "soak cached",
+            lambda found: replace(
+                found,
+                requests=tuple(
+                    slower(1.2)(each) if each.outcome == "miss" and each.at > found.begin + 16 else each
+                    for each in found.requests
+                ),
+            ),
+        ),
+    ),
+    "a soak that grows": (
+        {("soak", "Growth of memory beyond the entries")},
+        shows(RESIDENT, "soak cached", lambda at: 1e8 * 1.01 ** (at - BEGIN)),
+    ),
+    # Faults
+    "no fault": ({("kill-worker", "The fault")}, without("kill-worker fault")),
+    "a worker that was not killed": (
+        {("kill-worker", "A worker is killed")},
+        phase("kill-worker fault", lambda found: replace(found, actions=())),
+    ),
+    "a Prometheus that went on": (
+        {("prometheus-restart", "Prometheus is stopped"), ("prometheus-restart", "Prometheus is started again")},
+        phase("prometheus-restart fault", lambda found: replace(found, actions=())),
+    ),
+    "a service that was not told to end": (
+        {("terminate", "The service is told to end"), ("terminate", "Requests that had begun")},
+        phase("terminate fault", lambda found: replace(found, actions=())),
+    ),
+    "a limit that was not touched": (
+        {
+            ("shrink", "The memory limit is lowered"),
+            ("shrink", "The memory limit is restored"),
+            ("shrink", "Memory held under the lowered limit"),
+            ("shrink", "Hit ratio rises again"),
+        },
+        phase("shrink fault", lambda found: replace(found, actions=())),
+    ),
+    "more died with the worker": (
+        {REQUESTS, ("kill-worker", "Requests that failed with it")},
+        requests("kill-worker fault", said(status=502), 3),
+    ),
+    "no recovery in time": (
+        {
+            (scenario, name)
+            for scenario, name in (
+                ("saturation", "Recovery"),
+                ("kill-worker", "Recovery"),
+                ("prometheus-restart", "Scraped again"),
+                ("terminate", "Recovery"),
+            )
+        },
+        asked(recovery_seconds_max=0.0),
+    ),
+    "counters that fell": (
+        {OUTCOMES, ("prometheus-restart", "Counters survive")},
+        together(counted("prometheus-restart recovery", lookups("hit"), lambda grown: -1e5)),
+    ),
+    "a broken answer": (
+        {("terminate", "Requests that had begun")},
+        requests("terminate fault", said(status=0, error="100 of 1100000 bytes came"), 3),
+    ),
+    "a broken answer meanwhile": (
+        {("run", "Failures"), LOCUST, ("terminate", "Requests that came later")},
+        requests("terminate fault", said(allowed=False, error="5 of 9 bytes came"), lambda each: each.status == 0),
+    ),
+    "garbage that is taken": (
+        {REQUESTS, ("garbage", "Garbage refused as the contract says")},
+        requests("garbage fault", said(status=200), lambda each: each.kind == "garbage"),
+    ),
+    "garbage that is kept": ({("garbage", "Entries")}, counted("garbage fault", ENTRIES, more(1))),
+    "a good request that suffers": (
+        {REQUESTS, ("garbage", "Good requests in between")},
+        requests("garbage fault", said(status=422), 3),
+    ),
+    "no eviction by memory": ({("shrink", "Evictions by memory")}, counted("shrink fault", BY_MEMORY, by(0))),
+    "more held than allowed": (
+        {("shrink", "Memory held under the lowered limit")},
+        shows("sum (recoup_memory_bytes", "shrink fault", 100 * ENTRY_BYTES),
+    ),
+    "a limit that stays low": (
+        {("shrink", "Memory held afterwards")},
+        counted("shrink recovery", "recoup_memory_limit_bytes", more(-LIMIT_BYTES / 2)),
+    ),
+    "a hit ratio that stays low": ({("shrink", "Hit ratio rises again")}, asked(shrink_recovery_min=1.1)),
+}

@@ -1,0 +1,70 @@
+"""The thresholds: every number says why, and what is not known is refused."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from loadtest import thresholds
+from loadtest.settings import NAMES
+
+
+def test_the_product_s_targets_stand_in_the_file() -> None:
+    found = thresholds.load()
+    assert (0.667, 0.72, 3.0, 0.10) == (
+        found.hit_ratio_min,
+        found.hit_ratio_max,
+        found.speedup_min,
+        found.memory_overhead_max,
+    )
+
+
+def test_each_number_has_a_comment_above_it() -> None:
+    lines = thresholds.FILE.read_text(encoding="utf-8").partition("[requests]")[0].splitlines()
+    names = {each.name for each in fields(thresholds.Thresholds)} - {"requests"}
+    said = {line.partition(" = ")[0] for above, line in pairwise(lines) if above.startswith("# ") and " = " in line}
+    assert names == said
+
+
+def test_every_scenario_has_a_least_number_of_requests() -> None:
+    assert set(NAMES) == set(thresholds.load().requests)
+
+
+def test_relaxed_changes_the_least_numbers_of_requests_and_nothing_else() -> None:
+    usual, relaxed = thresholds.load(), thresholds.load(relaxed=True)
+    assert all(relaxed.requests[name] < usual.requests[name] for name in NAMES)
+    for each in fields(thresholds.Thresholds):
+        assert each.name == "requests" or getattr(usual, each.name) == getattr(relaxed, each.name)
+
+
+def test_a_number_can_be_changed_by_its_name() -> None:
+    found = thresholds.load(changes={"speedup_min": 2.5, "requests.typical": 7})
+    assert (2.5, 7) == (found.speedup_min, found.requests["typical"])
+
+
+@pytest.mark.parametrize("name", ["speedup", "requests.nothing", "relaxed.typical", "requests"])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"there is no threshold '{name}'"):
+        thresholds.load(changes={name: 1})
+
+
+@pytest.mark.parametrize(
+    ("was", "instead", "why"),
+    [
+        ("speedup_min = 3.0", "speedup = 3.0", "speedup is not known"),
+        ("speedup_min = 3.0", "", "speedup_min is missing"),
+        ("speedup_min = 3.0", 'speedup_min = "3"', "speedup_min is '3', and has to be a number"),
+        ("speedup_min = 3.0", "speedup_min = true", "speedup_min is True"),
+        ("speedup_min = 3.0", "speedup_min = nan", "speedup_min is nan"),
+        ("[relaxed]", "[relaxed]\nnothing = 1", "nothing stands in one of the tables"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, was: str, instead: str, why: str) -> None:
+    text = thresholds.FILE.read_text(encoding="utf-8")
+    assert was in text
+    other = tmp_path / "other.toml"
+    other.write_text(text.replace(was, instead))
+    with pytest.raises(ValueError, match=why):
+        thresholds.load(other)
