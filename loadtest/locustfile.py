@@ -19,12 +19,13 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gevent  # type: ignore[import-untyped]
-from geventhttpclient.client import HTTPClientPool
-from geventhttpclient.response import HTTPConnectionClosed, HTTPResponse
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.response import HTTPResponse, HTTPSocketPoolResponse
 from locust import FastHttpUser, LoadTestShape, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -71,16 +72,19 @@ class Connection:
     def send(self, phase: Phase, call: Call) -> tuple[Request, list[bytes]]:
         """Send a call, and wait for all of its answer, as long as that may take; its body comes in parts."""
         headers = {**call.headers, **self._authorization} if call.kind == "manage" else call.headers
+        answer: HTTPSocketPoolResponse | None = None
         at, begun = time.time(), time.perf_counter()
         try:
             with gevent.Timeout(REQUEST_SECONDS):
-                client = self._pool.get_client(self._host)
+                client = self._client()
                 answer = client.request(call.method, call.path, body=call.body, headers=headers)
-                body = list(iter(lambda: answer.read(_BLOCK_BYTES), b""))
+                body = list(iter(partial(answer.read, _BLOCK_BYTES), b""))
                 seconds = time.perf_counter() - begun
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # whatever it is, there is no whole answer
             body = []
-            request = _broken(phase, call, (at, time.perf_counter() - begun), error)
+            sent = (at, time.perf_counter() - begun)
+            allowed = answer is None and _is_nobody(error) and (phase.interrupted or 0 in call.allowed)
+            request = answers.unanswered(call, sent, f"{type(error).__name__}: {error}", allowed=allowed)
         else:
             request = answers.answered(call, (at, seconds), answer.status_code, _header(answer), body)
         self._count(phase, call, request)
@@ -88,6 +92,12 @@ class Connection:
             # So that no connection is kept alive that a service left behind which has ended.
             self.close()
         return request, body
+
+    def _client(self) -> HTTPClient:
+        client = self._pool.get_client(self._host)
+        # It sends what got no answer again, once more than its pool has places: one call would be counted twice.
+        client._connection_pool.size = -1
+        return client
 
     def _count(self, phase: Phase, call: Call, request: Request) -> None:
         PLAY.recorder.request(phase, request)
@@ -104,13 +114,9 @@ class Connection:
         )
 
 
-def _broken(phase: Phase, call: Call, sent: tuple[float, float], error: BaseException) -> Request:
-    # Refused, or reset before it was accepted: there was no service. That is something else than an answer cut off.
-    nobody = isinstance(error, (ConnectionRefusedError, ConnectionResetError)) and not isinstance(
-        error, HTTPConnectionClosed
-    )
-    allowed = nobody and (phase.interrupted or 0 in call.allowed)
-    return answers.unanswered(call, sent, f"{type(error).__name__}: {error}", allowed=allowed)
+def _is_nobody(error: BaseException) -> bool:
+    """Whether nobody took the connection: it was refused, or reset. One that was taken and closed is something else."""
+    return any(isinstance(each, (ConnectionRefusedError, ConnectionResetError)) for each in (error, error.__context__))
 
 
 def _header(answer: HTTPResponse) -> answers.Header:

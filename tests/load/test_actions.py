@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from loadtest import actions
 from loadtest.actions import ActionError, Actions, asks_for_faults, described
 from loadtest.control import Control
@@ -24,6 +23,7 @@ from loadtest.plan import (
     ScaleMemory,
     Settle,
 )
+
 from recoup import LRUCache
 
 from .managed import PATIENCE, managed

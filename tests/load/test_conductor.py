@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from loadtest import answers, conductor, journal
 from loadtest.conductor import Conductor
 from loadtest.control import Control
@@ -19,6 +18,7 @@ from loadtest.journal import Run
 from loadtest.lanes import Stage
 from loadtest.plan import Batch, Call, Clear, Configure, Lane, ListEntries, Moment, Phase
 from loadtest.recorder import Recorder, name_of
+
 from recoup import LRUCache
 
 from .managed import PATIENCE, managed
