@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-
 from loadtest import answers
 from loadtest.plan import Call
+
 from recoup.cache.records import Lookup
 from recoup.web.cache_headers import cache_status, hit_status, server_timing
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from loadtest.counters import counters, series
 from prometheus_client import CollectorRegistry, generate_latest
 
-from loadtest.counters import counters, series
 from recoup import LRUCache
 from recoup.telemetry import CacheCollector
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import urllib.request
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
-
 from loadtest import catalogue
 from loadtest.counters import counters
 from loadtest.exporter import Exporter
 from loadtest.journal import Request
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 HIT = Request(at=0.0, seconds=0.002, kind="generate", item="a", status=200, outcome="hit")
 LOST = Request(at=0.0, seconds=1.0, kind="generate", item="a", status=0, allowed=False)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-
 from loadtest.lanes import OpenLane, OpenPhase, Stage, users
 from loadtest.plan import Batch, Call, Lane, Phase, Rendezvous
 
