@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -156,4 +157,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
+    # As an exit, so that Locust is ended first, and puts back what the run has configured.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main())
