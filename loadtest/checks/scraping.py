@@ -41,6 +41,8 @@ class Gap:
 def gaps(case: Case) -> tuple[Gap, ...]:
     """Every gap from the run's beginning to its end; an instance that was not scraped at all has none.
 
+    A Prometheus that has just begun takes up to five seconds to find its targets, so the first sample may be late.
+
     Raises:
         AskError: Prometheus cannot be asked.
         KeyError: A panel is missing.
@@ -52,7 +54,7 @@ def gaps(case: Case) -> tuple[Gap, ...]:
         Gap(instance, earlier, later, _maker(case, earlier, later))
         for instance, times in sorted(scraped.items())
         for earlier, later in pairwise([begin, *times, end])
-        if later - earlier > longest
+        if later - earlier > (max(longest, case.asked.recovery_seconds_max) if earlier == begin else longest)
     )
 
 

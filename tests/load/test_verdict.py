@@ -78,6 +78,14 @@ def test_what_prometheus_lacks_is_noted() -> None:
     assert ["prometheus-restart", "terminate"] == [note.split()[3] for note in notes]
 
 
+@pytest.mark.parametrize(("expected", "seconds"), [(True, 9.0), (False, 11.0)])
+def test_a_prometheus_that_has_just_begun_may_see_its_first_sample_late(expected: bool, seconds: float) -> None:
+    world = good()
+    gaps = (*world.source.unscraped, (0.0, phase_of(world.run, "single without").begin + seconds))
+    result = source(unscraped=gaps)(world).judge()
+    assert expected is check(result, "run", "Scrapes without a gap").passed
+
+
 def test_the_table_has_the_limit_beside_the_gain_and_the_computed_columns() -> None:
     rows = {each.name: each for each in good().judge().usages}
     assert ["Single request", "Duplicate request", "2-item pipeline", "3-item pipeline", "Typical usage"] == list(rows)
