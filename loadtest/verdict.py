@@ -148,12 +148,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = journal.read(journal.lines(given.journal))
         source = _source(given)
         result = judge(run, source, asked, variables={"job": given.job} if given.job else None)
+        _write(result, given)
         if isinstance(source, ThroughGrafana):
             source.annotate(result.begin, result.end, headline(result))
     except (AskError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNUSABLE
-    _write(result, given)
     return EXIT_PASSED if result.passed else EXIT_FAILED
 
 

@@ -20,9 +20,12 @@ from typing import Any
 
 import pytest
 from grafana.queries import DASHBOARDS, read
+from loadtest import verdict
 from loadtest.panels import HIT_RATIO, LOAD_TEST, MEMORY, Panels
 from loadtest.processes import free_port
 from loadtest.prometheus import AskError, Direct, Source, ThroughGrafana
+from loadtest.result import Result
+from loadtest.settings import Settings
 from tests.tools import require_tool
 
 PATIENCE = 60.0
@@ -267,6 +270,26 @@ def test_a_dashboard_that_is_not_there_is_told(grafana: Grafana) -> None:
     grafana.dashboards.clear()
     with pytest.raises(AskError, match=r"/api/annotations answered 404: .*Dashboard not found"):
         ThroughGrafana(grafana.url, TOKEN).annotate(BEGIN, BEGIN + 1, "It held")
+
+
+def test_the_verdict_asks_through_grafana_and_marks_the_run(
+    grafana: Grafana, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        {"line": "run", "at": BEGIN, "settings": Settings(scenarios=("single",)).to_mapping()},
+        {"line": "begin", "scenario": "single", "part": "cached", "at": BEGIN, "counters": {}},
+        {"line": "end", "scenario": "single", "part": "cached", "at": BEGIN + 4, "counters": {}},
+        {"line": "done", "at": BEGIN + 5, "locust": {}},
+    ]
+    path = tmp_path / "journal.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setenv("GRAFANA_URL", grafana.url)
+    monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+    assert verdict.EXIT_FAILED == verdict.main(["--journal", str(path), "--json"])
+    result = Result.from_json(capsys.readouterr().out)
+    assert {"window of the recorded rules": "150 s"} == result.environment
+    assert {verdict.headline(result)} == {each["text"] for each in grafana.annotations}
+    assert (BEGIN * 1000, (BEGIN + 5) * 1000) == (grafana.annotations[0]["time"], grafana.annotations[0]["timeEnd"])
 
 
 # What cannot be asked
