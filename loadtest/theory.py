@@ -90,16 +90,18 @@ class LRU(Generic[T]):
         return tuple(self._held)
 
 
-def simulate(sequence: Iterable[T], entries: int, warm: Iterable[T] = ()) -> tuple[int, int]:
-    """Hits and requests of a sequence, on a cache that was asked for the `warm` items before."""
+def replay(sequence: Iterable[T], entries: int, warm: Iterable[T] = ()) -> list[bool]:
+    """Which requests of a sequence hit, on a cache that was asked for the `warm` items before."""
     cache: LRU[T] = LRU(entries)
     for item in warm:
         cache.ask(item)
-    hits = requests = 0
-    for item in sequence:
-        hits += cache.ask(item)
-        requests += 1
-    return hits, requests
+    return [cache.ask(item) for item in sequence]
+
+
+def simulate(sequence: Iterable[T], entries: int, warm: Iterable[T] = ()) -> tuple[int, int]:
+    """Hits and requests of a sequence, as `replay` has them."""
+    found = replay(sequence, entries, warm)
+    return sum(found), len(found)
 
 
 def limit(hit_ratio: float) -> float:

@@ -30,6 +30,7 @@ class Thresholds:
     speedup_agreement: float
     theory_tolerance: float
     replay_tolerance: float
+    replay_answers_max: float
     panel_tolerance: float
     achieved_min: float
     slow_hits_max: float

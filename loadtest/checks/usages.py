@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from loadtest import theory
 from loadtest.checks import clients, counters, words
 from loadtest.checks.case import Bounds, Case, failed, judged
-from loadtest.journal import Phase
+from loadtest.journal import Phase, Request
 from loadtest.result import Check, Usage
-from recoup.telemetry.catalogue import GENERATION_DURATION, REQUEST_DURATION
+from recoup.telemetry.catalogue import REQUEST_DURATION
 
 #: Scenarios and their names in the table.
 NAMES = {
@@ -51,21 +51,19 @@ def _single(case: Case, cached: Phase) -> Iterator[Check]:
 def _miss_overhead(case: Case, cached: Phase) -> Check:
     """What callers of a miss waited beyond its generation, by the service's own clocks."""
     name, bounds = "Overhead of a miss", Bounds(high=case.asked.miss_overhead_max)
-    waited = counters.growth(cached, f"{REQUEST_DURATION.name}_sum", outcome="miss")
-    generated = counters.growth(cached, f"{GENERATION_DURATION.name}_sum")
-    misses = counters.growth(cached, f"{REQUEST_DURATION.name}_count", outcome="miss")
-    if generated <= 0 or misses <= 0:
+    generated = _generated(cached)
+    overhead = miss_overhead_seconds(cached)
+    if not generated or overhead is None:
         return failed("single", name, bounds.said(words.percent), "the service counts no generations")
-    detail = (
-        f"{words.seconds(generated / misses)} to generate, {words.seconds((waited - generated) / misses)} beside it"
-    )
-    return judged("single", name, (waited - generated) / generated, bounds, words.percent, detail)
+    detail = f"{words.seconds(generated)} to generate, {words.seconds(overhead)} beside it"
+    return judged("single", name, overhead / generated, bounds, words.percent, detail)
 
 
 def _duplicate(case: Case, cached: Phase) -> Iterator[Check]:
     asked, found = case.asked, clients.outcomes(cached.requests)
-    others = f"{words.count(found['hit'], 'hit')} in {words.count(len(cached.requests), 'request')}"
-    all_but_one = found["hit"] == len(cached.requests) - 1
+    requests = len(_through(cached))
+    others = f"{words.count(found['hit'], 'hit')} in {words.count(requests, 'request')}"
+    all_but_one = found["hit"] == requests - 1
     yield Check("duplicate", "Hits", others, "all but the first", all_but_one)
     yield _server_hits(cached, asked.hit_seconds_max)
     middle = clients.middle(clients.waited(cached.requests, "hit"))
@@ -121,20 +119,21 @@ def usage(case: Case, scenario: str) -> Usage | None:
         scaled without = G + overhead
         scaled with    = (1 - h) (G + overhead) + h (mean wait of a hit, as clients see it)
     """
-    cached, without = (case.run.phase(scenario, part) for part in ("cached", "without"))
-    if cached is None or without is None:
+    cached = case.run.phase(scenario, "cached")
+    if cached is None:
         return None
-    slow, fast = (clients.mean(clients.waited(clients.generations(phase))) for phase in (without, cached))
+    slow = clients.mean(past(case, scenario))
+    fast = clients.mean(clients.waited(_through(cached)))
     ratio = clients.hit_ratio(cached.requests)
     if slow is None or not fast or ratio is None:
         return None
     limit = theory.limit(ratio)
-    long = case.setting("scaled_generation_seconds") + miss_overhead_seconds(cached)
+    long = case.setting("scaled_generation_seconds") + (miss_overhead_seconds(cached) or 0.0)
     hit = clients.mean(clients.waited(cached.requests, *clients.HITS)) or 0.0
     scaled = (1 - ratio) * long + ratio * hit
     return Usage(
         name=NAMES[scenario],
-        requests=len(cached.requests),
+        requests=len(_through(cached)),
         without_seconds=slow,
         with_seconds=fast,
         gain=slow / fast,
@@ -146,9 +145,25 @@ def usage(case: Case, scenario: str) -> Usage | None:
     )
 
 
-def miss_overhead_seconds(phase: Phase) -> float:
-    """What a caller of a miss waited beyond its generation, in the mean, by the service's clock; 0 without misses."""
+def past(case: Case, scenario: str) -> list[float]:
+    """What callers of a scenario waited past the cache, in whichever of its phases."""
+    return [each for phase in case.phases(scenario) for each in clients.waited(phase.requests, "bypass")]
+
+
+def _through(phase: Phase) -> list[Request]:
+    """The requests for a generation that did not go past the cache."""
+    return [each for each in clients.generations(phase) if each.outcome != "bypass"]
+
+
+def _generated(phase: Phase) -> float | None:
+    """What the generations of a phase's misses took, in the mean, as the service told each of their callers."""
+    found = [each.generation_seconds for each in phase.requests if each.outcome == "miss"]
+    return clients.mean([each for each in found if each is not None])
+
+
+def miss_overhead_seconds(phase: Phase) -> float | None:
+    """What callers of a miss waited beyond its generation, in the mean, by the service's clock; None without misses."""
     misses = counters.growth(phase, f"{REQUEST_DURATION.name}_count", outcome="miss")
     waited = counters.growth(phase, f"{REQUEST_DURATION.name}_sum", outcome="miss")
-    generated = counters.growth(phase, f"{GENERATION_DURATION.name}_sum")
-    return max(0.0, (waited - generated) / misses) if misses > 0 else 0.0
+    generated = _generated(phase)
+    return max(0.0, waited / misses - generated) if misses > 0 and generated is not None else None

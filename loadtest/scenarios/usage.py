@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
 from loadtest import traffic
 from loadtest.items import of, singly
 from loadtest.plan import Batch, Phase, Rendezvous, Settle
@@ -13,21 +16,20 @@ SINGLE_REQUESTS = 40
 FIRST_REQUESTS = 4
 DUPLICATE_REQUESTS = 20
 DUPLICATE_HITS = 200
-BATCHES = 12
-CACHED_BATCHES = 30
-#: Typical usage without the cache: long enough for its mean, and no longer than half of what it is compared with.
-MOST_WITHOUT_SECONDS = 40.0
+BATCHES = 30
+#: Typical usage without the cache, before and after: long enough for its mean, and together no longer than half of what
+#: it is compared with.
+MOST_WITHOUT_SECONDS = 20.0
 
 
 def single(settings: Settings) -> tuple[Phase, ...]:
-    """Distinct requests: the same ones past the cache, and then through it."""
+    """Distinct requests: each past the cache and through it, one right after the other."""
     found = of(settings, "single", SINGLE_REQUESTS + FIRST_REQUESTS * settings.users)
     found, first = found[:SINGLE_REQUESTS], found[SINGLE_REQUESTS:]
     return (
         # A worker's first generation takes a third longer: neither of the two means shall have it.
         Phase("single", "warm", (lane(singly(first, bypass=True), settings.users),), before=start(settings)),
-        Phase("single", "without", (lane(singly(found, bypass=True), settings.users),)),
-        Phase("single", "cached", (lane(singly(found), settings.users),)),
+        Phase("single", "cached", (lane(_alternating(singly(found, bypass=True), singly(found)), settings.users),)),
     )
 
 
@@ -54,22 +56,35 @@ def triple(settings: Settings) -> tuple[Phase, ...]:
 
 
 def _equal(settings: Settings, scenario: str, size: int) -> tuple[Phase, ...]:
-    found = of(settings, scenario, CACHED_BATCHES)
-    without = tuple((item.call(bypass=True),) * size for item in found[:BATCHES])
+    found = of(settings, scenario, BATCHES)
+    without = tuple((item.call(bypass=True),) * size for item in found)
     cached = tuple((item.call(),) * size for item in found)
-    return (
-        Phase(scenario, "without", (lane(without, settings.users),), before=start(settings)),
-        Phase(scenario, "cached", (lane(cached, settings.users),)),
-    )
+    lanes = (lane(_alternating(without, cached), settings.users),)
+    return (Phase(scenario, "cached", lanes, before=start(settings)),)
+
+
+def _alternating(without: Sequence[Batch], cached: Sequence[Batch]) -> Iterator[Batch]:
+    """Past the cache and through it by turns, so that a machine that becomes slower does so for both.
+
+    Each pair is one user's, one right after the other; which of the two is first changes, too.
+    """
+    for number, both in enumerate(zip(without, cached, strict=True)):
+        yield tuple(chain.from_iterable(both if number % 2 else reversed(both)))
 
 
 def typical_usage(settings: Settings) -> tuple[Phase, ...]:
-    """Zipf's popularity over a catalogue that the cache does not hold, past the cache and then through it."""
-    seconds = min(MOST_WITHOUT_SECONDS, settings.duration_seconds / 2)
+    """Zipf's popularity over a catalogue that the cache does not hold: past the cache, through it, and past it again.
+
+    The first half of what goes past the cache comes before, the second after, so that a machine that becomes slower, or
+    faster, does so for both.
+    """
+    seconds = min(MOST_WITHOUT_SECONDS, settings.duration_seconds / 4)
+    lanes = (typical(settings, "typical", bypass=True),)
     return (
         warm(settings, "typical", traffic.warm(settings, "typical")),
-        Phase("typical", "without", (typical(settings, "typical", bypass=True),), seconds=seconds),
+        Phase("typical", "without", lanes, seconds=seconds),
         _steady(settings, "typical"),
+        Phase("typical", "without again", lanes, seconds=seconds),
     )
 
 

@@ -6,9 +6,8 @@ import io
 from itertools import combinations
 
 import pytest
-from PIL import Image, ImageStat
-
 from loadtest.photographs import HEIGHT, WIDTH, photographs
+from PIL import Image, ImageStat
 
 COUNT = 12
 

@@ -13,13 +13,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from loadtest import checks as checks_of_the_verdict
+from loadtest import report
 from loadtest.report import charts, words
 from loadtest.report.page import EXPECTED, HEADLINES, groups, headlines
 from loadtest.result import Chart, Check, Line, Result, Span, Usage
 from tests.tools import require_tool
-
-from loadtest import checks as checks_of_the_verdict
-from loadtest import report
 
 BEGIN = 1_750_000_000.0
 #: Scenario, part, seconds, requests, hit ratio.

@@ -8,7 +8,6 @@ from functools import lru_cache
 from itertools import accumulate
 
 import pytest
-
 from loadtest import theory
 
 #: Catalogue, entries, alpha, hit ratio in the steady state.

@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-
 from loadtest import theory, traffic, workload
 from loadtest.items import of
 from loadtest.plan import Call, Clear, Configure, Fault, Lane, Moment, Phase, Rendezvous, ScaleMemory, Settle
 from loadtest.scenarios import behaviour, faults
 from loadtest.scenarios.garbage import GENERATED, garbage_calls
 from loadtest.workload import NAMES, SCENARIOS, Settings
+
 from recoup.pipelines.relief.parameters import canonical, read
 
 DEFAULTS = Settings(users=2)
