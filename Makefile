@@ -67,6 +67,7 @@ requirements: $(UV)  ## compile the pinned requirements anew (UPGRADE=--upgrade 
 	$(COMPILE) $(UPGRADE) requirements/dev.in --output-file requirements/dev.txt
 	$(COMPILE) --constraints requirements/dev.txt requirements/runtime.in --output-file requirements/runtime.txt
 	$(COMPILE) --constraints requirements/dev.txt requirements/build.in --output-file requirements/build.txt
+	$(COMPILE) --constraints requirements/dev.txt requirements/loadtest.in --output-file requirements/loadtest.txt
 
 clean:  ## remove the environment and everything that was made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,8 +8,9 @@ Lines have a member `line` that says what they are:
 - `action`: `scenario`, `part`, `at`, `action` (its name and fields as text), `seconds`, `error` (None: it went well);
 - `ask`: `number`, `name`: a fault that the run's owner is to bring about. It answers in a file `answer-<number>` beside
   the journal, which is empty when all went well and has the error otherwise;
-- `done`, the last: `at`, and `locust`, Locust's own count by the name of its statistics' entry
-  (`<scenario> <part>`): `requests` and `failures`.
+- `done`: `at`, and `locust`, Locust's own count by the name of its statistics' entry
+  (`<scenario> <part>`): `requests` and `failures`;
+- `account`, after that: `lookups` by outcome, the last word of a service that was ended during a phase, over its life.
 
 Times are seconds since the epoch. Standard library only.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ class Phase:
         actions: What was done before and during it.
         locust_requests: Locust's own count for it.
         locust_failures: The same of failures.
+        account: Where the service ended during the phase: lookups by outcome over its life, as it said at its end; None
+            where nobody knows.
     """
 
     scenario: str
@@ -97,6 +100,7 @@ class Phase:
     actions: tuple[Action, ...] = ()
     locust_requests: int = 0
     locust_failures: int = 0
+    account: Mapping[str, int] | None = None
 
     @property
     def name(self) -> str:
@@ -160,6 +164,7 @@ def read(found: Iterable[Mapping[str, Any]]) -> Run:
     phases: list[_Open] = []
     # What is done before a phase begins stands before its `begin`.
     early: list[Action] = []
+    accounts: list[Mapping[str, int]] = []
     for line in found:
         kind = line["line"]
         if kind == "run":
@@ -176,10 +181,14 @@ def read(found: Iterable[Mapping[str, Any]]) -> Run:
             (early if ended else phases[-1].actions).append(_fields(Action, line))
         elif kind == "done":
             done = line
+        elif kind == "account":
+            accounts.append(line["lookups"])
     if first is None:
         raise ValueError("the journal has no beginning: the load test did not start")
-    counts = done.get("locust", {})
-    return Run(first["settings"], tuple(_phase(each, counts) for each in phases), first["at"], done.get("at"))
+    counts, last_words = done.get("locust", {}), iter(accounts)
+    made = tuple(_phase(each, counts) for each in phases)
+    told = tuple(each if each.after is not None else replace(each, account=next(last_words, None)) for each in made)
+    return Run(first["settings"], told, first["at"], done.get("at"))
 
 
 def _fields(record: type[Any], line: Mapping[str, Any]) -> Any:

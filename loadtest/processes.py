@@ -27,6 +27,11 @@ WINDOW_SECONDS = 300.0
 _PASSED_ON = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR"})
 
 
+#: The event that the service logs when it ends, and what its members say of which outcome.
+_LAST_WORD = "service stopped"
+_OUTCOMES = {"hit": "hits", "stale": "stale", "coalesced": "coalesced", "miss": "misses", "bypass": "bypassed"}
+
+
 class ProcessError(Exception):
     """A process did not start, did not end, or ended before its time; says which, and the end of its output."""
 
@@ -105,10 +110,10 @@ class Server:
             self._process.kill()
             return self._process.wait()
 
-    def output(self, lines: int = 20) -> str:
-        """The last lines of what it has said."""
+    def output(self, lines: int | None = 20) -> str:
+        """The last lines of what it has said; None: all."""
         text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(text.splitlines()[-lines if lines else None :])
 
 
 def _answers(url: str) -> bool:
@@ -139,6 +144,11 @@ class Service(Server):
             log=folder / "service.log",
             environment=kept | given,
         )
+
+    def accounts(self) -> list[dict[str, int]]:
+        """The last word of each of its processes that has ended in order: lookups by outcome, over its whole life."""
+        ends = [line for line in self.output(lines=None).splitlines() if f'"event": "{_LAST_WORD}"' in line]
+        return [{outcome: int(told[name]) for outcome, name in _OUTCOMES.items()} for told in map(json.loads, ends)]
 
     def kill_worker(self) -> int:
         """Kill one generation worker, one that computes if any does; gives its process id.

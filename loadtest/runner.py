@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
@@ -42,12 +42,14 @@ class Place:
         prometheus: Prometheus' base URL.
         faults: By name, what brings about a fault; none where the processes are not the run's own.
         metrics_port: Where Locust exports its figures.
+        accounts: Gives the last word of each process of the service that has ended in order: lookups by outcome.
     """
 
     service: str
     prometheus: str
     faults: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     metrics_port: int | None = None
+    accounts: Callable[[], Sequence[Mapping[str, int]]] = tuple
 
 
 @contextlib.contextmanager
@@ -74,7 +76,7 @@ def own_place(settings: workload.Settings, folder: Path, service_settings: Mappi
             "start-service": service.start,
         }
         with started(service, prometheus):
-            yield Place(service.url, prometheus.url, faults, metrics_port)
+            yield Place(service.url, prometheus.url, faults, metrics_port, service.accounts)
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,9 @@ def play(
         _follow(locust, path, place, Progress(stream), _MOST_SECONDS + 3 * settings.duration_seconds)
     if not path.exists():
         raise ProcessError(f"Locust did not begin\n{_tail(folder / 'locust.log')}")
+    with path.open("a", encoding="utf-8") as more:
+        for account in place.accounts():
+            more.write(json.dumps({"line": "account", "lookups": account}) + "\n")
     return journal.read(journal.lines(path))
 
 

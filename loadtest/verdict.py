@@ -108,7 +108,7 @@ def _shortened(window: float | None) -> tuple[str, ...]:
 
 def _interrupted(case: Case) -> tuple[str, ...]:
     return tuple(
-        f"The service ended during {phase.name}, so what it counted there is not known to anybody."
+        f"The service ended during {phase.name}: what it counted there is known from its last word alone."
         for phase in case.run.phases
         if phase.after is None and phase.scenario in counts.INTERRUPTED
     )

@@ -136,7 +136,23 @@ def _terminate(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     )
     wanted = f"200, {AWAY}, or nobody there; none broken"
     yield Check("terminate", "Requests that came later", measured, wanted, not broken, _first(broken))
+    yield _last_word(fault)
     yield from recovery(case, after, after.begin)
+
+
+def _last_word(fault: Phase) -> Check:
+    """What the service says at its end of its life: what it had counted before, and what its clients saw since."""
+    name, wanted = "The service's count at its end", "equal to its clients'"
+    if fault.account is None:
+        return failed("terminate", name, wanted, "it did not say")
+    seen = clients.outcomes(fault.requests)
+    for labels, value in counters.select(fault.before, LOOKUPS.name):
+        seen[labels["outcome"]] += round(value)
+    apart = [
+        f"{outcome}: {told:,} and {seen[outcome]:,}" for outcome, told in fault.account.items() if told != seen[outcome]
+    ]
+    measured = f"{words.count(sum(fault.account.values()), 'lookup')}, {words.count(len(apart), 'difference')}"
+    return Check("terminate", name, measured, wanted, not apart and any(seen.values()), "; ".join(apart))
 
 
 def _first(requests: list[Request]) -> str:
