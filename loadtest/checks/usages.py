@@ -146,8 +146,9 @@ def usage(case: Case, scenario: str) -> Usage | None:
 
 
 def past(case: Case, scenario: str) -> list[float]:
-    """What callers of a scenario waited past the cache, in whichever of its phases."""
-    return [each for phase in case.phases(scenario) for each in clients.waited(phase.requests, "bypass")]
+    """What callers of a scenario waited past the cache, in whichever of its phases but the one that warms it up."""
+    measured = (phase for phase in case.phases(scenario) if phase.part != "warm")
+    return [each for phase in measured for each in clients.waited(phase.requests, "bypass")]
 
 
 def _through(phase: Phase) -> list[Request]:
