@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from loadtest import theory
@@ -23,21 +24,29 @@ ENTRY_BYTES = 1_100_000
 RESIDENT_BYTES = 120_000_000
 LIMIT_BYTES = 512 * 2**20
 WINDOW = 20.0
+OUTCOMES = ("hit", "stale", "coalesced", "miss", "bypass")
 GENERATE = "/api/generate/<pipeline>"
 SETTINGS = Settings(users=2, duration_seconds=24.0, scenarios=NAMES, callers=50)
 
 Counters = dict[str, float]
+#: What is asked for, and what comes of it; None: what the cache makes of it.
+Asked = tuple[str, "str | None"]
 
 
 @dataclass
 class Recording:
-    """A run that is being made up."""
+    """A run that is being made up.
+
+    Attributes:
+        reverses: What has to make room is what was used last, so that the cache keeps what it once held for ever.
+    """
 
     counters: Counters = field(default_factory=dict)
     phases: list[Phase] = field(default_factory=list)
     now: float = BEGIN
     entries: dict[str, None] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    reverses: bool = False
 
     def __post_init__(self) -> None:
         self.add("process_start_time_seconds", BEGIN - 10)
@@ -68,6 +77,7 @@ class Recording:
             self.add(f'recoup_http_requests_total{{method="POST",route="{route}",status="{status}"}}', 1)
         good = status == 200
         made = {"bytes": ENTRY_BYTES if good else 90, "digest": f"{hash(item) & 0xFFFFFFFF:08x}"}
+        made["generation_seconds"] = GENERATION if outcome in ("miss", "bypass") else None
         return Request(at, seconds, kind, item, status, outcome, reason, **{**made, **more})
 
     def _reason(self, item: str) -> str:
@@ -93,7 +103,7 @@ class Recording:
 
     def limit(self, entries: int, cause: str) -> None:
         while len(self.entries) > entries:
-            self.entries.pop(next(iter(self.entries)))
+            self.entries.pop(next(reversed(self.entries) if self.reverses else iter(self.entries)))
             self.add(f'recoup_evictions_total{{cause="{cause}",pipeline="relief"}}', 1)
         self._hold()
 
@@ -114,10 +124,16 @@ class Recording:
         last = max([*(each.at + each.seconds for each in requests), *(each.at + each.seconds for each in done)])
         after = None if interrupted else dict(self.counters)
         bad = sum(not each.allowed for each in requests)
-        made = Phase(scenario, part, begin, last, before, after, requests, done, len(requests), bad)
+        account = self.account() if interrupted else None
+        made = Phase(scenario, part, begin, last, before, after, requests, done, len(requests), bad, account)
         self.phases.append(made)
         self.now = last + 2 * SETTINGS.scrape_seconds
         return made
+
+    def account(self) -> dict[str, int]:
+        """The last word of a service: lookups by outcome, over its life."""
+        series = 'recoup_lookups_total{{outcome="{}",pipeline="relief"}}'
+        return {each: round(self.counters.get(series.format(each), 0)) for each in OUTCOMES}
 
     def clear(self) -> None:
         self.entries.clear()
@@ -127,14 +143,19 @@ class Recording:
         self, items: Iterable[str], outcome: str | None = None, users: int = 2
     ) -> Callable[[float], list[Request]]:
         """Items by users who never pause."""
+        return self.batches([[(item, outcome)] for item in items], users)
+
+    def batches(self, found: Iterable[Iterable[Asked]], users: int = 2) -> Callable[[float], list[Request]]:
+        """The same in batches, each by one user, one request after another."""
 
         def played(begin: float) -> list[Request]:
             free, made = [begin] * users, []
-            for item in items:
+            for batch in found:
                 turn = min(range(users), key=free.__getitem__)
-                made.append(self.request(free[turn], item, outcome))
-                free[turn] += made[-1].seconds + 1e-5
-            return made
+                for item, outcome in batch:
+                    made.append(self.request(free[turn], item, outcome))
+                    free[turn] += made[-1].seconds + 1e-5
+            return sorted(made, key=lambda each: each.at + each.seconds)
 
         return played
 
@@ -152,16 +173,33 @@ def draws(scenario: str) -> Iterable[str]:
 @lru_cache(maxsize=1)
 def good_run() -> Run:
     """Every scenario, as it should be."""
-    made = Recording()
+    return _played(Recording())
+
+
+@lru_cache(maxsize=1)
+def reversed_run() -> Run:
+    """The same on a cache that evicts in the reversed order."""
+    return _played(Recording(reverses=True))
+
+
+def _played(made: Recording) -> Run:
     for scenario in NAMES:
         made.clear()
         _PLAYS[scenario](made, scenario)
     return Run(SETTINGS.to_mapping(), tuple(made.phases), BEGIN, made.now)
 
 
+def _by_turns(items: Iterable[str], size: int) -> Iterable[list[Asked]]:
+    """Past the cache and through it, one right after the other; which is first changes, too."""
+    for number, item in enumerate(items):
+        both: list[list[Asked]] = [[(item, "bypass")] * size, [(item, None)] * size]
+        yield list(chain.from_iterable(both if number % 2 else reversed(both)))
+
+
 def _single(made: Recording, scenario: str) -> None:
-    made.phase(scenario, "without", made.play(names(scenario, 40), "bypass"))
-    made.phase(scenario, "cached", made.play(names(scenario, 40)))
+    items = names(scenario, 48)
+    made.phase(scenario, "warm", made.play(items[40:], "bypass"))
+    made.phase(scenario, "cached", made.batches(_by_turns(items[:40], 1)))
 
 
 def _duplicate(made: Recording, scenario: str) -> None:
@@ -171,9 +209,7 @@ def _duplicate(made: Recording, scenario: str) -> None:
 
 def _batches(made: Recording, scenario: str) -> None:
     size = {"pair": 2, "triple": 3}[scenario]
-    items = [item for item in names(scenario, 30) for _ in range(size)]
-    made.phase(scenario, "without", made.play(items[: 12 * size], "bypass"))
-    made.phase(scenario, "cached", made.play(items))
+    made.phase(scenario, "cached", made.batches(_by_turns(names(scenario, 30), size)))
 
 
 def _typical(made: Recording, scenario: str) -> None:
@@ -183,9 +219,12 @@ def _typical(made: Recording, scenario: str) -> None:
         warm.ask(item)
     made.phase(scenario, "warm", made.play(warm.state()))
     steady = sequence[20_000:]
+    past = made.play(steady[:120], "bypass")
     if scenario == "typical":
-        made.phase(scenario, "without", made.play(steady[:200], "bypass"))
+        made.phase(scenario, "without", past)
     made.phase(scenario, "cached", made.play(steady[:1600]))
+    if scenario == "typical":
+        made.phase(scenario, "without again", past)
 
 
 def _stampede(made: Recording, scenario: str) -> None:
@@ -427,7 +466,8 @@ def at_moment(run: Run, at: float, name: str) -> float:
 
 def limit(run: Run, at: float) -> float:
     fault = next(each for each in run.phases if each.name == "shrink fault")
-    return 60 * 2**20 if fault.begin + 3 <= at <= fault.begin + 7 else LIMIT_BYTES
+    # It is restored a moment after it is asked for.
+    return 60 * 2**20 if fault.begin + 3 <= at < fault.begin + 7.005 else LIMIT_BYTES
 
 
 def phase_of(run: Run, name: str) -> Phase:

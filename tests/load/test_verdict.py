@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from loadtest import thresholds, verdict
-from loadtest.journal import Action, Request, Run
+from loadtest import journal, thresholds, verdict, workload
+from loadtest.journal import Action, Phase, Request, Run
 from loadtest.result import Check, Result
 
-from .broken import BROKEN, HIT_RATIO, NO_PROMETHEUS, Break, Failed, good, nothing, shows, source
-from .recorded import Recorded, always, good_run, phase_of
+from .broken import (
+    ANSWERS,
+    BROKEN,
+    HIT_RATIO,
+    NO_PROMETHEUS,
+    REPLAYED,
+    Break,
+    Failed,
+    good,
+    nothing,
+    of,
+    phase,
+    requests,
+    reversed_order,
+    said,
+    shows,
+    slower,
+    source,
+)
+from .recorded import SETTINGS, Recorded, always, good_run, phase_of
 
 
 def check(result: Result, scenario: str, name: str) -> Check:
@@ -28,6 +47,21 @@ def test_a_run_that_went_well_passes() -> None:
     assert result.passed
 
 
+def test_the_run_that_went_well_has_the_phases_of_the_workload() -> None:
+    assert [f"{each.scenario} {each.part}" for each in workload.phases(SETTINGS)] == [
+        each.name for each in good_run().phases
+    ]
+
+
+@pytest.mark.parametrize("name", ["single warm", "single cached", "duplicate without", "pair cached", "triple cached"])
+def test_it_has_their_requests_past_the_cache_and_through_it(name: str) -> None:
+    (planned,) = (each for each in workload.phases(SETTINGS) if f"{each.scenario} {each.part}" == name)
+    calls = [call for batch in planned.lanes[0].batches() if isinstance(batch, tuple) for call in batch]
+    expected = Counter((call.item, call.headers.get("Cache-Control") == "no-store") for call in calls)
+    found = phase_of(good_run(), name).requests
+    assert expected == Counter((each.item, each.outcome == "bypass") for each in found)
+
+
 @pytest.mark.parametrize(("expected", "broken"), BROKEN.values(), ids=BROKEN.keys())
 def test_what_goes_wrong_fails_its_own_checks_and_no_others(expected: Failed, broken: Break) -> None:
     result = broken(good()).judge()
@@ -38,6 +72,58 @@ def test_what_goes_wrong_fails_its_own_checks_and_no_others(expected: Failed, br
 def test_every_check_can_fail() -> None:
     failing = {name for expected, _ in BROKEN.values() for _, name in expected}
     assert {each.name for each in good().judge().checks} <= failing
+
+
+def test_the_hit_ratio_alone_does_not_tell_a_reversed_order() -> None:
+    result = reversed_order().judge()
+    assert check(result, "typical", REPLAYED).passed
+    assert not check(result, "typical", ANSWERS).passed
+
+
+def swapped(swaps: int) -> Break:
+    """So many times a miss and the hit after it have each other's outcome, as when two were under way at once."""
+
+    def changed(found: Phase) -> Phase:
+        made, left, place = list(found.requests), swaps, 1
+        made.sort(key=lambda each: each.at)
+        while left:
+            one, other = made[place - 1 : place + 1]
+            if (one.outcome, other.outcome) == ("miss", "hit"):
+                made[place - 1] = replace(one, outcome="hit", reason=None)
+                made[place] = replace(other, outcome="miss", reason=one.reason)
+                left, place = left - 1, place + 1
+            place += 1
+        return replace(found, requests=tuple(made))
+
+    return phase("typical cached", changed)
+
+
+@pytest.mark.parametrize(("expected", "swaps"), [(True, 16), (False, 17)])
+def test_two_answers_in_a_hundred_may_be_others_than_those_of_an_lru(expected: bool, swaps: int) -> None:
+    found = check(swapped(swaps)(good()).judge(), "typical", ANSWERS)
+    assert (expected, f"{2 * swaps} answers of 1,600") == (found.passed, found.detail)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        pytest.param(requests("single warm", slower(10), of("bypass")), id="a worker's first generations"),
+        pytest.param(requests("single cached", said(generation_seconds=0.01), of("bypass")), id="those of no miss"),
+    ],
+)
+def test_what_is_no_measure_changes_no_figure(harmless: Break) -> None:
+    result, usual = harmless(good()).judge(), good().judge()
+    assert (usual.checks, usual.usages) == (result.checks, result.usages)
+
+
+@pytest.mark.parametrize("part", ["without", "without again"])
+def test_typical_usage_past_the_cache_is_measured_before_and_after(part: str) -> None:
+    usual, other = (
+        next(each.without_seconds for each in world.judge().usages if each.name == "Typical usage")
+        for world in (good(), requests(f"typical {part}", slower(1.2), of("bypass"))(good()))
+    )
+    # Half of the answers are a fifth slower.
+    assert pytest.approx(1.1 * usual) == other
 
 
 def test_nothing_at_all_fails() -> None:
@@ -81,7 +167,7 @@ def test_what_prometheus_lacks_is_noted() -> None:
 @pytest.mark.parametrize(("expected", "seconds"), [(True, 9.0), (False, 11.0)])
 def test_a_prometheus_that_has_just_begun_may_see_its_first_sample_late(expected: bool, seconds: float) -> None:
     world = good()
-    gaps = (*world.source.unscraped, (0.0, phase_of(world.run, "single without").begin + seconds))
+    gaps = (*world.source.unscraped, (0.0, phase_of(world.run, "single warm").begin + seconds))
     result = source(unscraped=gaps)(world).judge()
     assert expected is check(result, "run", "Scrapes without a gap").passed
 
@@ -116,11 +202,11 @@ def test_the_text_marks_what_failed_and_says_why() -> None:
     (line,) = (each for each in text.splitlines() if each.startswith("  FAIL  Hit ratio  "))
     assert "66.7 % to 72.0 %" in line
     assert "        Prometheus answered with nothing" in text.splitlines()
-    assert text.endswith("Load test FAILED: 3 of 95 checks failed\n")
+    assert text.endswith("Load test FAILED: 3 of 98 checks failed\n")
 
 
 def test_the_headline_of_a_good_run() -> None:
-    assert "Load test passed: 95 checks" == verdict.headline(good().judge())
+    assert "Load test passed: 98 checks" == verdict.headline(good().judge())
 
 
 def written(run: Run, path: Path) -> Path:
@@ -134,12 +220,19 @@ def written(run: Run, path: Path) -> Path:
         lines.append({"line": "end", **name, "at": each.end, "counters": each.after})
     counts = {each.name: {"requests": each.locust_requests, "failures": each.locust_failures} for each in run.phases}
     lines.append({"line": "done", "at": run.end, "locust": counts})
+    lines += [{"line": "account", "lookups": each.account} for each in run.phases if each.account is not None]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
 
 def fields(record: Request | Action) -> Mapping[str, object]:
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def test_a_journal_that_is_read_says_what_was_written(tmp_path: Path) -> None:
+    path, run = written(good_run(), tmp_path / "journal.jsonl"), good_run()
+    read = journal.read(journal.lines(path))
+    assert (run.begin, run.end, run.phases) == (read.begin, read.end, read.phases)
 
 
 def ran(arguments: Iterable[str]) -> int:
