@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +18,7 @@ import pytest
 from loadtest import theory, traffic, workload
 from loadtest.items import of
 from loadtest.plan import Call, Clear, Configure, Fault, Lane, Moment, Phase, Rendezvous, ScaleMemory, Settle
-from loadtest.scenarios import behaviour, faults
+from loadtest.scenarios import behaviour, faults, usage
 from loadtest.scenarios.garbage import GENERATED, garbage_calls
 from loadtest.workload import NAMES, SCENARIOS, Settings
 
@@ -45,6 +45,16 @@ def phases(*names: str, **changes: Any) -> dict[str, Phase]:
 
 def asked(phase: Phase, lane: int = 0, most: int = MOST_BATCHES) -> list[str]:
     return [call.item for call in calls(phase.lanes[lane], most)]
+
+
+def past(call: Call) -> bool:
+    """Whether a call goes past the cache."""
+    return call.headers.get("Cache-Control") == "no-store"
+
+
+def through(phase: Phase) -> list[str]:
+    """What is asked for through the cache."""
+    return [call.item for call in calls(phase.lanes[0]) if not past(call)]
 
 
 def digest(settings: Settings) -> str:
@@ -165,16 +175,45 @@ def test_more_items_begin_with_the_same_ones() -> None:
 
 
 def test_single_asks_for_each_item_once_past_the_cache_and_once_through_it() -> None:
-    found = phases("single")
-    assert asked(found["without"]) == asked(found["cached"])
-    assert 40 == len(set(asked(found["cached"]))) == len(asked(found["cached"]))
+    sent = Counter((call.item, past(call)) for call in calls(phases("single")["cached"].lanes[0]))
+    items = {item for item, _ in sent}
+    assert 40 == len(items)
+    assert Counter({(item, bypass): 1 for item in items for bypass in (True, False)}) == sent
 
 
-@pytest.mark.parametrize("name", ["single", "duplicate", "pair", "triple", "typical"])
-def test_what_is_measured_without_the_cache_is_not_stored(name: str) -> None:
-    found = phases(name)
-    assert {"no-store"} == {call.headers.get("Cache-Control") for call in calls(found["without"].lanes[0])}
-    assert {None} == {call.headers.get("Cache-Control") for call in calls(found["cached"].lanes[0])}
+def test_workers_begin_before_anything_is_measured_and_store_nothing() -> None:
+    found = phases("single", users=3)
+    assert ["warm", "cached"] == list(found)
+    assert {True} == {past(call) for call in calls(found["warm"].lanes[0])}
+    assert set(asked(found["warm"])).isdisjoint(asked(found["cached"]))
+    # For each user, so that no worker is left out.
+    assert usage.FIRST_REQUESTS * 3 == len(set(asked(found["warm"])))
+
+
+@pytest.mark.parametrize("name", ["duplicate", "typical"])
+def test_what_is_measured_without_the_cache_in_its_own_time_is_not_stored(name: str) -> None:
+    for part, phase in phases(name).items():
+        assert {part.startswith("without")} == {past(call) for call in calls(phase.lanes[0])}
+
+
+@pytest.mark.parametrize(("name", "size"), [("single", 1), ("pair", 2), ("triple", 3)])
+def test_one_user_asks_past_the_cache_and_through_it_right_after_one_another(name: str, size: int) -> None:
+    for batch in phases(name)["cached"].lanes[0].batches():
+        assert isinstance(batch, tuple)
+        first, second = batch[:size], batch[size:]
+        assert len(first) == len(second) == size
+        # The same, in one batch, which one user sends; each half is of one kind.
+        assert {(call.path, call.body) for call in first} == {(call.path, call.body) for call in second}
+        assert 1 == len({call.item for call in batch})
+        assert {(False,), (True,)} == {tuple({past(call) for call in half}) for half in (first, second)}
+
+
+@pytest.mark.parametrize("name", ["single", "pair", "triple"])
+def test_which_of_the_two_is_first_changes_each_time(name: str) -> None:
+    batches = phases(name)["cached"].lanes[0].batches()
+    firsts = [past(batch[0]) for batch in batches if isinstance(batch, tuple)]
+    assert all(one is not other for one, other in pairwise(firsts))
+    assert len(firsts) == 2 * sum(firsts) > 20
 
 
 @pytest.mark.parametrize("name", ["single", "duplicate", "pair", "triple", "typical", "soak"])
@@ -190,15 +229,10 @@ def test_duplicate_asks_alone_first_and_then_two_hundred_times() -> None:
 
 @pytest.mark.parametrize(("name", "size", "expected"), [("pair", 2, 1 / 2), ("triple", 3, 2 / 3)])
 def test_batches_of_equal_requests_have_their_hit_ratio(name: str, size: int, expected: float) -> None:
-    cached = phases(name)["cached"]
-    batches = [batch for batch in cached.lanes[0].batches() if not isinstance(batch, Rendezvous)]
-    assert {(size, 1)} == {(len(batch), len(set(batch_items))) for batch in batches for batch_items in [_items(batch)]}
-    hits, requests = theory.simulate(asked(cached), 100)
+    items = through(phases(name)["cached"])
+    assert {size} == set(Counter(items).values())
+    hits, requests = theory.simulate(items, 100)
     assert expected == pytest.approx(hits / requests)
-
-
-def _items(batch: tuple[Call, ...]) -> list[str]:
-    return [call.item for call in batch]
 
 
 @pytest.mark.parametrize("name", ["typical", "soak"])
@@ -213,7 +247,8 @@ def test_the_warm_up_leads_an_lru_to_the_state_of_an_endless_run(name: str) -> N
 
 def test_typical_asks_the_same_with_and_without_the_cache() -> None:
     found = phases("typical")
-    assert asked(found["without"]) == asked(found["cached"])
+    assert asked(found["without"]) == asked(found["cached"]) == asked(found["without again"])
+    assert len(set(asked(found["cached"]))) > 100
 
 
 def test_typical_goes_on_where_the_burn_in_ended() -> None:
@@ -223,10 +258,16 @@ def test_typical_goes_on_where_the_burn_in_ended() -> None:
     assert whole == [*traffic.burn_in(DEFAULTS, "typical"), *steady]
 
 
-@pytest.mark.parametrize(("duration", "expected"), [(20.0, 10.0), (75.0, 37.5), (600.0, 40.0)])
-def test_the_time_without_the_cache_is_half_of_the_time_with_it_and_bounded(duration: float, expected: float) -> None:
+def test_the_steady_state_lies_between_two_times_without_the_cache() -> None:
+    assert ["warm", "without", "cached", "without again"] == list(phases("typical"))
+    assert ["warm", "cached"] == list(phases("soak"))
+
+
+@pytest.mark.parametrize(("duration", "expected"), [(20.0, 5.0), (75.0, 18.75), (80.0, 20.0), (600.0, 20.0)])
+def test_each_time_without_the_cache_is_a_quarter_of_that_with_it_and_bounded(duration: float, expected: float) -> None:
     found = phases("typical", duration_seconds=duration)
-    assert (expected, duration) == (found["without"].seconds, found["cached"].seconds)
+    seconds = [found[part].seconds for part in ("without", "cached", "without again")]
+    assert [expected, duration, expected] == seconds
 
 
 def test_the_expected_hit_ratio_is_within_both_targets() -> None:
@@ -249,15 +290,17 @@ def test_with_the_default_seed_it_has_it_for_as_long_as_a_run_takes(requests: in
 def _replayed(settings: Settings, requests: int) -> float:
     found = SCENARIOS["typical"].phases(settings)
     warm, cached = asked(found[0]), asked(found[2], most=requests)
+    assert "cached" == found[2].part
     hits, count = theory.simulate(cached, settings.cache_entries, warm=warm)
     return hits / count
 
 
 def test_prometheus_scrapes_in_peace_before_and_after_the_steady_state() -> None:
-    found = phases("typical", "stampede")
-    assert Settle() == found["typical cached"].before[-1]
-    assert Settle() == found["stampede cached"].before[0]
-    assert ["typical cached"] == [name for name, phase in found.items() if workload.is_steady(phase)]
+    found = phases("typical", "stampede", "soak", "kill-worker")
+    assert ["typical cached", "soak cached"] == [name for name, phase in found.items() if workload.is_steady(phase)]
+    before = {"typical cached": -1, "typical without again": 0, "soak cached": -1, "kill-worker warm": 0}
+    assert set(before) == {name for name, phase in found.items() if Settle() in phase.before}
+    assert {Settle()} == {found[name].before[place] for name, place in before.items()}
 
 
 def test_stampede_sends_all_callers_after_one_cold_key_at_once() -> None:
