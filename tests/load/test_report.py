@@ -379,7 +379,7 @@ def test_what_failed_stands_at_the_top_and_first_in_its_scenario() -> None:
     )
     names = page.texts("h3")
     assert names.index("typical 2 of 7 failed") < names.index("run 1 passed")
-    assert [False, False, True, True, True, True] == [check.passed for check in groups(failed().checks)[0].checks]
+    assert [False, False, True, True, True, True, True] == [check.passed for check in groups(failed().checks)[0].checks]
 
 
 def test_the_large_figures_are_those_of_the_checks_and_theory_stands_beside_the_hit_ratio() -> None:
