@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
@@ -205,6 +206,23 @@ class Prometheus(Server):
             log=folder / "prometheus.log",
             environment=None,
         )
+
+    def wait_until_scraped(self, job: str) -> None:
+        """Wait until it has scraped a job's target: it takes its first look at its targets seconds after its start.
+
+        Raises:
+            ProcessError: It has not in time.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not any(each["labels"]["job"] == job and each["health"] == "up" for each in self._targets()):
+            if time.monotonic() > deadline:
+                raise ProcessError(f"Prometheus does not scrape the job {job}: {self._targets()}")
+            time.sleep(_POLL_SECONDS)
+
+    def _targets(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.url}/api/v1/targets", timeout=5) as answer:  # noqa: S310  # our own address
+            found: list[dict[str, Any]] = json.load(answer)["data"]["activeTargets"]
+        return found
 
 
 def _configuration(targets: Mapping[str, int], scrape_seconds: float) -> dict[str, object]:

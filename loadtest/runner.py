@@ -76,6 +76,9 @@ def own_place(settings: workload.Settings, folder: Path, service_settings: Mappi
             "start-service": service.start,
         }
         with started(service, prometheus):
+            prometheus.wait_until_scraped("recoup")
+            # And until its rules have been evaluated over that: what the run grew by is measured from here.
+            time.sleep(2 * settings.scrape_seconds)
             yield Place(service.url, prometheus.url, faults, metrics_port, service.accounts)
 
 

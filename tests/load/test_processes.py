@@ -87,6 +87,13 @@ class TestPrometheus:
     def test_its_rules_look_back_as_long_as_the_steady_state_lasts(self, prometheus: Prometheus) -> None:
         assert "[1m15s]" in self.rules(prometheus)["job:recoup_hit_ratio:rate5m"]
 
+    def test_it_says_when_it_has_scraped_a_target(self, service: Service, tmp_path: Path) -> None:
+        port = int(service.url.rpartition(":")[2])
+        prometheus = Prometheus(tmp_path, {"recoup": port}, scrape_seconds=0.5, shorter_by=4)
+        with started(prometheus):
+            prometheus.wait_until_scraped("recoup")
+            assert '"health":"up"' in get(f"{prometheus.url}/api/v1/targets")
+
     def test_stopped_and_started_again_it_has_its_data_still(self, prometheus: Prometheus) -> None:
         prometheus.stop()
         with pytest.raises(ProcessError, match="does not run"):

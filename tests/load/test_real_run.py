@@ -22,6 +22,7 @@ _STEADY_SECONDS = 20
 OF_LONG_RUNS = {
     "Hit ratio",
     "Hit ratio against Che's approximation",
+    "Hit ratio: the service's counters against the panel",  # they are of the whole, the panel is of its last 20 s
     "Speed-up, the clients' way",
     "Speed-up, the service's way",
     "Speed-up: clients and service agree",
