@@ -25,6 +25,7 @@ from .broken import (
     good,
     nothing,
     of,
+    one_hit_in,
     phase,
     requests,
     reversed_order,
@@ -102,6 +103,12 @@ def swapped(swaps: int) -> Break:
 def test_two_answers_in_a_hundred_may_be_others_than_those_of_an_lru(expected: bool, swaps: int) -> None:
     found = check(swapped(swaps)(good()).judge(), "typical", ANSWERS)
     assert (expected, f"{2 * swaps} answers of 1,600") == (found.passed, found.detail)
+
+
+def test_what_waited_for_another_s_generation_is_what_an_lru_has_by_then() -> None:
+    result = requests("typical cached", said(outcome="coalesced"), one_hit_in(10))(good()).judge()
+    assert "0 answers of 1,600" == check(result, "typical", ANSWERS).detail
+    assert check(result, "typical", REPLAYED).passed
 
 
 @pytest.mark.parametrize(
