@@ -1,6 +1,6 @@
 """Who watches the verdict: `python -m tests.load.trials` cripples the cache in each way, and every run has to fail.
 
-Each by the check that is there to notice it; and a run on the cache as it is has to pass. Takes about seven minutes: each
+Each by the check that is there to notice it; and a run on the cache as it is has to pass. About seven minutes: each
 run is `typical`, shortened.
 """
 
