@@ -141,9 +141,23 @@ def _speedups(case: Case, cached: Phase, without: Sequence[float]) -> Iterator[C
     slow, fast = clients.mean(without), clients.mean(clients.waited(cached.requests))
     client = slow / fast if slow is not None and fast else None
     detail = f"{words.seconds(slow)} without the cache, {words.seconds(fast)} with it" if slow and fast else ""
+    detail += _machine(case, cached)
     yield judged(SCENARIO, "Speed-up, the clients' way", client, target, words.times, detail)
     yield windows.worst(case, cached, "Speed-up, the service's way", panels.SPEEDUP, target, words.times)
     yield _agree(case, client, [each.figure for each in windows.figures(case, cached, panels.SPEEDUP)])
+
+
+def _machine(case: Case, cached: Phase) -> str:
+    """What one generation took without and with the cache, by the service: whether the machine changed."""
+    bypassed = [each for phase in case.phases(SCENARIO) for each in phase.requests if each.outcome == "bypass"]
+    missed = [each for each in cached.requests if each.outcome == "miss"]
+    past_it, through_it = (
+        clients.mean([each.generation_seconds for each in found if each.generation_seconds is not None])
+        for found in (bypassed, missed)
+    )
+    if past_it is None or through_it is None:
+        return ""
+    return f"; one generation took {words.seconds(past_it)} and {words.seconds(through_it)}"
 
 
 def _agree(case: Case, client: float | None, server: list[Figure]) -> Check:
