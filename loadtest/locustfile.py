@@ -310,8 +310,10 @@ def _on_init(environment: Environment, **_: Any) -> None:
             raise ValueError("say with --host where the service is")
         PLAY.prepare(environment)
         port = int(os.environ.get("LOADTEST_METRICS_PORT", DEFAULT_METRICS_PORT) or 0)
-        # Locust's own comes later: while a shape leads, the signal would end the process at once.
-        gevent.signal_handler(signal.SIGTERM, PLAY.break_off)
+        # Locust's own come later or not at all: while a shape leads, SIGTERM would end the process at once, and SIGINT
+        # be an exception in whichever greenlet runs.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, PLAY.break_off)
         if port:
             PLAY.exporter.serve(os.environ.get("LOADTEST_METRICS_ADDRESS") or "127.0.0.1", port)
     except (ValueError, OSError) as error:

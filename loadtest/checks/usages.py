@@ -23,6 +23,8 @@ NAMES = {
 #: Equal requests in a batch.
 _SIZES = {"pair": 2, "triple": 3}
 _EXACT = 1e-9
+#: The part of a scenario in which the workers begin.
+FIRST = "first"
 
 
 def checks(case: Case) -> Iterator[Check]:
@@ -146,8 +148,8 @@ def usage(case: Case, scenario: str) -> Usage | None:
 
 
 def past(case: Case, scenario: str) -> list[float]:
-    """What callers of a scenario waited past the cache, in whichever of its phases but the one that warms it up."""
-    measured = (phase for phase in case.phases(scenario) if phase.part != "warm")
+    """What callers of a scenario waited past the cache, but those who had the workers' first generations."""
+    measured = (phase for phase in case.phases(scenario) if phase.part != FIRST)
     return [each for phase in measured for each in clients.waited(phase.requests, "bypass")]
 
 

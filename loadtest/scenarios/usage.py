@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from loadtest import traffic
 from loadtest.items import of, singly
@@ -17,9 +17,8 @@ FIRST_REQUESTS = 4
 DUPLICATE_REQUESTS = 20
 DUPLICATE_HITS = 200
 BATCHES = 30
-#: Typical usage without the cache, before and after: long enough for its mean, and together no longer than half of what
-#: it is compared with.
-MOST_WITHOUT_SECONDS = 20.0
+#: Typical usage without the cache, afterwards: about as many requests as before.
+MOST_WITHOUT_SECONDS = 10.0
 
 
 def single(settings: Settings) -> tuple[Phase, ...]:
@@ -28,7 +27,7 @@ def single(settings: Settings) -> tuple[Phase, ...]:
     found, first = found[:SINGLE_REQUESTS], found[SINGLE_REQUESTS:]
     return (
         # A worker's first generation takes a third longer: neither of the two means shall have it.
-        Phase("single", "warm", (lane(singly(first, bypass=True), settings.users),), before=start(settings)),
+        Phase("single", "first", (lane(singly(first, bypass=True), settings.users),), before=start(settings)),
         Phase("single", "cached", (lane(_alternating(singly(found, bypass=True), singly(found)), settings.users),)),
     )
 
@@ -73,18 +72,20 @@ def _alternating(without: Sequence[Batch], cached: Sequence[Batch]) -> Iterator[
 
 
 def typical_usage(settings: Settings) -> tuple[Phase, ...]:
-    """Zipf's popularity over a catalogue that the cache does not hold: past the cache, through it, and past it again.
+    """Zipf's popularity over a catalogue that the cache does not hold, past the cache and through it.
 
-    The first half of what goes past the cache comes before, the second after, so that a machine that becomes slower, or
-    faster, does so for both.
+    What goes past it is the same sequence from its start: by turns with what warms the cache, and again afterwards.
+    What a hit recoups is what its generation took when it was stored, and most is stored while the cache is warmed: so
+    a machine that becomes slower, or faster, does so for both sides.
     """
+    warming = traffic.warm(settings, "typical")
+    past = islice(traffic.batches(settings, "typical", bypass=True), len(warming))
+    by_turns = chain.from_iterable(zip(past, singly(warming), strict=True))
     seconds = min(MOST_WITHOUT_SECONDS, settings.duration_seconds / 4)
-    lanes = (typical(settings, "typical", bypass=True),)
     return (
-        warm(settings, "typical", traffic.warm(settings, "typical")),
-        Phase("typical", "without", lanes, seconds=seconds),
+        Phase("typical", "warm", (lane(by_turns, settings.users),), before=start(settings)),
         _steady(settings, "typical"),
-        Phase("typical", "without again", lanes, seconds=seconds),
+        Phase("typical", "without", (typical(settings, "typical", bypass=True),), seconds=seconds),
     )
 
 

@@ -198,7 +198,7 @@ def _by_turns(items: Iterable[str], size: int) -> Iterable[list[Asked]]:
 
 def _single(made: Recording, scenario: str) -> None:
     items = names(scenario, 48)
-    made.phase(scenario, "warm", made.play(items[40:], "bypass"))
+    made.phase(scenario, "first", made.play(items[40:], "bypass"))
     made.phase(scenario, "cached", made.batches(_by_turns(items[:40], 1)))
 
 
@@ -217,14 +217,14 @@ def _typical(made: Recording, scenario: str) -> None:
     warm = theory.LRU[str](SETTINGS.cache_entries)
     for item in sequence[:20_000]:
         warm.ask(item)
-    made.phase(scenario, "warm", made.play(warm.state()))
     steady = sequence[20_000:]
-    past = made.play(steady[:120], "bypass")
-    if scenario == "typical":
-        made.phase(scenario, "without", past)
+    past: list[list[Asked]] = [[(item, "bypass")] for item in steady[: SETTINGS.cache_entries]]
+    warming: list[list[Asked]] = [[(item, None)] for item in warm.state()]
+    by_turns = chain.from_iterable(zip(past, warming, strict=True))
+    made.phase(scenario, "warm", made.batches(by_turns if scenario == "typical" else warming))
     made.phase(scenario, "cached", made.play(steady[:1600]))
     if scenario == "typical":
-        made.phase(scenario, "without again", past)
+        made.phase(scenario, "without", made.batches(past))
 
 
 def _stampede(made: Recording, scenario: str) -> None:

@@ -54,7 +54,7 @@ def test_the_run_that_went_well_has_the_phases_of_the_workload() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["single warm", "single cached", "duplicate without", "pair cached", "triple cached"])
+@pytest.mark.parametrize("name", ["single first", "single cached", "duplicate without", "pair cached", "triple cached"])
 def test_it_has_their_requests_past_the_cache_and_through_it(name: str) -> None:
     (planned,) = (each for each in workload.phases(SETTINGS) if f"{each.scenario} {each.part}" == name)
     calls = [call for batch in planned.lanes[0].batches() if isinstance(batch, tuple) for call in batch]
@@ -114,7 +114,7 @@ def test_what_waited_for_another_s_generation_is_what_an_lru_has_by_then() -> No
 @pytest.mark.parametrize(
     "harmless",
     [
-        pytest.param(requests("single warm", slower(10), of("bypass")), id="a worker's first generations"),
+        pytest.param(requests("single first", slower(10), of("bypass")), id="a worker's first generations"),
         pytest.param(requests("single cached", said(generation_seconds=0.01), of("bypass")), id="those of no miss"),
     ],
 )
@@ -123,7 +123,7 @@ def test_what_is_no_measure_changes_no_figure(harmless: Break) -> None:
     assert (usual.checks, usual.usages) == (result.checks, result.usages)
 
 
-@pytest.mark.parametrize("part", ["without", "without again"])
+@pytest.mark.parametrize("part", ["warm", "without"])
 def test_typical_usage_past_the_cache_is_measured_before_and_after(part: str) -> None:
     usual, other = (
         next(each.without_seconds for each in world.judge().usages if each.name == "Typical usage")
@@ -174,7 +174,7 @@ def test_what_prometheus_lacks_is_noted() -> None:
 @pytest.mark.parametrize(("expected", "seconds"), [(True, 9.0), (False, 11.0)])
 def test_a_prometheus_that_has_just_begun_may_see_its_first_sample_late(expected: bool, seconds: float) -> None:
     world = good()
-    gaps = (*world.source.unscraped, (0.0, phase_of(world.run, "single warm").begin + seconds))
+    gaps = (*world.source.unscraped, (0.0, phase_of(world.run, "single first").begin + seconds))
     result = source(unscraped=gaps)(world).judge()
     assert expected is check(result, "run", "Scrapes without a gap").passed
 
