@@ -26,7 +26,7 @@ LIMIT_BYTES = 512 * 2**20
 WINDOW = 20.0
 OUTCOMES = ("hit", "stale", "coalesced", "miss", "bypass")
 GENERATE = "/api/generate/<pipeline>"
-SETTINGS = Settings(users=2, duration_seconds=24.0, scenarios=NAMES, callers=50)
+SETTINGS = Settings(users=2, catalogue=500, alpha=1.049, duration_seconds=24.0, scenarios=NAMES, callers=50)
 
 Counters = dict[str, float]
 #: What is asked for, and what comes of it; None: what the cache makes of it.

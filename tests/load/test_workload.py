@@ -326,7 +326,7 @@ def test_churn_pushes_popular_items_out_and_lets_them_come_back() -> None:
     late = hits["after"][len(hits["after"]) // 2 :]
     before, scan, after = (sum(each) / len(each) for each in (hits["before"], hits["scan"], late))
     assert before == 1
-    assert scan < 0.8
+    assert scan < 0.85
     assert after > 0.9
 
 
