@@ -65,13 +65,15 @@ def span(case: Case) -> tuple[float, float]:
 
 
 def _maker(case: Case, begin: float, end: float) -> str | None:
+    """Of the scenarios that may have made a gap, the one that lasted for most of it."""
+    # A scrape before the fault may be the last that is known, and the first after it may come later.
+    slack = case.asked.recovery_seconds_max
+    shares: dict[str, float] = {}
     for scenario in MAKE_GAPS:
         phases = case.phases(scenario)
-        # A scrape before the fault may be the last that is known, and the first after it may come later.
-        slack = case.asked.recovery_seconds_max
         if phases and begin >= phases[0].begin - slack and end <= phases[-1].end + slack:
-            return scenario
-    return None
+            shares[scenario] = min(end, phases[-1].end) - max(begin, phases[0].begin)
+    return max(shares, key=shares.__getitem__, default=None)
 
 
 def checks(case: Case) -> Iterator[Check]:
