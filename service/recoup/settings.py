@@ -160,6 +160,18 @@ class Settings:
         "32",
         "Limit of a request's body in megabytes (2^20 bytes); above it the answer is 413.",
     )
+    body_timeout_seconds: float = _service(
+        "RECOUP_BODY_TIMEOUT_SECONDS",
+        kinds.number(0, 86400, above=True, unit="seconds"),
+        "60",
+        "Seconds that a request's body may take to arrive; past them the answer is 408.",
+    )
+    in_flight_mb: float = _service(
+        "RECOUP_IN_FLIGHT_MB",
+        kinds.number(1, 10**7, unit="megabytes"),
+        "1024",
+        "Limit in megabytes (2^20 bytes) of all that is on its way at one time: bodies, results, upstreams' answers.",
+    )
     log_format: str = _service(
         "RECOUP_LOG_FORMAT",
         kinds.choice("auto", "json", "console"),
