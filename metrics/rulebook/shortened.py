@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from rulebook.thresholds import Thresholds
+from metrics.thresholds import Thresholds
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: A window, an offset: where an expression holds a duration.
