@@ -80,8 +80,8 @@ def generation_error_ratio(level: str, window: str) -> str:
 
 def slow_hit_ratio(level: str, window: str, thresholds: Thresholds) -> str:
     """Hits that took longer than `slow_hit_seconds`, as a share of all hits."""
-    every = rate(level, ANSWERED_HITS, window)
-    return ratio(f"{every}\n-\n{rate(level, quick_hits(thresholds), window)}", every)
+    hits = rate(level, ANSWERED_HITS, window)
+    return ratio(f"{hits}\n-\n{rate(level, quick_hits(thresholds), window)}", hits)
 
 
 def quick_hits(thresholds: Thresholds) -> str:

@@ -30,8 +30,8 @@ def shortened_thresholds(thresholds: Thresholds, factor: float) -> Thresholds:
 
 
 def _rule(rule: dict[str, Any], factor: float) -> dict[str, Any]:
-    def shorter(found: re.Match[str]) -> str:
-        return found["before"] + _shorter(found["duration"], factor)
+    def shorter(match: re.Match[str]) -> str:
+        return match["before"] + _shorter(match["duration"], factor)
 
     changed = rule | {"expr": _DURATION.sub(shorter, rule["expr"])}
     return changed | {"for": _shorter(rule["for"], factor)} if "for" in rule else changed
