@@ -46,7 +46,7 @@ def elsewhere(work: Callable[[], object]) -> None:
     """Do something in another thread, and wait for its end."""
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
