@@ -37,6 +37,8 @@ def derived() -> dict[str, Any]:
         service.pop("build", None)
         service.pop("pull_policy", None)
         service["image"] = re.sub(r"\$\{\w+_DIGEST:-\}", "", service["image"])
+        # The older docker-compose takes no variable here.
+        service["cpu_quota"] = int(re.sub(r"\$\{\w+:-(\d+)\}", r"\1", str(service["cpu_quota"])))
         service["ports"] = [
             re.sub(r":(\d+):", lambda port: f":{int(port[1]) + _ASIDE}:", it) for it in service["ports"]
         ]
