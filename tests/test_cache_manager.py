@@ -8,22 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from clock import FakeClock
 from recoup import CacheEntry, LRUCache, get_cache, set_cache
 from recoup.errors import ConfigurationError
 
 #: Bytes in a megabyte, as the limits count them.
 MB = 2**20
 TIME_LIMIT = 30.0
-
-
-class FakeClock:
-    """Monotonic seconds that pass only when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 500.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def keys_by_recency(cache: LRUCache) -> list[object]:

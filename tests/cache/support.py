@@ -8,21 +8,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from clock import FakeClock as FakeClock
+
 #: Seconds that anything concurrent may take before it counts as a hang.
 TIME_LIMIT = 30.0
-
-
-class FakeClock:
-    """Monotonic seconds that pass only when a test says so."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Threads:

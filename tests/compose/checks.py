@@ -55,7 +55,20 @@ def is_confined(stack: Stack) -> None:
     expect("its capabilities", "0" * 16, re.findall(r"CapEff:\s+(\w+)", status)[0])
     expect("new privileges", "1", re.findall(r"NoNewPrivs:\s+(\d)", status)[0])
     expect("its first process", True, "init" in stack.execute(container, "cat", "/proc/1/comm"))
-    expect("its limit of memory", str(3 * 2**30), stack.engine.inspect(container, "{{.HostConfig.Memory}}"))
+    limits = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.CpuQuota}}"
+    expect("its limits", f"{3 * 2**30} 2048 300000", stack.engine.inspect(container, limits))
+
+
+def is_apart(stack: Stack) -> None:
+    """The service finds Prometheus by its name, but not Alertmanager; Prometheus finds both."""
+    find = (
+        "import socket, sys\ntry: socket.getaddrinfo(sys.argv[1], 1); print('there')\nexcept OSError: print('unknown')"
+    )
+    (service,), (prometheus,) = stack.containers("recoup"), stack.containers("prometheus")
+    expect("prometheus, from the service", "there", stack.execute(service, "python", "-c", find, "prometheus"))
+    expect("alertmanager, from the service", "unknown", stack.execute(service, "python", "-c", find, "alertmanager"))
+    expect("its networks", ["recouptest_service"], stack.networks(service))
+    expect("those of Prometheus", ["recouptest_monitoring", "recouptest_service"], stack.networks(prometheus))
 
 
 def answers(stack: Stack) -> None:
@@ -214,8 +227,29 @@ def comes_back(stack: Stack) -> None:
     expect("a request to the new one", 200, generate(service, quality="preview")[0])
 
 
+def ends_when_it_hangs(stack: Stack) -> None:
+    """A service that answers no more is unhealthy, is ended by its own health check, and is started again."""
+    (container,) = stack.containers("recoup")
+    before = _restarts(stack, container)
+    hang = """
+import os, signal
+from pathlib import Path
+parents = {}
+for stat in Path("/proc").glob("[0-9]*/stat"):
+    parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+(main,) = [process for process, parent in parents.items() if parent == 1]
+for process, parent in parents.items():
+    if parent == main:
+        os.kill(process, signal.SIGSTOP)
+"""
+    stack.execute(container, "python", "-c", hang)
+    wait_for("it is ended and started again", lambda: _restarts(stack, container) > before, seconds=_PATIENCE)
+    becomes_healthy(stack, "recoup")
+    expect("a request to the new one", 200, generate(stack.address(container, 8080), quality="preview")[0])
+
+
 def _restarts(stack: Stack, container: str) -> int:
     return int(stack.engine.inspect(container, "{{.RestartCount}}"))
 
 
-CHECKS = (is_confined, answers, is_scraped, is_loaded, scales, drains, comes_back)
+CHECKS = (is_confined, is_apart, answers, is_scraped, is_loaded, scales, drains, comes_back, ends_when_it_hangs)

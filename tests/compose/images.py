@@ -27,7 +27,7 @@ _STAND_INS = {
 
 def base_tag() -> str:
     """The image that the Dockerfiles begin with."""
-    found = re.search(r"^FROM (debian:\S+)", _DOCKERFILE.read_text(), re.MULTILINE)
+    found = re.search(r"^FROM (debian:[\w.-]+)", _DOCKERFILE.read_text(), re.MULTILINE)
     if found is None:
         raise CheckError("the Dockerfile begins with no image of Debian")
     return found[1]

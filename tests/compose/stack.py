@@ -36,12 +36,15 @@ def derived() -> dict[str, Any]:
     for service in services.values():
         service.pop("build", None)
         service.pop("pull_policy", None)
+        service["image"] = re.sub(r"\$\{\w+_DIGEST:-\}", "", service["image"])
+        # The older docker-compose takes no variable here.
+        service["cpu_quota"] = int(re.sub(r"\$\{\w+:-(\d+)\}", r"\1", str(service["cpu_quota"])))
         service["ports"] = [
             re.sub(r":(\d+):", lambda port: f":{int(port[1]) + _ASIDE}:", it) for it in service["ports"]
         ]
     volumes = [name for name in compose_file()["volumes"] if not name.startswith(_LEFT_OUT)]
     # The older docker-compose knows no `name`.
-    return {"services": services, "volumes": dict.fromkeys(volumes)}
+    return {"services": services, "networks": compose_file()["networks"], "volumes": dict.fromkeys(volumes)}
 
 
 def stays() -> list[str]:
@@ -80,3 +83,8 @@ class Stack:
     def health(self, container: str) -> str:
         """What the health check of a container says."""
         return self.engine.inspect(container, "{{.State.Health.Status}}")
+
+    def networks(self, container: str) -> list[str]:
+        """The networks of a container."""
+        found = self.engine.inspect(container, "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}")
+        return sorted(found.split())

@@ -19,7 +19,6 @@ from loadtest.processes import WINDOW_SECONDS
 
 import recoup
 from recoup.settings import SETTINGS, Settings
-from recoup.web import create_app
 
 from .tree import ROOT
 
@@ -101,7 +100,18 @@ def test_the_stack_is_the_service_and_what_watches_it_and_by_a_profile_what_load
 
 @every_service
 def test_an_image_is_pinned_and_names_no_registry(name: str) -> None:
-    assert re.fullmatch(r"([a-z]+/)?[a-z-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+    assert re.fullmatch(r"([a-z]+/)?[a-z-]+:v?\d+\.\d+\.\d+", with_defaults(SERVICES[name]["image"]))
+
+
+@every_service
+def test_what_is_fetched_can_be_pinned_by_digest_through_a_variable(name: str) -> None:
+    """An image of others directly; one of ours by its base."""
+    service = SERVICES[name]
+    if "build" in service:
+        assert {"BASE_DIGEST": "${BASE_DIGEST:-}"} == service["build"]["args"]
+        assert "\nARG BASE_DIGEST=\n" in DOCKERFILES[name].partition("FROM ")[0]
+    else:
+        assert service["image"].endswith(f"${{{name.upper()}_DIGEST:-}}")
 
 
 @every_service
@@ -121,13 +131,22 @@ def test_a_service_runs_within_limits_and_without_privileges(name: str) -> None:
     assert (["ALL"], ["no-new-privileges:true"]) == (service["cap_drop"], service["security_opt"])
     assert int(service["user"].partition(":")[0]) > 0
     assert in_bytes(service["mem_limit"]) >= 128 * 2**20
+    assert 0 < service["pids_limit"] <= 2048
+    assert 0.5 <= float(with_defaults(str(service["cpu_quota"]))) / service["cpu_period"] <= 4
     assert {"max-size", "max-file"} == set(service["logging"]["options"])
 
 
 @pytest.mark.parametrize("name", STAYS)
 def test_what_stays_has_a_health_check(name: str) -> None:
-    """That of the service itself is in its image."""
-    assert ("HEALTHCHECK" in DOCKERFILE) if name == "recoup" else SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+    assert "CMD" == SERVICES[name]["healthcheck"]["test"][0]
+
+
+def test_the_service_does_not_reach_alertmanager_or_grafana() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    reached = {name for name in SERVICES if networks["recoup"] & networks[name]}
+    assert {"recoup", "prometheus", "loadtest"} == reached
+    assert set(COMPOSE["networks"]) == set().union(*networks.values())
+    assert networks["prometheus"] == set(COMPOSE["networks"])
 
 
 @pytest.mark.parametrize("name", ["recoup", "prometheus", "alertmanager", "loadtest"])
@@ -176,7 +195,7 @@ def test_our_images_are_built_from_their_dockerfiles_and_never_pulled() -> None:
     wanted = {"recoup": ("service", "recoup"), "loadtest": ("loadtest", "recoup-loadtest")}
     for name, (room, image) in wanted.items():
         service = SERVICES[name]
-        assert {"context": ".", "dockerfile": f"{room}/Dockerfile"} == service["build"]
+        assert (".", f"{room}/Dockerfile") == (service["build"]["context"], service["build"]["dockerfile"])
         assert ("build", f"{image}:{recoup.__version__}") == (service["pull_policy"], service["image"])
     assert set(wanted) == set(DOCKERFILES)
 
@@ -389,7 +408,7 @@ def test_the_base_of_the_images_is_one_and_pinned() -> None:
     ]
     stages = {name for _, name in bases}
     (base,) = {base for base, _ in bases} - stages
-    assert re.fullmatch(r"debian:[a-z]+-\d{8}-slim", base)
+    assert re.fullmatch(r"debian:[a-z]+-\d{8}-slim\$\{BASE_DIGEST\}", base)
 
 
 @every_image_of_ours
@@ -421,9 +440,17 @@ def test_an_image_runs_what_it_is_for() -> None:
     assert f"EXPOSE 8089 {LOADTEST['environment']['LOADTEST_METRICS_PORT']}\n" in DOCKERFILES["loadtest"]
 
 
-def test_the_image_asks_a_route_that_the_service_has_whether_it_is_healthy() -> None:
-    (path,) = re.findall(r"c\.request\('GET', '(\S+)'\)", DOCKERFILE)
-    assert path in {rule.rule for rule in create_app(Settings(), pipelines={}).url_map.iter_rules()}
+def test_the_health_check_is_the_one_that_is_copied_into_the_image() -> None:
+    """What it does has tests of its own."""
+    ((source, place),) = re.findall(r"^COPY (service/health.py) (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert (ROOT / source).exists()
+    assert f'CMD ["python", "-I", "{place}"]' in DOCKERFILE
+    assert ["CMD", "python", "-I", place, "--end-after=3"] == RECOUP["healthcheck"]["test"]
+
+
+def test_the_service_is_ended_when_the_engine_calls_it_unhealthy() -> None:
+    check = RECOUP["healthcheck"]
+    assert f"--end-after={check['retries']}" == check["test"][-1]
 
 
 @every_image_of_ours

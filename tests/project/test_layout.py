@@ -64,7 +64,7 @@ def test_the_library_imports_the_standard_library_and_recoup() -> None:
 def test_the_library_is_imported_without_any_other_package() -> None:
     """`-I -S`: no site-packages at all, so that nothing but the standard library can be found."""
     program = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import recoup; print(recoup.__version__)"
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
     assert ("", 0) == (done.stderr, done.returncode)
 
 

@@ -16,6 +16,7 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
+from .installing import link_extra, site_packages
 from .serving import serving
 from .tree import PACKAGE, ROOT, files
 
@@ -82,8 +83,17 @@ def with_service(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     A folder that a `.pth` file names is searched, but its own `.pth` files are not read: the editable checkout is out.
     """
     folder = make_environment(tmp_path_factory.mktemp("service") / "venv", wheel)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    (site / "extras.pth").write_text(sysconfig.get_path("purelib") + "\n" + sysconfig.get_path("platlib") + "\n")
+    (site_packages(folder) / "extras.pth").write_text(
+        sysconfig.get_path("purelib") + "\n" + sysconfig.get_path("platlib") + "\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def without_relief(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel with the extra `service` alone."""
+    folder = make_environment(tmp_path_factory.mktemp("without-relief") / "venv", wheel)
+    link_extra("service", folder)
     return folder
 
 
@@ -129,6 +139,26 @@ def test_serving_without_the_extra_says_what_to_install(alone: Path, tmp_path: P
     assert done.returncode != 0
     assert "recoup[service]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_serving_without_relief_and_without_pipelines_says_what_to_do(without_relief: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [without_relief / "bin" / "recoup", "serve"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert 2 == done.returncode
+    assert "recoup[relief]" in done.stderr
+    assert "RECOUP_PIPELINES" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serving_without_relief_needs_nothing_but_a_file_of_pipelines(without_relief: Path, tmp_path: Path) -> None:
+    pipelines = tmp_path / "pipelines.toml"
+    pipelines.write_text('[pipelines.llm]\nkind = "http"\nurl = "http://127.0.0.1:9/v1/completions"\n')
+    with serving(
+        without_relief / "bin" / "recoup", "serve", folder=tmp_path, RECOUP_PIPELINES=str(pipelines)
+    ) as service:
+        assert b'"llm"' in service.get("/api/pipelines")[1]
+        assert 0 == service.end(), service.output()
 
 
 def test_what_is_served_is_the_wheel_and_not_the_checkout(with_service: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
+from clock import FakeClock
 from recoup import Gate, LRUCache
 from recoup.errors import FlightTimeoutError, WorkerDiedError
 from recoup.telemetry import CacheCollector
@@ -17,14 +18,8 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 RESULT = b"result"
 
 
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+class Clock(FakeClock):
+    """The clock, and generators that take their time by it."""
 
     def costing(self, seconds: float, result: bytes = RESULT) -> Callable[[], bytes]:
         """A generator that takes so many seconds."""
@@ -46,7 +41,7 @@ def elsewhere(work: Callable[[], object]) -> None:
     """Do something in another thread, and wait for its end."""
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -157,7 +157,7 @@ class TestGauges:
             return b""
 
         cache.fetch("a", generate, pipeline="relief", gate=gate)
-        waiter.join(10)
+        waiter.join(60)
 
         assert [1, 1] == seen
         assert 0 == value_of(registry, "recoup_generations_in_progress", pipeline="relief")
@@ -344,7 +344,7 @@ def lookups(registry: CollectorRegistry) -> float:
     return sum(sample.value for sample in samples)
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Give other threads their turn until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

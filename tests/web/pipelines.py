@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from clock import FakeClock
 from recoup.errors import UnprocessableError
 from recoup.pipelines.protocol import Prepared, Request, Result
 
+Clock = FakeClock
 #: No test waits longer than this for another thread.
 LIMIT_SECONDS = 20.0
 
@@ -92,16 +94,3 @@ class Counting:
 
     def close(self, grace_seconds: float) -> None:
         """Nothing to end."""
-
-
-class Clock:
-    """Monotonic seconds that pass only when a test says so."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds

@@ -87,7 +87,7 @@ def load_pipelines(
         ConfigurationError: The file or an option cannot be used, or a library for a pipeline is not installed.
     """
     if path is None:
-        return PipelineRegistry([_relief("the built-in pipelines", _given(workers=relief_workers))])
+        return PipelineRegistry([_relief(_BUILT_IN, _given(workers=relief_workers))])
     environ = os.environ if environ is None else environ
     pipelines = []
     for name, table in read_definitions(path).items():
@@ -171,6 +171,7 @@ def _make_relief(options: Options, context: _Context) -> Pipeline:
     return _relief(f"{options.file}: pipeline {options.pipeline!r}", {"name": options.pipeline, **given})
 
 
+_BUILT_IN = "the built-in pipelines"
 #: What the kind `relief` imports in its workers: the libraries of the extra `relief`.
 _RELIEF_LIBRARIES = ("PIL", "fast_simplification", "manifold3d", "numpy", "trimesh")
 
@@ -178,8 +179,9 @@ _RELIEF_LIBRARIES = ("PIL", "fast_simplification", "manifold3d", "numpy", "trime
 def _relief(where: str, arguments: dict[str, Any]) -> Pipeline:
     missing = [library for library in _RELIEF_LIBRARIES if find_spec(library) is None]
     if missing:
+        instead = "; install it, or set RECOUP_PIPELINES to a file of other pipelines" if where == _BUILT_IN else ""
         raise ConfigurationError(
-            f"{where}: the kind 'relief' needs {', '.join(missing)}, which the extra recoup[relief] installs"
+            f"{where}: the kind 'relief' needs {', '.join(missing)}, which the extra recoup[relief] installs{instead}"
         )
     # Imported only where it is used: a service without it need not have its libraries.
     from recoup.pipelines.relief import ReliefPipeline
