@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import busy, growth, hits, memory, service, under_load
+from benchmarks import busy, growth, hits, keying, memory, service, under_load
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "threads": hits.four_threads,
     "growth": growth.growth,
     "memory": memory.memory,
+    "keying": keying.keying,
     "http": service.http_hits,
     "busy": busy.while_busy,
     "telemetry": service.telemetry,

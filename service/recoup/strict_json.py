@@ -1,0 +1,170 @@
+"""JSON (RFC 8259) read strictly: whatever two readers could understand in two ways is refused, or kept apart.
+
+UTF-8 alone; no member twice in one object; no NaN and no infinity; no number that double precision would make infinite
+or zero; integers exactly. Everything is linear in the size of the text. Before a text is parsed, its depth and the
+number of its values are bounded, because a few bytes of text can become a hundred times their size in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NoReturn
+
+from recoup.errors import BadRequestError
+
+#: Levels of arrays and objects: far more than requests have, and far from Python's recursion limit. As many as orjson
+#: writes, so that the fast way of `recoup.pipelines.canonical_json` has this bound without a look at the text.
+MAX_DEPTH = 254
+#: Arrays, objects and members of objects: each takes up to 250 bytes of memory.
+MAX_MEMBERS = 100_000
+#: Values in all: those above, and the items of arrays.
+MAX_VALUES = 250_000
+#: Digits of an integer: what Python itself reads.
+MAX_DIGITS = 4300
+#: Characters of a caller's own text that a message repeats.
+ECHO_LENGTH = 80
+
+_NOT_ZERO = re.compile(r"-?[0.]*[1-9]")
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+def echo(value: Any) -> str:
+    """A caller's own value as a message repeats it: quoted, and cut where it is long."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * ECHO_LENGTH:
+        return "a very long integer"  # its digits would cost time, or be more than the interpreter writes
+    # Cut before it is quoted: quoting a megabyte to show its beginning costs as much as the attack that it answers.
+    cut = value[: ECHO_LENGTH + 1] if isinstance(value, (str, bytes)) else value
+    text = repr(cut)
+    return text if len(text) <= ECHO_LENGTH else text[: ECHO_LENGTH - 1] + "…"
+
+
+def parse(body: bytes, *, parse_int: Callable[[str], Any] = int) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        body: The text.
+        parse_int: Makes a value of an integer's text, which has at most `MAX_DIGITS` digits.
+
+    Raises:
+        BadRequestError: It is not UTF-8, not JSON, names a member twice, has a number beyond double precision, is
+            nested deeper than `MAX_DEPTH`, or has more than `MAX_VALUES` values or `MAX_MEMBERS` members.
+    """
+    check_size(body)
+    check_depth(body)
+    return parse_unbounded(body, parse_int=parse_int)
+
+
+def parse_unbounded(body: bytes, *, parse_int: Callable[[str], Any] = int) -> Any:
+    """The value of a JSON text as `parse` gives it, for callers that check size and depth themselves.
+
+    Raises:
+        BadRequestError: As `parse`; nested too deeply is what the interpreter cannot follow.
+    """
+    # The decoder knows `int` itself, and reads with it in C; its own limit of digits is `MAX_DIGITS`.
+    decoder = _decoder(parse_int)
+    try:
+        return decoder.decode(body.decode())
+    except UnicodeDecodeError as error:
+        raise BadRequestError(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
+    except json.JSONDecodeError as error:
+        raise BadRequestError(f"The body is not JSON: {error}.") from None
+    except ValueError:
+        raise BadRequestError(f"The body is not usable JSON: an integer has over {MAX_DIGITS} digits.") from None
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def check_size(body: bytes) -> None:
+    """Bound how many values a JSON text will become, before it is parsed. What is not JSON may pass.
+
+    Raises:
+        BadRequestError: It has more than `MAX_VALUES` values or `MAX_MEMBERS` members.
+    """
+    # A value and its comma take two characters, a container two: most bodies are too short to have so many.
+    if len(body) <= 2 * MAX_MEMBERS or _fits(body):
+        return
+    # Strings may be full of brackets and commas: count again without them.
+    outside = b"".join(_outside_strings(body))
+    if not _fits(outside):
+        raise BadRequestError(
+            f"The body is not usable JSON: expected at most {MAX_VALUES} values in all, of which at most {MAX_MEMBERS} "
+            "are arrays, objects and their members."
+        )
+
+
+def _fits(text: bytes) -> bool:
+    opened = text.count(b"[") + text.count(b"{")
+    return opened + text.count(b":") <= MAX_MEMBERS and opened + text.count(b",") < MAX_VALUES
+
+
+def check_depth(body: bytes) -> None:
+    """Bound the depth of a JSON text. What is not JSON may pass.
+
+    Raises:
+        BadRequestError: It is nested deeper than `MAX_DEPTH`.
+    """
+    if len(body) > MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        outside = b"".join(_outside_strings(body))
+        if _is_deep(outside):
+            raise _too_deep()
+
+
+def _outside_strings(text: bytes) -> list[bytes]:
+    """What is before, between and after the strings of a JSON text."""
+    if b"\\" in text:
+        # Within strings alone is there a backslash. It escapes itself first, so these pairs go first.
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return text.split(b'"')[::2]
+
+
+def _is_deep(outside: bytes) -> bool:
+    """Whether brackets are nested deeper than `MAX_DEPTH`: each round takes the innermost pairs away."""
+    brackets = outside.translate(_BRACKETS, _ALL_BUT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        rest = brackets.replace(b"[]", b"")
+        if len(rest) == len(brackets):
+            # All are gone, or they do not match: then it is no JSON. What is open on its own is as deep as it is long.
+            return rest.count(b"[") > MAX_DEPTH
+        brackets = rest
+    return bool(brackets)
+
+
+def _too_deep() -> BadRequestError:
+    return BadRequestError(f"The body is nested too deeply: expected at most {MAX_DEPTH} levels of arrays and objects.")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise BadRequestError(f"The body is not usable JSON: it has the member {echo(name)} twice in one object.")
+        names.add(name)
+    raise AssertionError("fewer members than names, and no name twice")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    # All that is too large would be one value, and so would all that is too small.
+    if math.isinf(number) or (number == 0.0 and _NOT_ZERO.match(text)):
+        raise BadRequestError(f"The body is not usable JSON: the number {echo(text)} is beyond double precision.")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadRequestError(f"The body is not JSON: {name} is not a JSON number.")
+
+
+# Made once for a kind of integers: json.loads would make a decoder for every request.
+@cache
+def _decoder(parse_int: Callable[[str], Any]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_members, parse_float=_float, parse_int=parse_int, parse_constant=_refuse_constant
+    )
