@@ -23,9 +23,10 @@ from recoup.errors import (
     UpstreamError,
     WorkerDiedError,
 )
-from recoup.pipelines.workers import RemoteTraceback, WorkerPool
+from recoup.pipelines.worker import RemoteTraceback
+from recoup.pipelines.workers import WorkerPool
 
-PATIENCE = 20.0  # seconds until a test that waits for another thread or process gives up
+from .loops import LOOPS, PATIENCE, loop_thread
 
 # What runs in workers. Conditions between processes are files: one that appears, one that is awaited.
 
@@ -119,21 +120,40 @@ def await_children(count):
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="module", params=LOOPS)
+def loop(request):
+    """Every test runs on both kinds of event loops."""
+    with loop_thread(request.param) as thread:
+        yield thread
+
+
 @pytest.fixture
-def pool():
-    pool = WorkerPool(workers=2, timeout_seconds=PATIENCE, initializer=set_mark, initargs=("here",))
+def make(loop):
+    """Makes pools that are closed in the end."""
+    pools = []
+
+    def make(**options):
+        pools.append(loop.blocking(WorkerPool(**{"workers": 1, "timeout_seconds": PATIENCE, **options})))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close(0.0)
+
+
+@pytest.fixture
+def pool(make):
+    pool = make(workers=2, initializer=set_mark, initargs=("here",))
     pool.start()
-    yield pool
-    pool.close(0.0)
+    return pool
 
 
 @pytest.fixture
-def hasty():
+def hasty(make):
     # the initializer is of this module: the time limit does not pay for its import
-    pool = WorkerPool(workers=1, timeout_seconds=0.5, initializer=set_mark, initargs=("here",))
+    pool = make(timeout_seconds=0.5, initializer=set_mark, initargs=("here",))
     pool.start()
-    yield pool
-    pool.close(0.0)
+    return pool
 
 
 class TestRunning:

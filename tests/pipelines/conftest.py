@@ -1,0 +1,16 @@
+"""What the tests of pipelines share: an event loop to run them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .loops import LoopThread, loop_thread
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[LoopThread]:
+    """The service's own kind of loop."""
+    with loop_thread() as thread:
+        yield thread
