@@ -9,6 +9,7 @@
     │   ├── BadRequestError           400
     │   ├── NotAuthorizedError        401
     │   ├── NotFoundError             404
+    │   ├── BodyTimeoutError          408
     │   ├── TooLargeError             413
     │   ├── UnsupportedMediaError     415
     │   └── UnprocessableError        422
@@ -17,6 +18,7 @@
         │   ├── WorkerDiedError       502: its worker process is gone
         │   └── UpstreamError         what the upstream of an `http` pipeline answered, passed on
         ├── QueueFullError            503: no room to generate now
+        │   └── OverloadedError       503: too much is on its way
         ├── GenerationTimeoutError    504: past the pipeline's time limit (also a TimeoutError)
         └── NotCachedError            504: `only-if-cached`, and it is not
 
@@ -124,6 +126,13 @@ class NotFoundError(RequestError):
     title = "Not found"
 
 
+class BodyTimeoutError(RequestError):
+    """A body that did not arrive in time."""
+
+    status = 408
+    title = "Body too slow"
+
+
 class TooLargeError(RequestError):
     """A body over the limit."""
 
@@ -209,6 +218,12 @@ class QueueFullError(GenerationError):
     def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
         self.retry_after_seconds = max(1, int(retry_after_seconds))
+
+
+class OverloadedError(QueueFullError):
+    """Bodies, results and upstreams' answers on their way hold all the memory that they may."""
+
+    title = "Too much on its way"
 
 
 class GenerationTimeoutError(GenerationError, TimeoutError):

@@ -9,7 +9,7 @@ from loadtest import answers
 from loadtest.plan import Call
 
 from recoup.cache.records import Lookup
-from recoup.web.cache_headers import cache_status, hit_status, server_timing
+from recoup.web.generation.cache_headers import cache_status, hit_status, server_timing
 
 CALL = Call("item", "/api/generate/relief")
 SENT = (1000.0, 0.25)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from recoup.errors import BadRequestError, UnsupportedMediaError
-from recoup.web.answers import encode
+from recoup.web.responses import encode
 from recoup.web.validation import Field, check_object, check_query, parse_json, require_json_type
 
 SIZE = Field("size", "integer", "A size.", minimum=1, maximum=100)

@@ -19,6 +19,7 @@ from recoup.cache.records import (
     OUTCOMES,
 )
 from recoup.errors import GENERATION_ERROR_KINDS
+from recoup.in_flight import PARTS as IN_FLIGHT_PARTS
 
 Kind = Literal["counter", "gauge", "histogram"]
 Unit = Literal["", "seconds", "bytes"]
@@ -195,6 +196,17 @@ EVICTION_AGE = Metric(
     "Ages of entries when they were evicted or expired.",
     buckets=buckets.AGE_SECONDS,
 )
+IN_FLIGHT = Metric(
+    "recoup_in_flight_bytes",
+    "gauge",
+    ("part",),
+    "bytes",
+    "Memory held now by what is on its way: bodies being read, results being sent, upstreams' answers.",
+    {"part": IN_FLIGHT_PARTS},
+)
+IN_FLIGHT_LIMIT = Metric(
+    "recoup_in_flight_limit_bytes", "gauge", (), "bytes", "Limit of memory for what is on its way, over all parts."
+)
 CONFIG_CHANGES = Metric(
     "recoup_config_changes_total",
     "counter",
@@ -237,6 +249,8 @@ METRICS: tuple[Metric, ...] = (
     ENTRY_SIZE,
     HIT_AGE,
     EVICTION_AGE,
+    IN_FLIGHT,
+    IN_FLIGHT_LIMIT,
     CONFIG_CHANGES,
     INTERNAL_ERRORS,
     BUILD_INFO,

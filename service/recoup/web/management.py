@@ -17,11 +17,11 @@ from werkzeug.routing import Map, Rule
 
 from recoup.cache import LRUCache
 from recoup.errors import BadRequestError, NotFoundError
-from recoup.web.answers import NO_STORE, json_response
 from recoup.web.auth import Access
+from recoup.web.generation.request import too_large
 from recoup.web.management_fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY
 from recoup.web.problems import register_error_handlers
-from recoup.web.reading import too_large
+from recoup.web.responses import NO_STORE, json_response
 from recoup.web.validation import Field, check_object, check_query, echo, parse_json, require_json_type
 
 #: Bytes that a body of the management API may have: far more than any valid one.

@@ -9,7 +9,6 @@ from werkzeug.sansio.response import Response as AnyResponse
 
 import recoup
 from recoup.pipelines.protocol import Pipeline
-from recoup.web.answers import encode
 from recoup.web.docs_page import DocsPage
 from recoup.web.openapi_generation import TAG, generation_path
 from recoup.web.openapi_management import (
@@ -23,6 +22,7 @@ from recoup.web.openapi_management import (
 from recoup.web.openapi_parts import problem_responses
 from recoup.web.openapi_schemas import SCHEMAS, Schema
 from recoup.web.problems import register_error_handlers
+from recoup.web.responses import encode
 
 _DESCRIPTION = (
     "What was generated once is answered in milliseconds, and anyone can see at any moment whether that pays.\n\n"
