@@ -207,6 +207,13 @@ IN_FLIGHT = Metric(
 IN_FLIGHT_LIMIT = Metric(
     "recoup_in_flight_limit_bytes", "gauge", (), "bytes", "Limit of memory for what is on its way, over all parts."
 )
+LOG_LINES_DROPPED = Metric(
+    "recoup_log_lines_dropped_total",
+    "counter",
+    (),
+    "",
+    "Log lines that were dropped because their reader was too slow: logging never holds up a request.",
+)
 CONFIG_CHANGES = Metric(
     "recoup_config_changes_total",
     "counter",
@@ -251,6 +258,7 @@ METRICS: tuple[Metric, ...] = (
     EVICTION_AGE,
     IN_FLIGHT,
     IN_FLIGHT_LIMIT,
+    LOG_LINES_DROPPED,
     CONFIG_CHANGES,
     INTERNAL_ERRORS,
     BUILD_INFO,
