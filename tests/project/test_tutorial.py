@@ -35,7 +35,7 @@ _VARYING = re.compile(r'(?<=dur=)[\d.]+|(?<=ttl=)\d+|(?<=key=")[0-9a-f]{32}|(?<=
 
 
 def comparable(output: str) -> list[str]:
-    """Lines without durations, ages and keys, which differ by run or version; header names and their order mean nothing."""
+    """Lines without durations, ages and keys, which differ by run; header names and their order mean nothing."""
     lines = _VARYING.sub("N", output).splitlines()
     return sorted(re.sub(r"^[A-Za-z-]+(?=:)", lambda name: name[0].lower(), line).strip() for line in lines)
 
