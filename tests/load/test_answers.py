@@ -8,7 +8,7 @@ import pytest
 from loadtest import answers
 from loadtest.plan import Call
 
-from recoup.cache.records import Lookup
+from recoup.cache.stats import Lookup
 from recoup.web.generation.cache_headers import cache_status, hit_status, server_timing
 
 KEY = "0123456789abcdef0123456789abcdef"
