@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from structlog.contextvars import bind_contextvars
 
-from recoup.cache import Lookup[Any], LRUCache, Mode
+from recoup.cache import Lookup, LRUCache, Mode
 from recoup.errors import GenerationFailedError, NotCachedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
 from recoup.pipelines.protocol import Pipeline, Prepared, Result
@@ -271,7 +271,9 @@ class GenerationEndpoint:
             self._cache.record_failure(route.name, error)
             raise
 
-    def _begin(self, request: GenerationRequest, mode: Mode, end: Callable[[object], None]) -> asyncio.Task[Lookup[Any]]:
+    def _begin(
+        self, request: GenerationRequest, mode: Mode, end: Callable[[object], None]
+    ) -> asyncio.Task[Lookup[Any]]:
         with budget_of_this_context(self._budget):
             task = asyncio.get_running_loop().create_task(self._fetch(request, mode))
         self._flights.add(task)  # the loop itself keeps no task alive
