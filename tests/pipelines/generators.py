@@ -46,7 +46,7 @@ def echo(request: Request) -> dict[str, Any]:
         "body": request.body.decode(),
         "content_type": request.content_type,
         "query": {name: list(values) for name, values in request.query.items()},
-        "headers": dict(request.headers),
+        "headers": {name: request.header(name) for name in request.headers},
         "process": os.getpid(),
     }
 
