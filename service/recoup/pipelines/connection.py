@@ -54,7 +54,7 @@ class _Answer:
         self.on_body = self.pieces.append
         self.begun = self.has_head = self.complete = self.until_close = self.keep_alive = False
         self.surplus = False
-        self._header_bytes = self._interim = 0
+        self._header_bytes = self._interim = self._whole = 0
         self.parser: Any = httptools.HttpResponseParser(self)  # takes the callbacks that are there by now
 
     def feed(self, data: bytes) -> None:
@@ -78,6 +78,8 @@ class _Answer:
             if not self.complete:
                 raise ExchangeError(_reason(error)) from None
             self.surplus = True
+        if self.complete:
+            del self.pieces[self._whole :]  # the body of what came after it
         if not self.has_head and self._header_bytes > _MOST_HEADER_BYTES:
             raise ExchangeError(f"its headers are longer than {_MOST_HEADER_BYTES} bytes")
 
@@ -124,8 +126,9 @@ class _Answer:
         self.has_head = True
 
     def on_message_complete(self) -> None:
-        if self.has_head:
+        if self.has_head and not self.complete:
             self.complete = True
+            self._whole = len(self.pieces)
 
     def _skip_interim(self) -> None:
         self._interim += 1
