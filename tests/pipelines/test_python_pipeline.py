@@ -21,6 +21,8 @@ from recoup.errors import (
 from recoup.pipelines.configured import Terms
 from recoup.pipelines.protocol import Request, Result
 from recoup.pipelines.python import PythonPipeline, is_callable_path
+from recoup.pipelines.worker_limits import WorkerLimits
+from recoup.pipelines.workers import WorkerPool
 
 from . import generators
 from .loops import LoopThread
@@ -195,3 +197,71 @@ def test_it_is_ready_from_start_to_close(loop):
 )
 def test_a_path_is_checked_without_importing_it(expected, text):
     assert expected == is_callable_path(text)
+
+
+class TestSurroundings:
+    def test_a_worker_gets_what_programs_need_and_what_the_pipeline_names(self, loop, monkeypatch):
+        for name in ("RECOUP_ADMIN_TOKEN", "LLM_AUTHORIZATION", "AWS_SECRET_ACCESS_KEY", "NAMED", "LC_TIME", "TZ"):
+            monkeypatch.setenv(name, f"value of {name}")
+        pipeline = PythonPipeline(
+            Terms(name="own", max_concurrent=1), path=path("environment"), environment={"NAMED": "n"}
+        )
+        told = self.run(loop, pipeline)
+        assert ("n", "value of LC_TIME", "value of TZ", "1") == (
+            told["NAMED"],
+            told["LC_TIME"],
+            told["TZ"],
+            told["OMP_NUM_THREADS"],
+        )
+        assert {"PATH"} <= set(told)
+        assert {"RECOUP_ADMIN_TOKEN", "LLM_AUTHORIZATION", "AWS_SECRET_ACCESS_KEY"}.isdisjoint(told)
+
+    def test_its_memory_and_its_processor_are_limited(self, loop):
+        terms = Terms(name="own", max_concurrent=1, timeout_seconds=100.0)
+        pipeline = PythonPipeline(terms, path=path("limits"), memory_bytes=2**31)
+        told = self.run(loop, pipeline)
+        assert told["RLIMIT_AS"][0] == 2**31
+        assert 100 < told["RLIMIT_CPU"][0] <= 101 * (os.cpu_count() or 1) + 60
+
+    def test_one_that_takes_too_much_memory_fails_its_own_request_alone(self, loop):
+        pipeline = loop.blocking(
+            PythonPipeline(Terms(name="own", max_concurrent=1), path=path("allocate"), memory_bytes=2**30)
+        )
+        pipeline.start()
+        try:
+            with pytest.raises(GenerationFailedError, match="MemoryError"):
+                generate(pipeline, b"2000")
+            assert generate(pipeline, b"1").body == b"1048576"
+        finally:
+            pipeline.close(0.0)
+
+    def test_one_that_the_service_cannot_end_is_ended_by_the_kernel(self, skipping):
+        """The service's own clock stands still; the processor's does not."""
+        pipeline = skipping.blocking(WorkerPool(workers=1, timeout_seconds=1000.0))
+        pipeline.start()
+        try:
+            with pytest.raises(WorkerDiedError, match="SIGXCPU"):
+                pipeline.run(spin_within, 1)
+        finally:
+            pipeline.close(0.0)
+
+    @pytest.mark.parametrize(("kind", "error"), [(b"own", UnprocessableError), (b"other", GenerationFailedError)])
+    def test_an_error_is_no_longer_than_a_person_reads(self, started, kind, error):
+        with pytest.raises(error, match=kind.decode()) as raised:
+            generate(started("raise_at_length"), kind + b"x" * 1_000_000)
+        assert len(str(raised.value)) <= 2000
+
+    @staticmethod
+    def run(loop, pipeline):
+        pipeline = loop.blocking(pipeline)
+        pipeline.start()
+        try:
+            return json.loads(generate(pipeline, b"").body)
+        finally:
+            pipeline.close(0.0)
+
+
+def spin_within(seconds: float) -> None:
+    """Take processor time for ever, where a generation may take so many seconds of it."""
+    WorkerLimits(None, seconds).limit_processor()
+    generators.spin(Request(b""))

@@ -205,6 +205,13 @@ class TestRefusals:
             ("kind = 'python'\ncallable = 'json:dumps'\nurl = 'http://a'", "'url' is unknown"),
             ("kind = 'relief'\nmax_concurrent = 2", "'max_concurrent' is unknown: allowed are kind, max_waiting"),
             ("kind = 'relief'\nworkers = 0", "'workers' = 0"),
+            ("kind = 'relief'\nmemory_mb = -1", "'memory_mb' = -1"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = 'HOME'", "'environment' = 'HOME'"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['A B']", "'environment' = "),
+            (
+                "kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['ABSENT_HERE']",
+                "'environment' needs 'ABSENT_HERE' in the environment",
+            ),
             ("kind = 'relief'\ntimeout_seconds = 0", "'timeout_seconds' = 0"),
         ],
     )
