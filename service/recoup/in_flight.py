@@ -35,14 +35,14 @@ class InFlight:
         with self._lock:
             return dict(self._used)
 
-    def take(self, part: str, size: int) -> None:
-        """Hold so many bytes more.
+    def take(self, part: str, size: int, reserve: int = 0) -> None:
+        """Hold so many bytes more; up to `reserve` past the limit.
 
         Raises:
             OverloadedError: The budget does not have them; nothing is held.
         """
         with self._lock:
-            if self._total + size > self.limit_bytes:
+            if self._total + size > self.limit_bytes + reserve:
                 raise OverloadedError(
                     f"{self._total} bytes of bodies, results and upstreams' answers are on their way; "
                     f"with {size} more they would be over the limit of {self.limit_bytes} bytes."
@@ -63,13 +63,15 @@ class Holding:
     Args:
         budget: What it is taken from.
         part: One of `PARTS`.
+        reserve: Bytes past the budget's limit that it may go.
     """
 
-    __slots__ = ("_budget", "_part", "size")
+    __slots__ = ("_budget", "_part", "_reserve", "size")
 
-    def __init__(self, budget: InFlight, part: str) -> None:
+    def __init__(self, budget: InFlight, part: str, reserve: int = 0) -> None:
         self._budget = budget
         self._part = part
+        self._reserve = reserve
         self.size = 0
 
     def grow(self, size: int) -> None:
@@ -79,12 +81,12 @@ class Holding:
             OverloadedError: The budget does not have them.
         """
         if size:
-            self._budget.take(self._part, size)
+            self._budget.take(self._part, size, self._reserve)
             self.size += size
 
     def hand_over(self) -> Holding:
         """Another holding with all that this one holds, which is empty from now on."""
-        other = Holding(self._budget, self._part)
+        other = Holding(self._budget, self._part, self._reserve)
         other.size, self.size = self.size, 0
         return other
 

@@ -17,6 +17,17 @@ T = TypeVar("T")
 
 #: Seconds until a test that waits for the loop gives up; only a hang takes as long.
 PATIENCE = 60.0
+
+
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """A loop whose time can be put forward, so that no test waits for a time limit to pass."""
+
+    skipped = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.skipped
+
+
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
     "asyncio": asyncio.new_event_loop,
@@ -35,6 +46,14 @@ class LoopThread:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.submit(work).result(PATIENCE)
 
+    def skip(self, seconds: float) -> None:
+        """Put the time of a `SkippingLoop` forward, once it has nothing else to do."""
+
+        async def put_forward() -> None:
+            self.loop.skipped += seconds  # type: ignore[attr-defined]
+
+        self.run(put_forward())
+
     def blocking(self, thing: T) -> T:
         """The same thing, with coroutine methods that block the calling thread instead."""
         return _Blocking(self, thing)  # type: ignore[return-value]
@@ -42,9 +61,14 @@ class LoopThread:
 
 class _Blocking:
     def __init__(self, thread: LoopThread, thing: Any) -> None:
-        self._thread, self._thing = thread, thing
+        vars(self).update(_thread=thread, _thing=thing)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._thing, name, value)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "unblocked":
+            return self._thing
         attribute = getattr(self._thing, name)
         if not inspect.iscoroutinefunction(attribute):
             return attribute
@@ -57,9 +81,11 @@ class _Blocking:
 
 
 @contextmanager
-def loop_thread(kind: str = "uvloop") -> Iterator[LoopThread]:
+def loop_thread(
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+) -> Iterator[LoopThread]:
     """A loop that runs until the block ends, in which nothing may be left to do."""
-    loop = LOOPS[kind]()
+    loop = make()
     thread = threading.Thread(target=loop.run_forever, name="test-loop", daemon=True)
     thread.start()
     try:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -196,6 +197,15 @@ class Serving:
 
     def test_client(self) -> Client:
         return Client(self.application, self.loop)
+
+    def wsgi(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """The same application for a tool that knows only WSGI."""
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length)
+        exchange = self.loop.run(self.test_client().exchange(_scope(environ, []), body))
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in exchange.headers]
+        start_response(f"{exchange.status} {HTTPStatus(exchange.status).phrase}", headers)
+        return exchange.body  # type: ignore[no-any-return]
 
     @contextmanager
     def living(self) -> Iterator[None]:

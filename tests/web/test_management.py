@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recoup import LRUCache
-from recoup.cache.records import SORTS
+from recoup.cache.stats import SORTS
 from recoup.web import management_blueprint
 from recoup.web.management import MAX_BODY_BYTES
 

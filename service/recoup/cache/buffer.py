@@ -1,54 +1,89 @@
-"""A buffer: appended to without a lock, drained under one."""
+"""The buffer: what is counted without a lock. Append now, count later, in order, under the lock.
+
+One list gathers the records. Why no record is lost, doubled or moved:
+
+- `append` and `extend` of a list, and the assignment to a slice of one, are atomic: the Python FAQ names all three
+  under "What kinds of global value mutation are thread-safe?" (https://docs.python.org/3/faq/library.html), and the
+  free-threaded build keeps that promise with a lock in each list.
+- Records are added at the end alone, and taken from the front alone.
+- Only the holder of the lock takes. What is added between the copy of the front and its removal stands behind it.
+
+The idea is that of the read buffer of Caffeine (https://github.com/ben-manes/caffeine/wiki/Design), which may drop a
+record where this one never does.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable
-from itertools import repeat, starmap
-from typing import Generic, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
-#: Items that a full buffer may have before whoever appends waits for the lock: it would grow without bound.
-_OVERFULL = 16
+#: Records that are gathered before whoever adds one takes the trouble to hand them on.
+BOUND: Final = 1024
+#: Past this many times the bound, whoever adds a record waits for the lock: so the buffer is bounded whatever happens.
+_PATIENCE: Final = 4
+
+
+class Lock(AbstractContextManager[Any], Protocol):
+    """What the buffer needs of its lock: that of `threading.Lock` and `threading.RLock`."""
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool:
+        """Take it; whether it was taken."""
+
+    def release(self) -> None:
+        """Give it back."""
 
 
 class Buffer(Generic[T]):
-    """Items that somebody consumes later, in their order.
+    """Gathers records without a lock, and hands them on, in their order, under it.
 
     Args:
-        consume: Called with all items so far, under the lock.
-        lock: Whatever `consume` needs.
-        bound: Items at which an append drains.
+        consume: Takes the records so far. Called with the lock held, and never with none.
+        lock: Guards what `consume` counts in. Where `consume` may reach this buffer again, a re-entrant one.
+        bound: Records that are gathered before they are handed on, at least 1. While somebody else holds the lock there
+            may be four times as many, and one for each thread.
+
+    Attributes:
+        items: The records that wait. For a caller to whom a method call is too much: `items.append(record)` or
+            `items.extend(records)`, then `relieve()` if there are `bound` or more.
+        lock: As above.
     """
 
-    def __init__(self, consume: Callable[[list[T]], None], lock: threading.Lock, bound: int = 1024) -> None:
-        # The documentation of deque promises that appends and pops from either end are thread-safe.
-        self._items: deque[T] = deque()
-        self._consume = consume
-        self._lock = lock
-        self._bound = bound
-        #: Appends one item; takes no lock, unless the buffer is full.
-        self.append = self._append
+    __slots__ = ("_consume", "bound", "items", "lock")
 
-    def _append(self, item: T) -> None:
-        self._items.append(item)
-        size = len(self._items)
-        # Without waiting: whoever holds the lock drains, and nobody queues up behind it.
-        if size >= self._bound and self._lock.acquire(blocking=size >= self._bound * _OVERFULL):
+    def __init__(self, consume: Callable[[list[T]], None], lock: Lock, bound: int = BOUND) -> None:
+        self._consume = consume
+        self.lock = lock
+        self.bound = bound
+        self.items: list[T] = []
+
+    def append(self, item: T) -> None:
+        """Add a record. Takes no lock, but where the buffer is full."""
+        items = self.items
+        items.append(item)
+        if len(items) >= self.bound:
+            self.relieve()
+
+    def relieve(self) -> None:
+        """Hand on a full buffer: without waiting, as whoever holds the lock drains; unless it would grow on and on."""
+        if self.lock.acquire(blocking=len(self.items) >= _PATIENCE * self.bound):
             try:
-                self._drain()
+                self.drain_locked()
             finally:
-                self._lock.release()
+                self.lock.release()
 
     def drain(self) -> None:
-        """Have all items so far consumed."""
-        with self._lock:
-            self._drain()
+        """Hand on all records so far."""
+        with self.lock:
+            self.drain_locked()
 
-    def _drain(self) -> None:
-        # Only the holder of the lock pops, so that many are there.
-        items = list(starmap(self._items.popleft, repeat((), len(self._items))))
-        if items:
-            self._consume(items)
+    def drain_locked(self) -> None:
+        """`drain` for a caller who holds the lock."""
+        items = self.items
+        count = len(items)
+        if count:
+            taken = items[:count]
+            items[:count] = ()
+            self._consume(taken)

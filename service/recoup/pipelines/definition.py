@@ -21,6 +21,7 @@ _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 NAME_RULE = "lower-case letters, digits, '-' and '_', a letter or digit first, at most 64 in all"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 #: Seconds and megabytes go up to here: some thirty years, within what sockets and locks take as a time limit.
 _LARGEST_NUMBER = 1e9
@@ -130,9 +131,9 @@ class Options:
         """A number of seconds, above zero or, with `zero`, from zero on."""
         return self._number(option, default, "seconds", zero=zero)
 
-    def megabytes(self, option: str, default: float) -> float:
-        """A number of megabytes (2^20 bytes) above zero."""
-        return self._number(option, default, "megabytes", zero=False)
+    def megabytes(self, option: str, default: float, *, zero: bool = False) -> float:
+        """A number of megabytes (2^20 bytes), above zero or, with `zero`, from zero on."""
+        return self._number(option, default, "megabytes", zero=zero)
 
     def _number(self, option: str, default: float, unit: str, *, zero: bool) -> float:
         value = self._table.get(option, default)
@@ -150,6 +151,15 @@ class Options:
         if not whole or not minimum <= value <= _LARGEST_COUNT:
             raise self.refused(option, f"a whole number from {minimum} to {_LARGEST_COUNT}")
         return int(value)
+
+    def variables(self, option: str) -> tuple[str, ...]:
+        """Names of environment variables."""
+        names = self._table.get(option, [])
+        if not isinstance(names, list) or not all(
+            isinstance(name, str) and _VARIABLE.fullmatch(name) for name in names
+        ):
+            raise self.refused(option, "a list of names of environment variables")
+        return tuple(names)
 
     def headers(self, option: str) -> tuple[str, ...]:
         """Names of request headers, in lower case."""

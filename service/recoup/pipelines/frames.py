@@ -121,7 +121,7 @@ async def send_frame_async(channel: socket.socket, frame: Frame) -> None:
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(channel, frame.head())
     for part in frame.parts:
-        await loop.sock_sendall(channel, memoryview(part))  # type: ignore[arg-type]  # a view is sent without copies
+        await loop.sock_sendall(channel, memoryview(part))  # a view is sent without copies
 
 
 async def receive_frame_async(channel: socket.socket) -> Frame:

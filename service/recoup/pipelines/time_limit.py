@@ -1,7 +1,7 @@
 """`time_limit(seconds)`: an asynchronous context that raises TimeoutError when its block takes longer.
 
-Not `asyncio.wait_for`: before Python 3.12 that makes a task, and an error out of a task that is waited for in a frame is
-kept, with all that its frames hold, until a garbage collection.
+Not `asyncio.wait_for`: before Python 3.12 that makes a task, and an error out of a task that a frame waits for is kept,
+with all that its frames hold, until a garbage collection.
 """
 
 from __future__ import annotations

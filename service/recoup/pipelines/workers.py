@@ -113,10 +113,8 @@ class WorkerPool:
         request = pack((function, args))
         # each idle worker may turn out to have been killed a moment ago
         for _ in range(self._workers):
-            try:
+            with contextlib.suppress(NotBegunError):
                 return await self._run_once(request, function)
-            except NotBegunError:
-                continue
         return await self._run_once(request, function)
 
     async def _run_once(self, request: Frame, _function: Callable[..., T]) -> T:

@@ -9,7 +9,6 @@ from recoup.telemetry.catalogue import METRICS, Metric
 from recoup.telemetry.collector import CacheCollector
 from recoup.telemetry.exposition import build_registry, render
 from recoup.telemetry.http import HttpCounter
-from recoup.telemetry.in_flight import InFlightCollector
 from recoup.telemetry.tracing import parse_traceparent, request_id
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ __all__ = [
     "METRICS",
     "CacheCollector",
     "HttpCounter",
-    "InFlightCollector",
     "Metric",
     "RequestLog",
     "build_registry",

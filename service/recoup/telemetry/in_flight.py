@@ -1,12 +1,13 @@
-"""What is on its way, and what was not logged: figures of the door, read when they are scraped."""
+"""What is on its way: the budget's figures, read when they are scraped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from recoup.in_flight import InFlight
 from recoup.telemetry.catalogue import IN_FLIGHT, IN_FLIGHT_LIMIT
 from recoup.telemetry.families import family, values
 
@@ -15,13 +16,11 @@ class InFlightCollector(Collector):
     """Exports the budget of what is on its way.
 
     Args:
-        used: Gives the bytes that are held now, by part.
-        limit_bytes: The budget.
+        budget: The budget.
     """
 
-    def __init__(self, used: Callable[[], Mapping[str, int]], limit_bytes: int) -> None:
-        self._used = used
-        self._limit_bytes = limit_bytes
+    def __init__(self, budget: InFlight) -> None:
+        self._budget = budget
 
     def describe(self) -> Iterable[Family]:
         """The families without their series."""
@@ -29,5 +28,5 @@ class InFlightCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """The families with their series."""
-        yield values(IN_FLIGHT, [((part,), size) for part, size in self._used().items()])
-        yield values(IN_FLIGHT_LIMIT, [((), self._limit_bytes)])
+        yield values(IN_FLIGHT, [((part,), size) for part, size in self._budget.used().items()])
+        yield values(IN_FLIGHT_LIMIT, [((), self._budget.limit_bytes)])

@@ -14,7 +14,7 @@ from recoup.in_flight import InFlight
 from recoup.pipelines.protocol import Pipeline
 from recoup.pipelines.registry import load_pipelines
 from recoup.settings import Settings
-from recoup.telemetry import HttpCounter, InFlightCollector, RequestLog, build_registry, render, request_id
+from recoup.telemetry import HttpCounter, RequestLog, build_registry, render, request_id
 from recoup.web.asgi import Application, Service
 from recoup.web.bridge import FlaskBridge
 from recoup.web.catalog import catalog_blueprint
@@ -80,9 +80,7 @@ def _assemble(service: Service, *, own_pipelines: bool) -> Application:
     if settings.telemetry:
         http = HttpCounter(known=[*_successes(flask), *_FAILURES, (METRICS_ROUTE, "GET", 200)])
         recorder = RequestRecorder(cache, http, RequestLog(settings.log_hits_per_second))
-        registry = build_registry(cache, http)
-        registry.register(InFlightCollector(service.in_flight.used, service.in_flight.limit_bytes))
-        _serve_metrics(flask, recorder, registry)
+        _serve_metrics(flask, recorder, build_registry(cache, http, service.in_flight))
     _record_requests(flask, recorder)
     limits = Limits(settings.wait_seconds, int(settings.max_body_mb * 2**20), settings.body_timeout_seconds)
     endpoint = GenerationEndpoint(

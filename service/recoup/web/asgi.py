@@ -22,6 +22,7 @@ from recoup.web.bridge import FlaskBridge, raw_path
 from recoup.web.generation.body import Receive
 from recoup.web.generation.endpoint import GENERATE_PREFIX, GENERATE_ROUTE, GenerationEndpoint
 from recoup.web.generation.waiting import Admission
+from recoup.web.management import THE_REST
 from recoup.web.problems import PATH_CHARACTERS, problem_document
 from recoup.web.recorder import RequestRecord, RequestRecorder
 from recoup.web.responses import encode, raw_headers
@@ -102,11 +103,12 @@ class Application:
         self._own_pipelines = own_pipelines
 
     def routes(self) -> Iterator[tuple[str, str]]:
-        """Every method and path that it answers, as templates of Flask's."""
+        """Every method and path that it answers with more than an error, as templates of Flask's."""
         yield "POST", GENERATE_ROUTE
         for rule in self.flask.url_map.iter_rules():
-            for method in sorted(rule.methods or ()):
-                yield method, rule.rule
+            # Below the management API one rule answers whatever is no route of it.
+            if not rule.endpoint.endswith(THE_REST):
+                yield from ((method, rule.rule) for method in sorted(rule.methods or ()))
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request, or follow the server's own life."""

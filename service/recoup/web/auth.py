@@ -90,7 +90,7 @@ def is_local_host(host: str) -> bool:
 def _require_this_machine(environ: Environ) -> None:
     if not all(is_loopback(address) for address in _peer_addresses(environ)):
         raise NotAuthorizedError(f"Without a token, only callers on this machine are let in. {_HOW_TO_SET}")
-    if any(environ.get(name) for name in _FORWARDED):
+    if any(name in environ for name in _FORWARDED):  # an empty one was sent, too
         raise NotAuthorizedError(f"Without a token, no request that a proxy forwarded is let in. {_HOW_TO_SET}")
     if not is_local_host(environ.get("HTTP_HOST", "localhost")):
         raise NotAuthorizedError(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a body that are read: as many as the management API takes; no other route behind has one.
 MAX_BODY_BYTES = 64 * 1024
+#: Bytes past the budget that management calls, pages and metrics may take: whoever looks why it is full can see it.
+_RESERVE_BYTES = 64 * 2**20
 _WANTED = frozenset({b"content-length"})
 #: Whatever may stand in a query; a byte that is no ASCII is escaped, which means the same.
 _QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
@@ -67,7 +69,7 @@ class FlaskBridge:
             OverloadedError: The budget has no room for its body or its answer.
         """
         headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
-        holding = Holding(self._budget, "bodies")
+        holding = Holding(self._budget, "bodies", _RESERVE_BYTES)
         try:
             length = content_length(select(headers, _WANTED))
             body = await self._timeouts.within(read_body, receive, length, MAX_BODY_BYTES, holding)
@@ -80,7 +82,7 @@ class FlaskBridge:
         if len(whole) <= AT_ONCE_BYTES:
             await send_at_once(send, response.status, response.headers, whole)
         else:
-            await self._deliveries.begin(whole).send(send, response.status, response.headers)
+            await self._deliveries.begin(whole, _RESERVE_BYTES).send(send, response.status, response.headers)
 
 
 class _Response:

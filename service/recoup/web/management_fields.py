@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recoup.cache.records import SORTS
+from recoup.cache.stats import SORTS
 from recoup.web.validation import Field
 
 #: The body of `POST /config`: any of these, at least one. The bounds are those of the environment.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recoup.cache.records import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
+from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.web.management_fields import CLEAR_FIELDS, CONFIG_FIELDS
 from recoup.web.validation import Field

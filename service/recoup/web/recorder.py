@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from recoup.cache import LRUCache
 from recoup.cache.buffer import Buffer
-from recoup.cache.records import MissReason, Outcome
+from recoup.cache.stats import MissReason, Outcome
 from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent
 
 if TYPE_CHECKING:

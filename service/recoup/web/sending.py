@@ -41,14 +41,18 @@ class Deliveries:
         self._copies: dict[int, _Copy] = {}
         self.count = 0
 
-    def begin(self, body: bytes) -> Delivery:
+    def begin(self, body: bytes, reserve: int = 0) -> Delivery:
         """Hold what sending a body takes: the body once, however many read it, and some pieces for each reader.
+
+        Args:
+            body: The body.
+            reserve: Bytes past the budget's limit that it may take.
 
         Raises:
             OverloadedError: The budget has no room.
         """
-        copy = self._copies.get(id(body)) or _Copy(body, Holding(self._budget, "results"))
-        queued = Holding(self._budget, "results")
+        copy = self._copies.get(id(body)) or _Copy(body, Holding(self._budget, "results", reserve))
+        queued = Holding(self._budget, "results", reserve)
         queued.grow(QUEUED_BYTES)
         try:
             copy.holding.grow(0 if copy.readers else len(body))

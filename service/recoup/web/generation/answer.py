@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from recoup.cache import CacheEntry, Lookup
-from recoup.cache.records import MissReason, Outcome
+from recoup.cache.stats import MissReason, Outcome
 from recoup.pipelines.protocol import Result
 from recoup.web.generation.cache_headers import cache_status, hit_status, hit_timing, matches, server_timing
 from recoup.web.generation.request import GenerationRequest
@@ -45,7 +45,7 @@ def hit_response(
 
 
 def lookup_response(
-    request: GenerationRequest, lookup: Lookup, request_id: str, seconds: float, *, refreshed: bool
+    request: GenerationRequest, lookup: Lookup[Any], request_id: str, seconds: float, *, refreshed: bool
 ) -> GenerationResponse:
     """The answer from a lookup, however it ended."""
     headers = _headers(

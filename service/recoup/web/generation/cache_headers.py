@@ -10,8 +10,9 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from recoup.cache.records import Lookup
+from recoup.cache.stats import Lookup
 
 #: The name of this cache in `Cache-Status`.
 CACHE_NAME = "recoup"
@@ -70,14 +71,14 @@ def hit_status(expires_in_seconds: float, key: str) -> str:
     return f'{CACHE_NAME}; hit; ttl={math.floor(expires_in_seconds)}; key="{key}"'
 
 
-def cache_status(lookup: Lookup, key: str, *, refreshed: bool) -> str:
+def cache_status(lookup: Lookup[Any], key: str, *, refreshed: bool) -> str:
     """`Cache-Status` of a lookup; `refreshed`: it was made because the request would have no stored result."""
     if lookup.outcome in ("hit", "stale"):
         return hit_status(math.inf if lookup.expires_in_seconds is None else lookup.expires_in_seconds, key)
     return f'{CACHE_NAME}; {_forwarded(lookup, refreshed=refreshed)}; key="{key}"'
 
 
-def _forwarded(lookup: Lookup, *, refreshed: bool) -> str:
+def _forwarded(lookup: Lookup[Any], *, refreshed: bool) -> str:
     if lookup.outcome == "bypass":
         return f"fwd=bypass; detail={lookup.bypass_reason}"
     forwarded = f"fwd={'request' if refreshed else 'uri-miss'}"
@@ -92,7 +93,7 @@ def hit_timing(outcome: str, seconds: float, cost_seconds: float) -> str:
     return f'cache;desc="{outcome}";dur={seconds * 1e3:.3f}, recouped;dur={cost_seconds * 1e3:.1f}'
 
 
-def server_timing(lookup: Lookup, seconds: float) -> str:
+def server_timing(lookup: Lookup[Any], seconds: float) -> str:
     """`Server-Timing` of a lookup that took `seconds`; `cache` and `generate` together are all of them."""
     if lookup.outcome in ("miss", "bypass"):
         rest = max(0.0, seconds - lookup.cost_seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,6 @@ from recoup.telemetry import request_id
 from recoup.web.generation.answer import SANDBOX, GenerationResponse, hit_response, lookup_response
 from recoup.web.generation.body import BodyTimeouts, Receive, coding_of, decode, read_body
 from recoup.web.generation.forms import form_file
-from recoup.web.generation.interim import afetch, note_failure
 from recoup.web.generation.request import (
     GenerationRequest,
     Headers,
@@ -101,7 +100,7 @@ class GenerationEndpoint:
         self._timeouts = BodyTimeouts(limits.body_timeout_seconds)
         self._keying = ThreadPoolExecutor(_KEYING_THREADS, thread_name_prefix="recoup-key")
         self._leading: dict[str, Prepared] = {}
-        self._flights: set[asyncio.Task[Lookup]] = set()
+        self._flights: set[asyncio.Task[Lookup[Any]]] = set()
         self._routes = {name.encode(): Route(pipeline) for name, pipeline in pipelines.items()}
         for route in self._routes.values():
             cache.register(route.name, route.limiter)
@@ -220,7 +219,7 @@ class GenerationEndpoint:
             raise NotCachedError("The request takes a stored result of a certain age or none, and there is none.")
         return "refresh"
 
-    async def _fly(self, request: GenerationRequest, mode: Mode, receive: Receive, holding: Holding) -> Lookup:
+    async def _fly(self, request: GenerationRequest, mode: Mode, receive: Receive, holding: Holding) -> Lookup[Any]:
         """Look up in a task of its own, for as long as the caller stays; a leader's goes on without it.
 
         Raises:
@@ -243,7 +242,7 @@ class GenerationEndpoint:
             raise _CallerLeftError
         return task.result()
 
-    def _lead(self, request: GenerationRequest, mode: Mode, holding: Holding) -> asyncio.Task[Lookup]:
+    def _lead(self, request: GenerationRequest, mode: Mode, holding: Holding) -> asyncio.Task[Lookup[Any]]:
         """Begin what may become a generation. It keeps the body until it ends."""
         self._admit(request.route, self._admission.enter_leader)
         kept, key = holding.hand_over(), request.key
@@ -259,7 +258,7 @@ class GenerationEndpoint:
 
         return self._begin(request, mode, end)
 
-    def _follow(self, request: GenerationRequest, mode: Mode) -> asyncio.Task[Lookup]:
+    def _follow(self, request: GenerationRequest, mode: Mode) -> asyncio.Task[Lookup[Any]]:
         """Wait for what another request has begun."""
         name = request.route.name
         self._admit(request.route, partial(self._admission.enter_follower, name))
@@ -269,10 +268,12 @@ class GenerationEndpoint:
         try:
             enter()
         except QueueFullError as error:
-            note_failure(self._cache, route.name, error)
+            self._cache.record_failure(route.name, error)
             raise
 
-    def _begin(self, request: GenerationRequest, mode: Mode, end: Callable[[object], None]) -> asyncio.Task[Lookup]:
+    def _begin(
+        self, request: GenerationRequest, mode: Mode, end: Callable[[object], None]
+    ) -> asyncio.Task[Lookup[Any]]:
         with budget_of_this_context(self._budget):
             task = asyncio.get_running_loop().create_task(self._fetch(request, mode))
         self._flights.add(task)  # the loop itself keeps no task alive
@@ -281,10 +282,9 @@ class GenerationEndpoint:
         task.add_done_callback(_note_seen)
         return task
 
-    def _fetch(self, request: GenerationRequest, mode: Mode) -> Awaitable[Lookup]:
+    def _fetch(self, request: GenerationRequest, mode: Mode) -> Coroutine[Any, Any, Lookup[Any]]:
         route = request.route
-        return afetch(
-            self._cache,
+        return self._cache.afetch(
             request.key,
             partial(_generate, route.pipeline, request.prepared),
             pipeline=route.name,
@@ -292,7 +292,7 @@ class GenerationEndpoint:
             mode=mode,
             limiter=route.limiter,
             wait_seconds=self._limits.wait_seconds,
-            bypass_reason=request.bypass_reason or "request",
+            bypass_reason=request.bypass_reason,
         )
 
     # --- recording, and failing
@@ -369,7 +369,7 @@ async def _caller_leaves(receive: Receive) -> None:
         pass
 
 
-def _note_seen(task: asyncio.Task[Lookup]) -> None:
+def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
     """Take note of a task's error, which its caller may not be there any more to see."""
     if not task.cancelled():
         task.exception()

@@ -1,71 +1,12 @@
-# ruff: noqa: D101, D103
+# ruff: noqa: D103
 """Until the core and the pipelines are asynchronous themselves: what the door needs of them, in their place."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from typing import Any
-
-from recoup.cache import Gate, Lookup, LRUCache
-from recoup.errors import QueueFullError
-
-
-@dataclass(frozen=True)
-class InterimLookup(Lookup):
-    bypass_reason: str | None = None
-
-
-class _Turns:
-    def __init__(self) -> None:
-        self.inside = 0
-        self.waiters: deque[asyncio.Future[None]] = deque()
-
-
-_turns: dict[int, _Turns] = {}
-
-
-async def afetch(
-    cache: LRUCache,
-    key: str,
-    generate: Callable[[], Awaitable[Any]],
-    *,
-    limiter: Gate,
-    bypass_reason: str,
-    **given: Any,
-) -> Any:
-    turns = _turns.setdefault(id(limiter), _Turns())
-
-    async def limited() -> Any:
-        if turns.inside < limiter.max_concurrent:
-            turns.inside += 1
-        elif len(turns.waiters) >= limiter.max_waiting:
-            raise QueueFullError("full")
-        else:
-            turn = asyncio.get_running_loop().create_future()
-            turns.waiters.append(turn)
-            await turn
-        try:
-            return await generate()
-        finally:
-            if turns.waiters:
-                turns.waiters.popleft().set_result(None)
-            else:
-                turns.inside -= 1
-
-    lookup = await cache.afetch(key, limited, **given)
-    values = {field.name: getattr(lookup, field.name) for field in fields(Lookup)}
-    reason = None
-    if lookup.outcome == "bypass":
-        reason = bypass_reason if given["mode"] == "bypass" else "disabled"
-    return InterimLookup(**values, bypass_reason=reason)
-
-
-def note_failure(cache: LRUCache, pipeline: str, error: BaseException) -> None:
-    cache._generation_failed(pipeline, error)
 
 
 class _Async:

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from recoup.cache import DEFAULT, Gate, Mode, digest
-from recoup.cache.limits import Default
+from recoup.cache import DEFAULT, ConcurrencyLimiter, Mode, digest
+from recoup.cache.config import Default
+from recoup.cache.stats import BypassReason
 from recoup.errors import BadRequestError, NotCachedError, TooLargeError
 from recoup.pipelines.protocol import Pipeline, Prepared, Request
 from recoup.web.generation.cache_headers import NO_DIRECTIVES, Directives, request_directives
@@ -60,7 +61,7 @@ class Route:
         self.pipeline = pipeline
         self.name = pipeline.name
         self.version = pipeline.version
-        self.limiter = Gate(pipeline.max_concurrent, pipeline.max_waiting)
+        self.limiter = ConcurrencyLimiter(pipeline.max_concurrent, pipeline.max_waiting)
         self.ttl_seconds: float | Default | None = (
             DEFAULT if pipeline.ttl_seconds is None else pipeline.ttl_seconds or None
         )
@@ -82,7 +83,7 @@ class GenerationRequest(NamedTuple):
     key: str
     prepared: Prepared
     mode: Mode
-    bypass_reason: str
+    bypass_reason: BypassReason
     max_age: int | None
     if_none_match: bytes | None
 
@@ -175,11 +176,11 @@ def _key(route: Route, prepared: Prepared, headers: Mapping[str, tuple[bytes, ..
     return digest(route.name, route.version, prepared.canonical, keyed)
 
 
-def _mode(route: Route, directives: Directives, headers: Headers) -> tuple[Mode, str]:
+def _mode(route: Route, directives: Directives, headers: Headers) -> tuple[Mode, BypassReason]:
     """The mode of a request, and why it is a bypass if it is one."""
     names_caller = any(name.encode() in headers for name in route.bypassing)
     if not directives.no_store and not names_caller:
-        return ("only_if_cached" if directives.only_if_cached else "default"), ""
+        return ("only_if_cached" if directives.only_if_cached else "default"), "request"
     if directives.only_if_cached:
         raise NotCachedError("The request takes a stored result or none, and is not to be answered from the store.")
     return "bypass", "request" if directives.no_store else "credentials"

@@ -1,10 +1,11 @@
-"""The limits that a cache is configured with: what is allowed, checked before anything changes."""
+"""The configuration of a cache: what is expected, checked before anything changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
 
+from recoup.cache.policies import POLICIES
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
@@ -26,7 +27,7 @@ DEFAULT: Final = Default()
 def _number(name: str, value: object) -> float:
     # Compared, not converted: an integer may be too large for a float. This leaves out infinity and NaN, too.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MOST <= value <= _MOST:
-        raise ConfigurationError(f"{name}={value!r} cannot be used: allowed is a number")
+        raise ConfigurationError(f"{name}={value!r} cannot be used: expected a number")
     return float(value)
 
 
@@ -37,7 +38,7 @@ def checked_size(value: object) -> int:
         ConfigurationError: It is not a whole number of at least 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"max_size={value!r} cannot be used: allowed is a whole number of at least 1")
+        raise ConfigurationError(f"max_size={value!r} cannot be used: expected a whole number of at least 1")
     return value
 
 
@@ -49,7 +50,7 @@ def checked_memory(value: object) -> float:
     """
     number = _number("max_memory_mb", value)
     if number * BYTES_PER_MB < 1:
-        raise ConfigurationError(f"max_memory_mb={value!r} cannot be used: allowed is a number above 0")
+        raise ConfigurationError(f"max_memory_mb={value!r} cannot be used: expected a number above 0")
     return value if isinstance(value, int) else number
 
 
@@ -64,9 +65,20 @@ def checked_ttl(value: object) -> float | None:
     number = _number("ttl_seconds", value)
     if number < 0:
         raise ConfigurationError(
-            f"ttl_seconds={value!r} cannot be used: allowed is a number above 0, or None or 0: never expires"
+            f"ttl_seconds={value!r} cannot be used: expected a number above 0, or None or 0: never expires"
         )
     return (value if isinstance(value, int) else number) or None
+
+
+def checked_policy(value: object) -> str:
+    """The name of a policy.
+
+    Raises:
+        ConfigurationError: There is none of this name.
+    """
+    if not isinstance(value, str) or value not in POLICIES:
+        raise ConfigurationError(f"policy={value!r} cannot be used: expected one of {', '.join(POLICIES)}")
+    return value
 
 
 def checked_enabled(value: object) -> bool:
@@ -76,7 +88,7 @@ def checked_enabled(value: object) -> bool:
         ConfigurationError: It is not a boolean.
     """
     if not isinstance(value, bool):
-        raise ConfigurationError(f"enabled={value!r} cannot be used: allowed is True or False")
+        raise ConfigurationError(f"enabled={value!r} cannot be used: expected True or False")
     return value
 
 
@@ -88,12 +100,12 @@ def checked_share(name: str, value: object, most: float) -> float:
     """
     number = _number(name, value)
     if not 0 <= number <= most:
-        raise ConfigurationError(f"{name}={value!r} cannot be used: allowed is a number from 0 to {most:g}")
+        raise ConfigurationError(f"{name}={value!r} cannot be used: expected a number from 0 to {most:g}")
     return number
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CacheConfig:
     """A configuration that was checked."""
 
     max_size: int
@@ -102,7 +114,7 @@ class Limits:
     enabled: bool
 
     @classmethod
-    def checked(cls, **values: Any) -> Limits:
+    def checked(cls, **values: Any) -> CacheConfig:
         """All four, or a `ConfigurationError`."""
         return cls(
             max_size=checked_size(values["max_size"]),
@@ -117,7 +129,7 @@ class Limits:
         return int(self.max_memory_mb * BYTES_PER_MB)
 
     def as_dict(self) -> dict[str, Any]:
-        """The configuration, as `LRUCache.config` gives it."""
+        """The configuration, as `ResultCache.config` gives it."""
         return {
             "max_size": self.max_size,
             "max_memory_mb": self.max_memory_mb,
