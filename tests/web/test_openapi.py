@@ -188,7 +188,7 @@ class Page(HTMLParser):
         self.links += [given[name] or "" for name in ("href", "src") if name in given]
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
-        if tag not in ("meta", "link", "circle"):
+        if tag not in ("meta", "link", "circle", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -104,7 +104,7 @@ def _set_up(app: Flask, service: Service) -> None:
     app.register_blueprint(catalog_blueprint(service.pipelines))
     app.register_blueprint(management_blueprint(cache, settings.admin_token, _describe))
     app.register_blueprint(health_blueprint(service.ready))
-    app.register_blueprint(openapi_blueprint(service.pipelines))
+    app.register_blueprint(openapi_blueprint(service.pipelines, metrics=settings.telemetry))
     account = None
     if settings.telemetry:
         http = HttpCounter(known=[*_successes(app), *_FAILURES, (METRICS_ROUTE, "GET", 200)])

@@ -7,7 +7,7 @@ from typing import Any
 
 from recoup.cache.records import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GENERATION_ERROR_KINDS
-from recoup.web.management_fields import CLEAR_FIELDS, CONFIG_FIELDS
+from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS
 from recoup.web.validation import Field
 
 Schema = dict[str, Any]
