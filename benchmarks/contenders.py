@@ -16,7 +16,7 @@ import lru
 import moka_py
 
 from recoup import LRUCache
-from recoup.cache.buckets import AGE_SECONDS
+from recoup.cache.histogram import AGE_SECONDS
 
 TTL = 86400.0
 Get = Callable[[str], Any]

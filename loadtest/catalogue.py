@@ -5,8 +5,8 @@ The exporter, the dashboards and the tests use only what stands here.
 
 from __future__ import annotations
 
-from recoup.cache.buckets import REQUEST_SECONDS
-from recoup.cache.records import OUTCOMES
+from recoup.cache.histogram import REQUEST_SECONDS
+from recoup.cache.stats import OUTCOMES
 from recoup.telemetry.catalogue import Metric
 
 #: The value of the label `outcome` for an answer that names none, and for no answer.

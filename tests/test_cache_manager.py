@@ -180,7 +180,7 @@ class TestLRUCacheEviction:
         assert stats.memory_bytes <= MB
         assert 10 == len(cache)
         assert list(range(10, 20)) == sorted(cache)
-        assert {"size": 0, "memory": 10, "expired": 0} == stats.evictions
+        assert {"size": 0, "memory": 10, "quota": 0, "expired": 0} == stats.evictions
 
     def test_one_large_value_makes_room_for_itself(self) -> None:
         cache = LRUCache(max_memory_mb=1)
@@ -207,7 +207,7 @@ class TestLRUCacheEviction:
             cache[number] = number
             assert len(cache) == min(number + 1, 5)
 
-        assert {"size": 45, "memory": 0, "expired": 0} == cache.stats().evictions
+        assert {"size": 45, "memory": 0, "quota": 0, "expired": 0} == cache.stats().evictions
 
     def test_evictions_are_tracked_by_cause_and_use(self) -> None:
         clock = FakeClock()

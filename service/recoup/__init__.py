@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from recoup.cache import CacheEntry, CacheStats, Gate, Lookup, LRUCache, cached_result, digest, get_cache, set_cache
+from recoup.cache import (
+    CacheEntry,
+    CacheStats,
+    ConcurrencyLimiter,
+    Lookup,
+    LRUCache,
+    cached_result,
+    digest,
+    get_cache,
+    set_cache,
+)
 from recoup.cache.singleton import set_factory
 from recoup.process_cache import cache_from_environment
 
@@ -11,7 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CacheEntry",
     "CacheStats",
-    "Gate",
+    "ConcurrencyLimiter",
     "LRUCache",
     "Lookup",
     "__version__",

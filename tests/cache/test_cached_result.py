@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from recoup.cache import LRUCache, cached_result, calls, set_cache
+from recoup.cache import LRUCache, cached_result, call_keys, set_cache
 from recoup.errors import ConfigurationError, FlightTimeoutError, KeyDigestError
 
 from .support import TIME_LIMIT, FakeClock, Threads, together
@@ -447,18 +447,18 @@ def test_an_instance_that_cannot_be_told_is_refused_with_what_to_do() -> None:
 
 
 def test_instances_are_let_go_and_their_identities_with_them() -> None:
-    before = len(calls._identities)
+    before = len(call_keys._identities)
     artists = [Artist("mayfly") for _ in range(100)]
     for artist in artists:
         artist.draw("a leaf")
-    assert before + 100 == len(calls._identities)
+    assert before + 100 == len(call_keys._identities)
     gone = [weakref.ref(artist) for artist in artists]
     del artist
     artists.clear()
     gc.collect()
 
     assert [None] * 100 == [reference() for reference in gone]
-    assert before == len(calls._identities)
+    assert before == len(call_keys._identities)
 
 
 def test_an_instance_at_the_address_of_one_that_is_gone_is_another() -> None:

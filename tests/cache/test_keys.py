@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recoup.cache import digest
-from recoup.cache.calls import CallKeys
+from recoup.cache.call_keys import CallKeys
 from recoup.errors import KeyDigestError
 
 from .support import in_a_new_process

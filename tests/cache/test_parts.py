@@ -1,4 +1,4 @@
-"""The small parts: what left and why, the gate, the histogram, the measure, the statistics."""
+"""The small parts: what left and why, the limiter, the histogram, the measure, the statistics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recoup.cache import Gate, LRUCache, measure
-from recoup.cache.departures import Departures
+from recoup.cache import ConcurrencyLimiter, LRUCache, measure
+from recoup.cache.ghosts import GhostList
 from recoup.cache.histogram import Histogram
-from recoup.cache.records import CORE_PARTS, MISS_REASONS, OUTCOMES, Exemplar
+from recoup.cache.stats import CORE_PARTS, MISS_REASONS, OUTCOMES, Exemplar
 from recoup.errors import GENERATION_ERROR_KINDS, ConfigurationError, QueueFullError
 
 from .support import TIME_LIMIT, FakeClock, Threads, wait_until
@@ -22,43 +22,43 @@ from .support import TIME_LIMIT, FakeClock, Threads, wait_until
 class TestDepartures:
     @pytest.mark.parametrize("reason", ["expired", "evicted", "invalidated", "too_large"])
     def test_it_remembers_why(self, reason: Any) -> None:
-        departures = Departures(10)
-        departures.note("a", reason)
+        ghosts = GhostList(10)
+        ghosts.note("a", reason)
 
-        assert (reason, None) == (departures.reason("a"), departures.reason("b"))
-        departures.forget("a")
-        assert departures.reason("a") is None
+        assert (reason, None) == (ghosts.reason("a"), ghosts.reason("b"))
+        ghosts.take("a")
+        assert ghosts.reason("a") is None
 
     def test_the_newest_reason_counts(self) -> None:
-        departures = Departures(10)
-        departures.note("a", "evicted")
-        departures.note("a", "invalidated")
+        ghosts = GhostList(10)
+        ghosts.note("a", "evicted")
+        ghosts.note("a", "invalidated")
 
-        assert "invalidated" == departures.reason("a")
+        assert "invalidated" == ghosts.reason("a")
 
     @pytest.mark.parametrize("keys", [range(2000), [f"key {number}" for number in range(2000)]])
     def test_about_as_many_as_the_limit_of_entries_are_remembered(self, keys: Any) -> None:
-        departures = Departures(2000)
+        ghosts = GhostList(2000)
         for key in keys:
-            departures.note(key, "evicted")
+            ghosts.note(key, "evicted")
 
-        assert 0.9 * 2000 < sum(departures.reason(key) == "evicted" for key in keys)
+        assert 0.9 * 2000 < sum(ghosts.reason(key) == "evicted" for key in keys)
 
     def test_it_is_bounded_and_never_tells_of_what_did_not_leave(self) -> None:
-        departures = Departures(1)
+        ghosts = GhostList(1)
         for number in range(100_000):
-            departures.note(("left", number), "evicted")
+            ghosts.note(("left", number), "evicted")
 
-        assert 4096 >= sum(departures.reason(("left", number)) is not None for number in range(100_000))
-        assert {None} == {departures.reason(("never", number)) for number in range(20_000)}
+        assert 4096 >= sum(ghosts.reason(("left", number)) is not None for number in range(100_000))
+        assert {None} == {ghosts.reason(("never", number)) for number in range(20_000)}
 
     def test_what_is_remembered_survives_a_higher_limit(self) -> None:
         """The table has more words for a million entries, and every reason is found in it."""
-        departures = Departures(1000)
+        ghosts = GhostList(1000)
         for number in range(900):
-            departures.note(f"key {number}", "evicted" if number % 2 else "expired")
-        known = [departures.reason(f"key {number}") for number in range(900)]
-        grown = departures.grown(50_000)
+            ghosts.note(f"key {number}", "evicted" if number % 2 else "expired")
+        known = [ghosts.reason(f"key {number}") for number in range(900)]
+        grown = ghosts.grown(50_000)
 
         assert known == [grown.reason(f"key {number}") for number in range(900)]
         assert grown is grown.grown(10)
@@ -72,41 +72,41 @@ class TestDepartures:
         assert 1 == cache.stats().miss_reasons["evicted"]
 
 
-class TestGate:
+class TestConcurrencyLimiter:
     def test_so_many_at_one_time_so_many_waiting_and_no_more(self) -> None:
-        gate = Gate(2, 3)
+        limiter = ConcurrencyLimiter(2, 3)
         leave = threading.Event()
         inside: list[int] = []
 
         def enter() -> None:
-            with gate:
-                inside.append(gate.in_progress)
+            with limiter:
+                inside.append(limiter.in_progress)
                 assert leave.wait(TIME_LIMIT)
 
         entered = Threads([enter] * 5)
-        wait_until(lambda: (gate.in_progress, gate.waiting) == (2, 3))
-        with pytest.raises(QueueFullError, match="2 are generating and 3 wait"), gate:
+        wait_until(lambda: (limiter.in_progress, limiter.waiting) == (2, 3))
+        with pytest.raises(QueueFullError, match="2 are generating and 3 wait"), limiter:
             pytest.fail("let in")
         leave.set()
         entered.join()
-        assert (0, 0) == (gate.in_progress, gate.waiting)
+        assert (0, 0) == (limiter.in_progress, limiter.waiting)
         assert 5 == len(inside)
         assert max(inside) <= 2
 
     def test_an_error_inside_gives_the_turn_back(self) -> None:
-        gate = Gate(1, 0)
+        limiter = ConcurrencyLimiter(1, 0)
         for _ in range(3):
-            with pytest.raises(ValueError, match="inside"), gate:
+            with pytest.raises(ValueError, match="inside"), limiter:
                 raise ValueError("inside")
 
-        assert 0 == gate.in_progress
+        assert 0 == limiter.in_progress
 
     def test_it_estimates_when_to_come_again(self) -> None:
         clock = FakeClock()
-        gate = Gate(1, 0, clock=clock)
-        with gate:
+        limiter = ConcurrencyLimiter(1, 0, clock=clock)
+        with limiter:
             clock.advance(7.5)
-        with gate, pytest.raises(QueueFullError) as caught, gate:
+        with limiter, pytest.raises(QueueFullError) as caught, limiter:
             pytest.fail("let in")
 
         assert 8 == caught.value.retry_after_seconds
@@ -114,7 +114,7 @@ class TestGate:
     @pytest.mark.parametrize("limits", [(0, 1), (1, -1)])
     def test_limits_out_of_their_bounds_are_refused(self, limits: tuple[int, int]) -> None:
         with pytest.raises(ConfigurationError):
-            Gate(*limits)
+            ConcurrencyLimiter(*limits)
 
 
 class TestHistogram:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from recoup.cache import Gate, Lookup, LRUCache
+from recoup.cache import ConcurrencyLimiter, Lookup, LRUCache
 from recoup.errors import ConfigurationError, FlightTimeoutError, GenerationFailedError, QueueFullError
 
 from .support import TIME_LIMIT, Threads, wait_until
@@ -38,7 +38,7 @@ class Generator:
 
 def followers(cache: LRUCache, key: Any = "a") -> int:
     """How many threads wait for a flight now."""
-    return len(cache._flights.find(key).future._condition._waiters)
+    return len(cache._state.flights.get(key).future._condition._waiters)
 
 
 def in_flight(cache: LRUCache, generate: Generator, count: int, **options: Any) -> tuple[Threads, Threads]:
@@ -257,20 +257,20 @@ def test_disabled_during_a_generation_it_delivers_and_does_not_store() -> None:
 
 def test_a_full_gate_refuses_the_leader_and_all_who_wait_for_it() -> None:
     cache = LRUCache()
-    gate = Gate(1, 0)
+    gate = ConcurrencyLimiter(1, 0)
     cache.register("llm", gate)
     slow = Generator()
-    inside = Threads([lambda: cache.fetch("slow", slow, pipeline="llm", gate=gate)])
+    inside = Threads([lambda: cache.fetch("slow", slow, pipeline="llm", limiter=gate)])
     assert slow.begun.wait(TIME_LIMIT)
 
     with pytest.raises(QueueFullError):
-        cache.fetch("other", dict, pipeline="llm", gate=gate)
+        cache.fetch("other", dict, pipeline="llm", limiter=gate)
     assert (1, 0) == (cache.stats().generations_in_progress, cache.stats().generations_waiting)
     assert 1 == cache.stats().generation_failures["queue_full"]
     slow.may_end.set()
     inside.join()
     assert "other" not in cache
-    assert {} == cache.fetch("other", dict, pipeline="llm", gate=gate).value
+    assert {} == cache.fetch("other", dict, pipeline="llm", limiter=gate).value
 
 
 def test_a_refusal_of_the_arguments_begins_nothing() -> None:
@@ -330,4 +330,4 @@ def test_many_flights_of_many_keys_under_errors_and_interrupts_leave_nothing_beh
     stats = cache.stats()
     assert 1600 == stats.lookups
     assert 0 == stats.generations_in_progress
-    assert {} == cache._flights._by_key
+    assert {} == cache._state.flights._by_key

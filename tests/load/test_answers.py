@@ -8,7 +8,7 @@ import pytest
 from loadtest import answers
 from loadtest.plan import Call
 
-from recoup.cache.records import Lookup
+from recoup.cache.stats import Lookup
 from recoup.web.cache_headers import cache_status, hit_status, server_timing
 
 CALL = Call("item", "/api/generate/relief")

@@ -12,7 +12,7 @@ from rulebook.program import main
 from rulebook.promql import LEVELS
 from rulebook.thresholds import SLOW_HIT_BOUNDS, Thresholds
 
-from recoup.cache import buckets
+from recoup.cache import histogram
 from recoup.telemetry import METRICS
 from tools import require_tool
 
@@ -144,7 +144,7 @@ class TestSignals:
         assert denominator.endswith("> 0)")
 
     def test_the_bounds_of_slow_hits_are_buckets_and_fractions(self) -> None:
-        assert set(SLOW_HIT_BOUNDS) <= set(buckets.REQUEST_SECONDS)
+        assert set(SLOW_HIT_BOUNDS) <= set(histogram.REQUEST_SECONDS)
         assert all(bound != int(bound) for bound in SLOW_HIT_BOUNDS)
 
 

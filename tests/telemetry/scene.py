@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from recoup import Gate, LRUCache
+from recoup import ConcurrencyLimiter, LRUCache
 from recoup.errors import FlightTimeoutError, WorkerDiedError
 from recoup.telemetry import CacheCollector
 
@@ -57,7 +57,7 @@ def a_full_life() -> LRUCache:
         max_size=2, max_memory_mb=1, ttl_seconds=100, stale_seconds=50, clock=clock, wall_clock=lambda: EPOCH
     )
     cache.register("idle")
-    cache.register("relief", Gate(2, 2))
+    cache.register("relief", ConcurrencyLimiter(2, 2))
     _miss_and_hit(cache, clock)
     _evict(cache, clock)
     _invalidate(cache, clock)

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import DuplicateTimeseries
 
 import recoup
-from recoup import Gate, LRUCache
-from recoup.cache.records import CacheStats
+from recoup import ConcurrencyLimiter, LRUCache
+from recoup.cache.stats import CacheStats
 from recoup.telemetry import METRICS, CacheCollector
 from recoup.telemetry.catalogue import HTTP_REQUESTS, Metric
 from recoup.telemetry.families import distributions, empty
@@ -144,19 +144,19 @@ class TestFigures:
 
 class TestGauges:
     def test_generations_in_progress_and_waiting_are_of_this_moment(self) -> None:
-        cache, gate, seen = LRUCache(), Gate(1, 1), []
-        cache.register("relief", gate)
+        cache, limiter, seen = LRUCache(), ConcurrencyLimiter(1, 1), []
+        cache.register("relief", limiter)
         registry = registry_of(cache)
-        waiter = threading.Thread(target=lambda: cache.fetch("b", lambda: b"", pipeline="relief", gate=gate))
+        waiter = threading.Thread(target=lambda: cache.fetch("b", lambda: b"", pipeline="relief", limiter=limiter))
 
         def generate() -> bytes:
             waiter.start()
-            until(lambda: gate.waiting == 1)
+            until(lambda: limiter.waiting == 1)
             seen.append(value_of(registry, "recoup_generations_in_progress", pipeline="relief"))
             seen.append(value_of(registry, "recoup_generations_waiting", pipeline="relief"))
             return b""
 
-        cache.fetch("a", generate, pipeline="relief", gate=gate)
+        cache.fetch("a", generate, pipeline="relief", limiter=limiter)
         waiter.join(10)
 
         assert [1, 1] == seen

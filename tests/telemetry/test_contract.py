@@ -20,6 +20,7 @@ PAGE = Path(__file__).parents[2] / "metrics" / "catalogue.md"
 CONTRACT = {
     "recoup_lookups_total": ("counter", ("pipeline", "outcome")),
     "recoup_misses_total": ("counter", ("pipeline", "reason")),
+    "recoup_bypasses_total": ("counter", ("pipeline", "reason")),
     "recoup_evictions_total": ("counter", ("pipeline", "cause")),
     "recoup_invalidations_total": ("counter", ("pipeline", "cause")),
     "recoup_unused_evictions_total": ("counter", ("pipeline",)),

@@ -1,26 +1,27 @@
-"""The core: an exact LRU result cache with a full account of itself. Standard library only, no I/O."""
+"""The core: a result cache with a full account of itself. Standard library only, no I/O."""
 
 from __future__ import annotations
 
+from recoup.cache.config import DEFAULT
 from recoup.cache.decorator import cached_result
 from recoup.cache.entry import CacheEntry
-from recoup.cache.fetching import Mode
-from recoup.cache.gate import Gate
+from recoup.cache.fetch import Mode
 from recoup.cache.keys import digest
-from recoup.cache.limits import DEFAULT
-from recoup.cache.lru import LRUCache
-from recoup.cache.records import CacheStats, Lookup
+from recoup.cache.limiter import ConcurrencyLimiter
+from recoup.cache.lru import LRUCache, ResultCache
 from recoup.cache.singleton import get_cache, set_cache
 from recoup.cache.sizing import measure
+from recoup.cache.stats import CacheStats, Lookup
 
 __all__ = [
     "DEFAULT",
     "CacheEntry",
     "CacheStats",
-    "Gate",
+    "ConcurrencyLimiter",
     "LRUCache",
     "Lookup",
     "Mode",
+    "ResultCache",
     "cached_result",
     "digest",
     "get_cache",

@@ -8,11 +8,11 @@ import types
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, overload
 
-from recoup.cache.calls import CallKeys
-from recoup.cache.limits import DEFAULT, Default
-from recoup.cache.lru import LRUCache
-from recoup.cache.records import PipelineStats
+from recoup.cache.call_keys import CallKeys
+from recoup.cache.config import DEFAULT, Default
+from recoup.cache.lru import ResultCache
 from recoup.cache.singleton import get_cache
+from recoup.cache.stats import PipelineStats
 from recoup.errors import ConfigurationError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -44,7 +44,7 @@ def cached_result(
     ttl_seconds: float | Default | None = DEFAULT,
     key: Callable[..., Any] | None = None,
     pipeline: str | None = None,
-    cache: LRUCache | None = None,
+    cache: ResultCache | None = None,
     version: str = "1",
     wait_seconds: float | None = None,
 ) -> Callable[[_F], _F]: ...
@@ -55,7 +55,7 @@ def cached_result(
     ttl_seconds: float | Default | None = DEFAULT,
     key: Callable[..., Any] | None = None,
     pipeline: str | None = None,
-    cache: LRUCache | None = None,
+    cache: ResultCache | None = None,
     version: str = "1",
     wait_seconds: float | None = None,
 ) -> Any:
@@ -91,7 +91,7 @@ def _decorate(
     ttl: float | Default | None,
     key: Callable[..., Any] | None,
     pipeline: str | None,
-    cache: LRUCache | None,
+    cache: ResultCache | None,
     version: str,
     wait: float | None,
 ) -> Any:
@@ -118,7 +118,7 @@ class _Calls:
         function: Callable[..., Any],
         keys: CallKeys,
         pipeline: str,
-        cache: LRUCache | None,
+        cache: ResultCache | None,
         ttl: float | Default | None,
         wait: float | None,
     ) -> None:
@@ -130,7 +130,7 @@ class _Calls:
         self._wait = wait
 
     @property
-    def cache(self) -> LRUCache:
+    def cache(self) -> ResultCache:
         return get_cache() if self._cache is None else self._cache
 
     def wrapper(self, is_instance: Callable[[Any], bool] = lambda _: False) -> Callable[..., Any]:
@@ -188,8 +188,7 @@ class _Calls:
     def cache_info(self) -> PipelineStats:
         """The figures of this function's pipeline."""
         cache = self.cache
-        cache.register(self.pipeline)
-        return cache.stats().pipelines[self.pipeline]
+        return cache.pipeline_stats(self.pipeline)
 
 
 def _with_offers(wrapper: Callable[..., Any], calls: _Calls, instance: Any = None, bound: tuple[Any, ...] = ()) -> Any:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
-from recoup.cache.buckets import AGE_SECONDS
+from recoup.cache.histogram import AGE_SECONDS
+from recoup.cache.stats import V
 
 if TYPE_CHECKING:
-    from recoup.cache.ledger import Ledger
+    from recoup.cache.counters import PipelineCounters
 
 _AGE_EDGES = (*AGE_SECONDS, math.inf)
+_FIRST_AGE_EDGE = AGE_SECONDS[0]
 
 
-class CacheEntry:
+class CacheEntry(Generic[V]):
     """A stored result.
 
     Attributes:
@@ -30,16 +32,16 @@ class CacheEntry:
 
     # `check_at`, the one time that a hit is held against, is the sooner of two: the entry expires, or its age passes
     # into the next bucket of the histogram of hit ages. So all hits between two checks fall into one known bucket,
-    # and the time of each need not be kept. `newer` and `older` are its neighbours in the order of use.
+    # and they are counted at once. `newer` and `older` are its neighbours in the order of eviction.
     __slots__ = (
         "age_bucket",
         "check_at",
         "cost_seconds",
+        "counters",
         "created_at",
         "expires_at",
         "hits",
         "key",
-        "ledger",
         "newer",
         "older",
         "size_bytes",
@@ -47,15 +49,14 @@ class CacheEntry:
         "value",
     )
 
-    newer: CacheEntry | None
-    older: CacheEntry | None
+    newer: CacheEntry[Any] | None
+    older: CacheEntry[Any] | None
 
     def __init__(
         self,
         key: Hashable,
-        value: Any,
-        ledger: Ledger,
-        *,
+        value: V,
+        counters: PipelineCounters,
         size_bytes: int = 0,
         created_at: float = 0.0,
         expires_at: float = math.inf,
@@ -63,22 +64,22 @@ class CacheEntry:
     ) -> None:
         self.key = key
         self.value = value
-        self.ledger = ledger
+        self.counters = counters
         self.size_bytes = size_bytes
         self.created_at = created_at
         self.used_at = created_at
         self.expires_at = expires_at
         self.cost_seconds = cost_seconds
         self.hits = 0
-        self.newer = None
-        self.older = None
+        self.newer = self.older = None
         self.age_bucket = 0
-        self.check_at = min(expires_at, created_at + _AGE_EDGES[0])
+        edge = created_at + _FIRST_AGE_EDGE
+        self.check_at = expires_at if expires_at < edge else edge
 
     @property
     def pipeline(self) -> str:
         """The name of the pipeline that it belongs to."""
-        return self.ledger.name
+        return self.counters.name
 
     def pass_age_edge(self, now: float) -> None:
         """Move to the bucket of the age at `now`, and on to the next check."""

@@ -6,17 +6,16 @@ share one flight. A leader that is cancelled or interrupted abandons its flight,
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Hashable, Iterator
+import asyncio
+from collections.abc import Hashable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class FlightResult:
     """What a flight brought: the result, what its generation cost in seconds, and when it expires."""
 
     value: Any
@@ -25,7 +24,18 @@ class Landing:
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.
-ABANDONED = Landing(None, 0.0)
+ABANDONED = FlightResult(None, 0.0)
+
+
+class Marker:
+    """Stands for a flight in the contexts of what its generation began: they may outlive it, and keep no result."""
+
+    __slots__ = ()
+
+
+#: The markers of the flights that the current context generates for. Tasks and `asyncio.to_thread` take it over from
+#: who begins them.
+_leading: ContextVar[tuple[Marker, ...]] = ContextVar("recoup_leading", default=())
 
 
 class Flight:
@@ -36,19 +46,23 @@ class Flight:
         pipeline: The name of its pipeline.
         thread: The ident of the thread that leads.
         task: The task that leads; None for a thread.
-        future: Resolved with a `Landing`, or with the leader's error.
+        loop: The event loop of the task.
+        future: Resolved with a `FlightResult`, or with the leader's error.
+        marker: Marks the contexts of its generation.
         detached: Its key was invalidated meanwhile: its result answers those who wait, and is not stored.
     """
 
-    __slots__ = ("detached", "future", "key", "pipeline", "task", "thread")
+    __slots__ = ("detached", "future", "key", "loop", "marker", "pipeline", "task", "thread")
 
-    def __init__(self, key: Hashable, pipeline: str, thread: int, task: object) -> None:
+    def __init__(self, key: Hashable, pipeline: str, thread: int, task: asyncio.Task[Any] | None) -> None:
         self.key = key
         self.pipeline = pipeline
         self.thread = thread
         self.task = task
+        self.loop = None if task is None else task.get_loop()
         self.detached = False
-        self.future: Future[Landing] = Future()
+        self.marker = Marker()
+        self.future: Future[FlightResult] = Future()
         # Running: so a follower that is cancelled cannot cancel it for the others.
         self.future.set_running_or_notify_cancel()
 
@@ -57,79 +71,64 @@ class Flight:
 
         A thread that waits stops every task in it, so a task may follow another task of its thread, a thread may not.
         """
-        if self in _leading.get():
+        if self.marker in _leading.get():
             return True
         if thread != self.thread:
             return False
         return task is None or self.task is None or task is self.task
 
-
-#: The flights that the current context generates for. Tasks and `asyncio.to_thread` take it over from who begins them.
-_leading: ContextVar[tuple[Flight, ...]] = ContextVar("recoup_leading", default=())
-
-
-@contextmanager
-def leading(flight: Flight) -> Iterator[None]:
-    """Mark what is begun inside as part of a flight's generation."""
-    before = _leading.get()
-    _leading.set((*before, flight))
-    try:
-        yield
-    finally:
-        # Not `reset`: a coroutine that is dropped is closed in whatever context drops it.
-        _leading.set(before)
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody needs to wait for it: it has its result, or its event loop was closed under it."""
+        return self.future.done() or (self.loop is not None and self.loop.is_closed())
 
 
 class Flights:
-    """The flights in progress, by key."""
+    """The flights in progress, by key. Everything here runs under the cache's lock."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._by_key: dict[Hashable, Flight] = {}
 
-    def join(self, key: Hashable, pipeline: str, thread: int, task: object) -> tuple[Flight, bool]:
-        """The flight of a key, and whether the caller leads it because there was none."""
-        with self._lock:
-            flight = self._by_key.get(key)
-            # One that has landed is still listed only if its key could not be looked up then.
-            if flight is not None and not flight.future.done():
-                return flight, False
-            flight = self._by_key[key] = Flight(key, pipeline, thread, task)
-            return flight, True
+    def get(self, key: Hashable) -> Flight | None:
+        """The flight of a key, if there is one that is worth waiting for."""
+        flight = self._by_key.get(key)
+        # One that is over is still listed only if its key could not be looked up then, or its loop was closed.
+        return None if flight is None or flight.is_over else flight
 
-    def find(self, key: Hashable) -> Flight | None:
-        """The flight of a key, if there is one."""
-        return self._by_key.get(key)
+    def begin(self, flight: Flight) -> None:
+        """List a flight, in the place of one that is over."""
+        self._by_key[flight.key] = flight
 
-    def land(self, flight: Flight, landing: Landing) -> None:
-        """Answer everyone who waits, whatever the key's own methods do."""
-        try:
-            self._leave(flight)
-        finally:
-            flight.future.set_result(landing)
-
-    def fail(self, flight: Flight, error: BaseException) -> None:
-        """Give the leader's error to everyone who waits, whatever the key's own methods do."""
-        try:
-            self._leave(flight)
-        finally:
-            flight.future.set_exception(error)
+    def leave(self, flight: Flight) -> None:
+        """Let nobody else join a flight."""
+        if self._by_key.get(flight.key) is flight:
+            del self._by_key[flight.key]
 
     def detach(self, key: Hashable) -> None:
         """Let nobody else join the flight of a key, and let its result not be stored: the key was invalidated."""
-        with self._lock:
-            flight = self._by_key.pop(key, None)
-            if flight is not None:
-                flight.detached = True
+        flight = self._by_key.pop(key, None)
+        if flight is not None:
+            flight.detached = True
 
     def detach_all(self, pipeline: str | None) -> None:
         """Detach the flights of a pipeline, or of all of them."""
-        with self._lock:
-            chosen = [flight for flight in self._by_key.values() if pipeline in (None, flight.pipeline)]
-        for flight in chosen:
+        for flight in [flight for flight in self._by_key.values() if pipeline in (None, flight.pipeline)]:
             self.detach(flight.key)
 
-    def _leave(self, flight: Flight) -> None:
-        with self._lock:
-            if self._by_key.get(flight.key) is flight:
-                del self._by_key[flight.key]
+    def abandon_all(self) -> None:
+        """Forget all flights: their leaders are not in this process."""
+        for flight in self._by_key.values():
+            flight.detached = True
+        self._by_key = {}
+
+
+def mark(flight: Flight) -> tuple[Marker, ...]:
+    """Mark what is begun from now on as part of a flight's generation; gives what `unmark` takes."""
+    before = _leading.get()
+    _leading.set((*before, flight.marker))
+    return before
+
+
+def unmark(before: tuple[Marker, ...]) -> None:
+    """End `mark`. Not by a token: a coroutine that is dropped is closed in whatever context drops it."""
+    _leading.set(before)

@@ -1,29 +1,40 @@
-"""The cache as its users see it."""
+"""The cache as its users see it: every public method. What they do is done by the parts."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Generic
 
+from recoup.cache.config import (
+    DEFAULT,
+    CacheConfig,
+    Default,
+    checked_jitter,
+    checked_policy,
+    checked_stale,
+    checked_ttl,
+)
+from recoup.cache.counters import PipelineCounters, total
 from recoup.cache.entry import CacheEntry
-from recoup.cache.fetching import Fetching
-from recoup.cache.gate import Gate
-from recoup.cache.ledger import total
-from recoup.cache.limits import DEFAULT, Default, Limits
-from recoup.cache.records import CONFIG_SETTINGS, SORTS, CacheStats, Outcome, Sort
+from recoup.cache.fetch import Fetcher, Mode, Request
+from recoup.cache.limiter import ConcurrencyLimiter
+from recoup.cache.read_path import ReadPath
+from recoup.cache.sizing import measure
+from recoup.cache.state import DEFAULT_PIPELINE, CacheState
+from recoup.cache.stats import CONFIG_SETTINGS, SORTS, BypassReason, CacheStats, Lookup, Outcome, PipelineStats, Sort, V
+from recoup.cache.store import Observer
 from recoup.errors import ConfigurationError
 
-#: Waits that are buffered before they are counted.
-_WAIT_BUFFER: Final = 2048
-#: Past this many a caller waits for the lock.
-_WAIT_BUFFER_BOUND: Final = 4 * _WAIT_BUFFER
+_MAX_JITTER: Final = 0.5
 #: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
 _SWEEP_ON_STATS: Final = 256
+_ABSENT: Any = object()
 
-_RANKS: dict[Sort, Callable[[CacheEntry], float]] = {
+_RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
     "oldest": lambda entry: -entry.created_at,
     "largest": lambda entry: entry.size_bytes,
     "most_hit": lambda entry: entry.hits,
@@ -31,16 +42,17 @@ _RANKS: dict[Sort, Callable[[CacheEntry], float]] = {
 }
 
 
-class LRUCache(Fetching):
-    """A result cache: exact LRU, bounded in entries and bytes, with a time to live and a full account of itself.
+class ResultCache(Generic[V]):
+    """A result cache: bounded in entries and bytes, with a time to live, single-flight and a full account of itself.
 
     Safe under threads and asyncio. Reads take no lock. A mapping's habits hold: `cache[key]`, `key in cache`,
-    `len(cache)`.
+    `len(cache)`. `ResultCache[bytes]` tells a type checker what is stored.
 
     Args:
+        policy: The order of eviction: `lru`.
         max_size: Limit of entries, at least 1.
         max_memory_mb: Limit of memory in MB (2^20 bytes), above 0: values, keys and bookkeeping.
-        ttl_seconds: Seconds that an entry lives; None or 0: it never expires.
+        ttl_seconds: Seconds until an entry expires; None or 0: it never does.
         enabled: Whether lookups are answered; False: every lookup is a bypass, and nothing is stored.
         ttl_jitter: Up to this share (0 to 0.5) of its time to live is taken off at random for each entry, so that
             entries stored together do not expire together.
@@ -53,20 +65,234 @@ class LRUCache(Fetching):
         ConfigurationError: An argument is out of its bounds.
     """
 
-    _sources: tuple[Callable[[], None], ...] = ()
+    def __init__(
+        self,
+        *,
+        policy: str = "lru",
+        max_size: int = 1000,
+        max_memory_mb: float = 512,
+        ttl_seconds: float | None = 86400,
+        enabled: bool = True,
+        ttl_jitter: float = 0.0,
+        stale_seconds: float = 0.0,
+        sizer: Callable[[Any], int] = measure,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock = clock
+        self.wall_clock = wall_clock
+        self._state = CacheState(
+            CacheConfig.checked(
+                max_size=max_size, max_memory_mb=max_memory_mb, ttl_seconds=ttl_seconds, enabled=enabled
+            ),
+            policy=checked_policy(policy),
+            jitter=checked_jitter(ttl_jitter),
+            stale_seconds=checked_stale(stale_seconds),
+            sizer=sizer,
+            clock=clock,
+            wall_clock=wall_clock,
+        )
+        self._read_path = ReadPath(self._state)
+        self._show(enabled)
+        self._sources: tuple[Callable[[], None], ...] = ()
+        # An instance finds its readers at once, without a step through the class; but a subclass' own are obeyed.
+        for name in ("get", "try_hit"):
+            method = getattr(ResultCache, name)
+            if getattr(type(self), name) is method:
+                reader = getattr(self._read_path, name)
+                reader.__doc__, reader.__qualname__ = method.__doc__, method.__qualname__
+                setattr(self, name, reader)
+        self._fetcher = Fetcher(self._state, self._read_path, self.try_hit)
+
+    # --- lookups
+
+    def get(self, key: Hashable, default: Any = None, pipeline: str = DEFAULT_PIPELINE) -> Any:
+        """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit."""
+        return self._read_path.get(key, default, pipeline)
+
+    def try_hit(self, key: Hashable) -> CacheEntry[V] | None:
+        """The live entry of a key, counted as one hit; None counts nothing. O(1), no lock on a hit."""
+        return self._read_path.try_hit(key)
+
+    def __getitem__(self, key: Hashable) -> V:
+        value: V = self.get(key, _ABSENT)
+        if value is _ABSENT:
+            raise KeyError(key)
+        return value
+
+    def pop(self, key: Hashable, default: Any = _ABSENT) -> Any:
+        """Remove an entry and give its value, as `dict.pop` does. Counted as a lookup."""
+        value = self.get(key, _ABSENT)
+        if value is not _ABSENT:
+            self.delete(key)
+            return value
+        if default is _ABSENT:
+            raise KeyError(key)
+        return default
+
+    def fetch(
+        self,
+        key: Hashable,
+        generate: Callable[[], V],
+        *,
+        pipeline: str = DEFAULT_PIPELINE,
+        ttl_seconds: float | Default | None = DEFAULT,
+        mode: Mode = "default",
+        limiter: ConcurrencyLimiter | None = None,
+        wait_seconds: float | None = None,
+        bypass_reason: BypassReason = "request",
+        store_if: Callable[[V], object] | None = None,
+    ) -> Lookup[V]:
+        """Answer from the cache, or generate and store. Concurrent callers of one key share one generation.
+
+        Args:
+            key: What the result is stored by.
+            generate: Gives the result, slowly. Its time is measured.
+            pipeline: The pipeline that the lookup is counted for.
+            ttl_seconds: As for `set`.
+            mode: `default`; `bypass`: generate for this caller alone, store nothing; `refresh`: generate anew and
+                store; `only_if_cached`: never generate.
+            limiter: Entered around the generation; the wait for one's turn is not part of the cost.
+            wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
+            bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
+            store_if: Whether to keep a result, from the result; by default every one is kept.
+
+        Raises:
+            FlightTimeoutError: Waited `wait_seconds`.
+            NotCachedError: `only_if_cached`, and it is not.
+            QueueFullError: The limiter has no room.
+            Exception: Whatever `generate` raises, to the leader and to all who wait for it. It is not cached.
+        """
+        ttl = self._ttl(ttl_seconds)
+        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
+        return self._fetcher.fetch(request, generate)
+
+    async def afetch(
+        self,
+        key: Hashable,
+        generate: Callable[[], Awaitable[V]],
+        *,
+        pipeline: str = DEFAULT_PIPELINE,
+        ttl_seconds: float | Default | None = DEFAULT,
+        mode: Mode = "default",
+        limiter: ConcurrencyLimiter | None = None,
+        wait_seconds: float | None = None,
+        bypass_reason: BypassReason = "request",
+        store_if: Callable[[V], object] | None = None,
+    ) -> Lookup[V]:
+        """`fetch` for coroutines, with the same arguments. Waits, for the limiter, too, without holding a thread.
+
+        A leader that is cancelled leaves its generation to the next caller in line.
+        """
+        ttl = self._ttl(ttl_seconds)
+        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
+        return await self._fetcher.afetch(request, generate)
+
+    # --- a mapping's habits
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a key has a live entry. Not a lookup: nothing is counted, and its place stays as it is."""
+        entry = self._state.visible.get(key)
+        return entry is not None and self.clock() < entry.expires_at
+
+    def __len__(self) -> int:
+        """The entries held. Expired ones count until they are collected."""
+        return len(self._state.store.live)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """The keys held, as they are now, oldest stored first."""
+        return iter(list(self._state.store.live))
+
+    def __bool__(self) -> bool:
+        """Always true: an empty cache is a cache."""
+        return True
+
+    # --- writes
+
+    def set(
+        self,
+        key: Hashable,
+        value: V,
+        *,
+        ttl_seconds: float | Default | None = DEFAULT,
+        cost_seconds: float = 0.0,
+        pipeline: str = DEFAULT_PIPELINE,
+    ) -> bool:
+        """Store a value, as the newest entry. O(1).
+
+        Args:
+            key: Any hashable.
+            value: Any object, None too.
+            ttl_seconds: Seconds until it expires; None or 0: it never does. By default as the cache is configured.
+            cost_seconds: Seconds that its generation took; what each hit on it recoups.
+            pipeline: The pipeline that it is counted for.
+
+        Returns:
+            Whether it was stored: not when it is larger than the whole memory limit, when the cache is disabled, or
+            when its size cannot be told (which is counted as an internal error).
+
+        Raises:
+            ConfigurationError: `ttl_seconds` is negative or no number.
+        """
+        ttl = self._ttl(ttl_seconds)
+        state = self._state
+        size = state.size_of(key, value)
+        dropped: list[CacheEntry[Any]] = []
+        with state.lock:
+            stored = state.put(key, value, size, ttl, cost_seconds, pipeline, dropped)
+        # Only now, outside the lock, are the values let go, whose finalisers may take their time.
+        dropped.clear()
+        return stored
+
+    def __setitem__(self, key: Hashable, value: V) -> None:
+        self.set(key, value)
+
+    def delete(self, key: Hashable) -> bool:
+        """Remove an entry. A generation of its key that is in progress will not be stored. O(1).
+
+        Returns:
+            Whether there was a live one.
+        """
+        state = self._state
+        with state.lock:
+            state.flights.detach(key)
+            entry = state.store.live.get(key)
+            if entry is None:
+                return False
+            state.reads.drain_locked()
+            return state.store.remove(entry, "deleted", self.clock())
+
+    def __delitem__(self, key: Hashable) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def clear(self, pipeline: str | None = None) -> int:
+        """Remove all entries, or those of one pipeline. Generations in progress will not be stored. O(entries).
+
+        Returns:
+            How many were removed.
+        """
+        state = self._state
+        with state.lock:
+            state.flights.detach_all(pipeline)
+            state.reads.drain_locked()
+            chosen = [entry for entry in state.store.live.values() if pipeline in (None, entry.pipeline)]
+            for entry in chosen:
+                state.store.invalidate(entry, "cleared")
+        return len(chosen)
 
     # --- configuration
 
-    def register(self, pipeline: str, gate: Gate | None = None) -> None:
-        """Make a pipeline known: its figures exist, as zeros, from now on. Its gate tells what runs and waits."""
-        with self._lock:
-            ledger = self._store.ledger(pipeline)
-            if gate is not None:
-                ledger.gate = gate
+    def register(self, pipeline: str, limiter: ConcurrencyLimiter | None = None) -> None:
+        """Make a pipeline known: its figures exist, as zeros, from now on. Its limiter tells what runs and waits."""
+        with self._state.lock:
+            counters = self._state.store.of(pipeline)
+            if limiter is not None:
+                counters.limiter = limiter
 
     def config(self) -> dict[str, Any]:
         """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
-        return self._limits.as_dict()
+        return self._state.config.as_dict()
 
     def configure(
         self,
@@ -89,24 +315,27 @@ class LRUCache(Fetching):
         """
         given = {"max_size": max_size, "max_memory_mb": max_memory_mb, "ttl_seconds": ttl_seconds, "enabled": enabled}
         changes = {name: value for name, value in given.items() if not isinstance(value, Default)}
-        with self._lock:
-            before = self._limits.as_dict()
-            after = Limits.checked(**{**before, **changes})
-            self._apply(after)
+        state = self._state
+        with state.lock:
+            before = state.config.as_dict()
+            config = CacheConfig.checked(**{**before, **changes})
+            after = config.as_dict()
+            state.config = config
+            state.store.limit(config.max_size, config.max_memory_bytes)
+            self._show(config.enabled)
             for name in CONFIG_SETTINGS:
-                self._config_changes[name] += before[name] != after.as_dict()[name]
-            store = self._store
-            store.drain()
-            dropped = store.shrink(self.clock())
+                state.config_changes[name] += before[name] != after[name]
+            state.reads.drain_locked()
+            dropped = state.store.shrink(self.clock())
         dropped.clear()
-        return after.as_dict()
+        return after
 
-    def _apply(self, limits: Limits) -> None:
-        self._limits = limits
-        self._store.max_size = limits.max_size
-        self._store.departures = self._store.departures.grown(limits.max_size)
-        self._store.max_memory_bytes = limits.max_memory_bytes
-        self._show(limits.enabled)
+    def _show(self, enabled: bool) -> None:
+        """Let the readers see the live entries, or nothing."""
+        self._read_path.show(self._state.store.live if enabled else {})
+
+    def _ttl(self, ttl_seconds: float | Default | None) -> float | None:
+        return self._state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
 
     # --- statistics
 
@@ -119,87 +348,89 @@ class LRUCache(Fetching):
             seconds: What its caller waited.
             trace_id: Makes it its bucket's newest exemplar.
         """
-        waits = self._waits
-        waits.append((pipeline, outcome, seconds, trace_id, self.wall_clock()))
-        # Without waiting, unless it would grow without bound: whoever holds the lock drains.
-        if len(waits) >= _WAIT_BUFFER and self._lock.acquire(blocking=len(waits) >= _WAIT_BUFFER_BOUND):
-            try:
-                self._drain_waits()
-            finally:
-                self._lock.release()
+        self._state.waits.append((pipeline, outcome, seconds, trace_id, self.wall_clock()))
 
     def record_requests(
         self, pipeline: str, outcome: Outcome, seconds: Sequence[float], trace_ids: Sequence[str]
     ) -> None:
         """`record_request` for many at once: of each what its caller waited, and its trace id. Takes the lock once."""
-        with self._lock:
-            self._store.ledger(pipeline).request_duration[outcome].observe_all(seconds, trace_ids, self.wall_clock())
+        with self._state.lock:
+            histogram = self._state.store.of(pipeline).request_duration[outcome]
+            histogram.observe_all(seconds, trace_ids, self.wall_clock())
 
     def add_source(self, settle: Callable[[], None]) -> None:
         """Have `settle` called before statistics are read or reset: whoever gathers requests hands them in then."""
-        with self._lock:
+        with self._state.lock:
             self._sources = (*self._sources, settle)
 
-    def _settle_sources(self) -> None:
+    def observe(self, observer: Observer) -> None:
+        """Have an observer see every lookup and every store, in their order. Costs nothing where there is none."""
+        with self._state.lock:
+            self._state.reads.drain_locked()
+            self._state.store.observers = (*self._state.store.observers, observer)
+
+    def note_internal_error(self, part: str, error: BaseException) -> None:
+        """Count and log that a part of the cache failed, and that the caller was served all the same."""
+        self._state.note_internal_error(part, error)
+
+    def _settle(self) -> None:
         for settle in self._sources:
             settle()
 
-    def _drain_waits(self) -> None:
-        waits = self._waits
-        taken = waits[:]
-        del waits[: len(taken)]
-        for pipeline, outcome, seconds, trace_id, at in taken:
-            self._store.ledger(pipeline).request_duration[outcome].observe(seconds, trace_id, at)
+    def pipeline_stats(self, pipeline: str) -> PipelineStats:
+        """The figures of one pipeline; zeros for one that is not known."""
+        self._settle()
+        state = self._state
+        with state.lock:
+            state.reads.drain_locked()
+            counters = state.store.counters.get(pipeline)
+            return (PipelineCounters(pipeline) if counters is None else counters).stats()
 
     def stats(self) -> CacheStats:
         """The statistics of this moment, consistent with each other, at a cost that no number of entries changes."""
-        self._settle_sources()
-        with self._lock:
-            store = self._store
-            store.drain()
-            self._drain_waits()
+        self._settle()
+        state = self._state
+        store = state.store
+        with state.lock:
+            state.reads.drain_locked()
+            state.waits.drain_locked()
             now = self.clock()
             dropped = store.sweep(_SWEEP_ON_STATS, now)
-            pipelines = {name: ledger.stats() for name, ledger in store.ledgers.items()}
+            pipelines = {name: counters.stats() for name, counters in store.counters.items()}
             stats = CacheStats(
-                enabled=self._limits.enabled,
-                total=total(pipelines.values()),
+                **total(pipelines.values()),
+                enabled=state.config.enabled,
                 pipelines=MappingProxyType(pipelines),
-                histograms=MappingProxyType({name: ledger.histograms() for name, ledger in store.ledgers.items()}),
-                config=MappingProxyType(self._limits.as_dict()),
-                max_memory_bytes=self._limits.max_memory_bytes,
+                histograms=MappingProxyType({name: counters.histograms() for name, counters in store.counters.items()}),
+                config=MappingProxyType(state.config.as_dict()),
+                max_memory_bytes=state.config.max_memory_bytes,
                 peak_entries=store.peak_entries,
                 peak_memory_bytes=store.peak_memory_bytes,
-                uptime_seconds=now - self._started_at,
-                config_changes=MappingProxyType(dict(self._config_changes)),
-                internal_errors=MappingProxyType(dict(self._internal_errors)),
+                uptime_seconds=now - state.started_at,
+                config_changes=MappingProxyType(dict(state.config_changes)),
+                internal_errors=MappingProxyType(dict(state.internal_errors)),
             )
         dropped.clear()
         return stats
 
     def reset_stats(self) -> None:
         """Set every count back to zero, and the peaks to what is held now. The entries stay, with their own hits."""
-        self._settle_sources()
-        with self._lock:
-            store = self._store
-            store.drain()
-            self._drain_waits()
-            for ledger in store.ledgers.values():
-                ledger.reset()
-            store.peak_entries = len(store.live)
-            store.peak_memory_bytes = store.memory_bytes
-            self._internal_errors = dict.fromkeys(self._internal_errors, 0)
-            self._config_changes = dict.fromkeys(self._config_changes, 0)
+        self._settle()
+        state = self._state
+        with state.lock:
+            state.reads.drain_locked()
+            state.waits.drain_locked()
+            state.reset_counts()
 
     # --- entries
 
     def count(self, pipeline: str | None = None) -> int:
         """The entries held, by all pipelines or by one. O(1)."""
-        with self._lock:
+        with self._state.lock:
             if pipeline is None:
-                return len(self._store.live)
-            ledger = self._store.ledgers.get(pipeline)
-            return 0 if ledger is None else ledger.entries
+                return len(self._state.store.live)
+            counters = self._state.store.counters.get(pipeline)
+            return 0 if counters is None else counters.entries
 
     def entries(
         self,
@@ -227,38 +458,69 @@ class LRUCache(Fetching):
         """
         if limit < 0 or offset < 0:
             raise ConfigurationError(
-                f"limit={limit} and offset={offset} cannot be used: allowed are numbers of at least 0"
+                f"limit={limit} and offset={offset} cannot be used: expected numbers of at least 0"
             )
         if sort not in SORTS:
-            raise ConfigurationError(f"sort={sort!r} cannot be used: allowed is one of {', '.join(SORTS)}")
+            raise ConfigurationError(f"sort={sort!r} cannot be used: expected one of {', '.join(SORTS)}")
         page = self._page(offset + limit, sort, pipeline)[offset:]
         now = self.clock()
         return [_described(entry, now, describe) for entry in page]
 
-    def _page(self, size: int, sort: Sort, pipeline: str | None) -> list[CacheEntry]:
-        with self._lock:
-            self._store.drain()
+    def _page(self, size: int, sort: Sort, pipeline: str | None) -> list[CacheEntry[Any]]:
+        state = self._state
+        with state.lock:
+            state.reads.drain_locked()
             if sort == "recent":
-                return list(itertools.islice(_of(self._store.newest_first(), pipeline), size))
-            held = list(self._store.live.values())
+                return list(itertools.islice(_of(state.store.order.newest_first(), pipeline), size))
+            held = list(state.store.live.values())
         # Ranked outside the lock: this is the one operation that looks at every entry.
         return heapq.nlargest(size, _of(held, pipeline), key=_RANKS[sort])
 
     def inspect(self, key: Hashable, describe: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any] | None:
         """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted."""
-        with self._lock:
-            self._store.drain()
-            entry = self._store.live.get(key)
+        with self._state.lock:
+            self._state.reads.drain_locked()
+            entry = self._state.store.live.get(key)
             now = self.clock()
         if entry is None or now >= entry.expires_at:
             return None
         return _described(entry, now, describe)
 
 
-def _of(entries: Iterable[CacheEntry], pipeline: str | None) -> Iterable[CacheEntry]:
-    return entries if pipeline is None else (entry for entry in entries if entry.ledger.name == pipeline)
+class LRUCache(ResultCache[V]):
+    """A `ResultCache` with exact LRU as its policy. Takes the same arguments, but for `policy`."""
+
+    def __init__(
+        self,
+        *,
+        max_size: int = 1000,
+        max_memory_mb: float = 512,
+        ttl_seconds: float | None = 86400,
+        enabled: bool = True,
+        ttl_jitter: float = 0.0,
+        stale_seconds: float = 0.0,
+        sizer: Callable[[Any], int] = measure,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            policy="lru",
+            max_size=max_size,
+            max_memory_mb=max_memory_mb,
+            ttl_seconds=ttl_seconds,
+            enabled=enabled,
+            ttl_jitter=ttl_jitter,
+            stale_seconds=stale_seconds,
+            sizer=sizer,
+            clock=clock,
+            wall_clock=wall_clock,
+        )
 
 
-def _described(entry: CacheEntry, now: float, describe: Callable[[Any], dict[str, Any]] | None) -> dict[str, Any]:
+def _of(entries: Iterable[CacheEntry[Any]], pipeline: str | None) -> Iterable[CacheEntry[Any]]:
+    return entries if pipeline is None else (entry for entry in entries if entry.pipeline == pipeline)
+
+
+def _described(entry: CacheEntry[Any], now: float, describe: Callable[[Any], dict[str, Any]] | None) -> dict[str, Any]:
     known = entry.as_dict(now)
     return known if describe is None else {**known, **describe(entry.value)}

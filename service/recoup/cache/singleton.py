@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from recoup.cache.lru import LRUCache
+from recoup.cache.lru import LRUCache, ResultCache
 
 _lock = threading.Lock()
-_cache: LRUCache | None = None
-_factory: Callable[[], LRUCache] = LRUCache
+_cache: ResultCache | None = None
+_factory: Callable[[], ResultCache] = LRUCache
 
 
-def get_cache() -> LRUCache:
+def get_cache() -> ResultCache:
     """The process-wide cache: made from the environment at first use, the same ever after.
 
     Raises:
@@ -26,14 +26,14 @@ def get_cache() -> LRUCache:
     return _cache
 
 
-def set_cache(cache: LRUCache | None) -> None:
+def set_cache(cache: ResultCache | None) -> None:
     """Make another cache the process-wide one; None: the next `get_cache` makes one anew."""
     global _cache
     with _lock:
         _cache = cache
 
 
-def set_factory(factory: Callable[[], LRUCache]) -> None:
+def set_factory(factory: Callable[[], ResultCache]) -> None:
     """Say how the process-wide cache is made. The core reads no environment itself."""
     global _factory
     _factory = factory

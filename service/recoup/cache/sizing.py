@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Hashable
 from typing import Any
 
-from recoup.cache.departures import BYTES_PER_ENTRY
 from recoup.cache.entry import CacheEntry
+from recoup.cache.ghosts import BYTES_PER_ENTRY
 
 #: The allocator hands out multiples of this many bytes.
 _ALIGNMENT = 16

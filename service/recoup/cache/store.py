@@ -1,23 +1,43 @@
-"""The store: entries by key, in the order of their use, within two limits, with every departure accounted for.
+"""The store: entries by key within two limits, in the order of a policy, with every one that leaves accounted for.
 
-Everything here runs under the cache's lock, but for what readers do: look a key up in `live`, and append the entry
-that they hit to `reads`. Both are single operations on a built-in dictionary and a built-in list, which the language
-documents as atomic. `drain` takes the reads over, in their order, in one slice.
+Everything here runs under the cache's lock, but for one thing that readers do: look a key up in `live`. That is one
+operation on a built-in dictionary.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator
-from typing import Any
+from collections.abc import Hashable, Sequence
+from itertools import repeat
+from math import fsum
+from operator import attrgetter
+from typing import Any, Protocol
 
-from recoup.cache.departures import Departures
+from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
-from recoup.cache.ledger import Ledger
-from recoup.cache.records import EvictionCause, InvalidationCause
+from recoup.cache.ghosts import GhostList
+from recoup.cache.policies.order import Order
+from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Entries that one write looks at for expiry.
 SWEEP_ON_WRITE = 4
+
+Entry = CacheEntry[Any]
+_created_at = attrgetter("created_at")
+_counters = attrgetter("counters")
+
+
+class Observer(Protocol):
+    """Sees every lookup and every store, in the order in which they happened. Called under the lock: be short."""
+
+    def hits(self, entries: Sequence[Entry], times: Sequence[float]) -> None:
+        """Entries that answered a lookup each, and when, in monotonic seconds."""
+
+    def miss(self, key: Hashable, pipeline: str, reason: MissReason, at: float) -> None:
+        """A lookup that found nothing."""
+
+    def stored(self, entry: Entry) -> None:
+        """A result that was stored."""
 
 
 class Store:
@@ -27,174 +47,191 @@ class Store:
         max_size: Limit of entries.
         max_memory_bytes: Limit of bytes.
         stale_seconds: How long an expired entry is kept, because it may still be served stale.
+        order: The policy's order of eviction, empty.
     """
 
-    def __init__(self, max_size: int, max_memory_bytes: int, stale_seconds: float) -> None:
+    def __init__(self, max_size: int, max_memory_bytes: int, stale_seconds: float, order: Order) -> None:
         self.max_size = max_size
         self.max_memory_bytes = max_memory_bytes
         self.stale_seconds = stale_seconds
-        self.live: dict[Hashable, CacheEntry] = {}
-        self.reads: list[CacheEntry] = []
-        self.ledgers: dict[str, Ledger] = {}
-        self.departures = Departures(max_size)
+        self.order = order
+        self.live: dict[Hashable, Entry] = {}
+        self.counters: dict[str, PipelineCounters] = {}
+        self.ghosts = GhostList(max_size)
+        self.observers: tuple[Observer, ...] = ()
         self.memory_bytes = 0
         self.peak_entries = 0
         self.peak_memory_bytes = 0
-        self._ends = CacheEntry(
-            None, None, Ledger("")
-        )  # both ends of the order: `older` is the newest, `newer` the oldest
-        self._ends.newer = self._ends.older = self._ends
-        self._sweep_at: CacheEntry = self._ends
+        #: Where the sweep goes on; None: from the beginning.
+        self._sweep_at: Entry | None = None
         self._sweep_left = 0
 
-    def ledger(self, pipeline: str) -> Ledger:
-        """The counts of a pipeline, which is known from now on."""
-        ledger = self.ledgers.get(pipeline)
-        if ledger is None:
-            ledger = self.ledgers[pipeline] = Ledger(pipeline)
-        return ledger
+    def of(self, pipeline: str) -> PipelineCounters:
+        """The counters of a pipeline, which is known from now on."""
+        counters = self.counters.get(pipeline)
+        if counters is None:
+            counters = self.counters[pipeline] = PipelineCounters(pipeline)
+        return counters
+
+    def limit(self, max_size: int, max_memory_bytes: int) -> None:
+        """Set the limits, and remember what leaves for as many entries. `shrink` makes them hold."""
+        self.max_size = max_size
+        self.max_memory_bytes = max_memory_bytes
+        self.ghosts = self.ghosts.grown(max_size)
 
     # --- reads
 
-    def drain(self) -> None:
-        """Account for the reads so far: recency, hits, recouped seconds and ages.
+    def count_reads(self, reads: list[Any]) -> None:
+        """Account for reads, by turns an entry and when it was read: recency, hits, recouped seconds and ages.
 
         One pass for each entry, not for each read: only the last read of an entry decides its place, and all its
         reads since the last check fall into one bucket of ages (see `CacheEntry.check_at`).
         """
-        reads = self.reads
-        taken = len(reads)
-        if not taken:
-            return
-        batch = reads[:taken]
-        del reads[:taken]
-        batch.reverse()
-        place = self._ends
-        ledger: Ledger | None = None
+        entries: list[Entry] = reads[::2]
+        times: list[float] = reads[1::2]
+        for observer in self.observers:
+            observer.hits(entries, times)
+        self._add_ages(entries, times)
+        entries.reverse()
+        counts = Counter(entries)
+        counters: PipelineCounters | None = None
         ages: list[int] = []
-        hits, recouped, aged = 0, 0.0, 0.0
-        for entry, count in Counter(batch).items():
+        hits, recouped = 0, 0.0
+        for entry, count in counts.items():
             entry.hits += count
-            if entry.ledger is not ledger:
-                if ledger is not None:
-                    ledger.count_hits(hits, recouped, aged)
-                ledger = entry.ledger
-                ages = ledger.hit_age.counts
-                hits, recouped, aged = 0, 0.0, 0.0
+            if entry.counters is not counters:
+                if counters is not None:
+                    counters.count_hits(hits, recouped)
+                counters = entry.counters
+                ages = counters.hit_age.counts
+                hits, recouped = 0, 0.0
             hits += count
             recouped += count * entry.cost_seconds
             ages[entry.age_bucket] += count
-            aged += count * (entry.used_at - entry.created_at)
-            newer = entry.newer
-            if newer is None:
-                continue  # it left while it was read: counted, but it has no place any more
-            if newer is not place:
-                if entry is self._sweep_at:
-                    self._sweep_at = newer
-                older = entry.older
-                older.newer = newer  # type: ignore[union-attr]  # a linked entry has two neighbours
-                newer.older = older
-                older = place.older
-                older.newer = place.older = entry  # type: ignore[union-attr]
-                entry.older = older
-                entry.newer = place
-            place = entry
-        if ledger is not None:
-            ledger.count_hits(hits, recouped, aged)
+        if counters is not None:
+            counters.count_hits(hits, recouped)
+        # The sweep goes on with what comes after those that are moved.
+        while self._sweep_at is not None and self._sweep_at in counts:
+            self._sweep_at = self.order.after(self._sweep_at)
+        self.order.touch(counts)
+
+    def _add_ages(self, entries: list[Entry], times: list[float]) -> None:
+        owners = set(map(_counters, entries))
+        if len(owners) == 1:
+            owners.pop().hit_age.total += fsum(times) - fsum(map(_created_at, entries))
+        else:
+            for entry, at in zip(entries, times, strict=True):
+                entry.counters.hit_age.total += at - entry.created_at
 
     # --- writes
 
-    def insert(self, entry: CacheEntry) -> None:
-        """Put an entry in as the newest. Its key must not be in."""
-        newest = self._ends.older
-        assert newest is not None  # noqa: S101  # the order is a ring
-        entry.older, entry.newer = newest, self._ends
-        newest.newer = self._ends.older = entry
-        self.live[entry.key] = entry
-        self.memory_bytes += entry.size_bytes
-        ledger = entry.ledger
-        ledger.entries += 1
-        ledger.memory_bytes += entry.size_bytes
-        ledger.entry_size.observe(entry.size_bytes)
-        self.departures.forget(entry.key)
+    def insert(self, entry: Entry, now: float) -> tuple[MissReason | None, Entry | None]:
+        """Put an entry in as the newest, in the place of an older one of its key.
+
+        Returns:
+            Why an entry of its key had left before, and the entry that it replaces, each None where there is none.
+        """
+        key = entry.key
+        old = self.live.setdefault(key, entry)
+        left: MissReason | None
+        if old is entry:
+            replaced = None
+            left = self.ghosts.take(key)
+        else:
+            replaced = old
+            left = None
+            self.remove(old, "replaced", now, returns=True)
+            self.live[key] = entry
+        self.order.insert(entry)
+        size = entry.size_bytes
+        self.memory_bytes += size
+        counters = entry.counters
+        counters.entries += 1
+        counters.memory_bytes += size
+        counters.entry_size.observe(size)
+        for observer in self.observers:
+            observer.stored(entry)
+        return left, replaced
 
     def note_peaks(self) -> None:
         """Raise the peaks to what is held now."""
-        self.peak_entries = max(self.peak_entries, len(self.live))
-        self.peak_memory_bytes = max(self.peak_memory_bytes, self.memory_bytes)
+        entries = len(self.live)
+        if entries > self.peak_entries:
+            self.peak_entries = entries
+        if self.memory_bytes > self.peak_memory_bytes:
+            self.peak_memory_bytes = self.memory_bytes
 
-    def evict(self, entry: CacheEntry, cause: EvictionCause, now: float) -> None:
-        """Let an entry go because of a limit or its age."""
+    def evict(self, entry: Entry, cause: EvictionCause, now: float, *, returns: bool = False) -> None:
+        """Let an entry go because of a limit or its age. `returns`: its key is in again at once."""
         if entry.expires_at <= now:
             cause = "expired"
         self._unlink(entry)
-        ledger = entry.ledger
-        ledger.evictions[cause] += 1
-        ledger.eviction_age.observe(now - entry.created_at)
+        counters = entry.counters
+        counters.evictions[cause] += 1
+        counters.eviction_age.observe(now - entry.created_at)
         if not entry.hits:
-            ledger.unused_evictions += 1
-        self.departures.note(entry.key, "expired" if cause == "expired" else "evicted")
+            counters.unused_evictions += 1
+        if not returns:
+            self.ghosts.note(entry.key, "expired" if cause == "expired" else "evicted")
 
-    def invalidate(self, entry: CacheEntry, cause: InvalidationCause) -> None:
-        """Let an entry go because somebody said so."""
+    def invalidate(self, entry: Entry, cause: InvalidationCause, *, returns: bool = False) -> None:
+        """Let an entry go because somebody said so. `returns`: its key is in again at once."""
         self._unlink(entry)
-        entry.ledger.invalidations[cause] += 1
-        self.departures.note(entry.key, "invalidated")
+        entry.counters.invalidations[cause] += 1
+        if not returns:
+            self.ghosts.note(entry.key, "invalidated")
 
-    def remove(self, entry: CacheEntry, cause: InvalidationCause, now: float) -> bool:
+    def remove(self, entry: Entry, cause: InvalidationCause, now: float, *, returns: bool = False) -> bool:
         """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
         if now >= entry.expires_at:
-            self.evict(entry, "expired", now)
+            self.evict(entry, "expired", now, returns=returns)
             return False
-        self.invalidate(entry, cause)
+        self.invalidate(entry, cause, returns=returns)
         return True
 
-    def shrink(self, now: float) -> list[CacheEntry]:
-        """Evict from the oldest until both limits hold; gives what went, so that it is dropped outside the lock."""
-        gone: list[CacheEntry] = []
+    def shrink(self, now: float) -> list[Entry]:
+        """Evict until both limits hold; gives what went, so that it is dropped outside the lock."""
+        gone: list[Entry] = []
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
-            oldest = self._ends.newer
-            assert oldest is not None  # noqa: S101  # the order is a ring
-            self.evict(oldest, "size" if len(self.live) > self.max_size else "memory", now)
-            gone.append(oldest)
+            victim = self.order.victim()
+            assert victim is not None  # noqa: S101  # something is over a limit
+            self.evict(victim, "size" if len(self.live) > self.max_size else "memory", now)
+            gone.append(victim)
         return gone
 
-    def sweep(self, steps: int, now: float) -> list[CacheEntry]:
-        """Look at the next few entries, from the oldest on, and let go of those that have expired.
+    def sweep(self, steps: int, now: float) -> list[Entry]:
+        """Look at the next few entries, from the one to be evicted next on, and let go of those that have expired.
 
         A pass is bounded by the number of entries at its start, so it ends even while reads keep moving entries ahead.
         """
-        gone: list[CacheEntry] = []
-        for _ in range(min(steps, len(self.live))):
-            entry = self._sweep_at
-            if entry is self._ends or self._sweep_left <= 0:
-                entry = self._sweep_at = self._ends.newer or self._ends
+        gone: list[Entry] = []
+        order = self.order
+        expired_before = now - self.stale_seconds
+        entry = self._sweep_at
+        for _ in repeat(None, min(steps, len(self.live))):
+            if entry is None or self._sweep_left <= 0:
+                entry = order.victim()
                 self._sweep_left = len(self.live)
+                if entry is None:
+                    break
             self._sweep_left -= 1
-            self._sweep_at = entry.newer or self._ends
-            if entry.expires_at + self.stale_seconds <= now:
-                self.evict(entry, "expired", now)
-                gone.append(entry)
-            if not self.live:
-                break
+            looked_at = entry
+            entry = order.after(entry)
+            if looked_at.expires_at <= expired_before:
+                self._sweep_at = entry
+                self.evict(looked_at, "expired", now)
+                gone.append(looked_at)
+        self._sweep_at = entry
         return gone
 
-    def _unlink(self, entry: CacheEntry) -> None:
+    def _unlink(self, entry: Entry) -> None:
         if entry is self._sweep_at:
-            self._sweep_at = entry.newer or self._ends
-        del self.live[entry.key]
-        older, newer = entry.older, entry.newer
-        older.newer, newer.older = newer, older  # type: ignore[union-attr]  # a linked entry has two neighbours
-        entry.newer = entry.older = None
-        self.memory_bytes -= entry.size_bytes
-        entry.ledger.entries -= 1
-        entry.ledger.memory_bytes -= entry.size_bytes
-
-    # --- order
-
-    def newest_first(self) -> Iterator[CacheEntry]:
-        """The entries in the order of their last use, newest first."""
-        entry: Any = self._ends.older
-        while entry is not self._ends:
-            yield entry
-            entry = entry.older
+            self._sweep_at = self.order.after(entry)
+        if self.live.get(entry.key) is entry:
+            del self.live[entry.key]
+        self.order.remove(entry)
+        size = entry.size_bytes
+        self.memory_bytes -= size
+        counters = entry.counters
+        counters.entries -= 1
+        counters.memory_bytes -= size

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recoup.cache import buckets
-from recoup.cache.records import (
+from recoup.cache import histogram
+from recoup.cache.stats import (
+    BYPASS_REASONS,
     CONFIG_SETTINGS,
     CORE_PARTS,
     EVICTION_CAUSES,
@@ -81,6 +82,14 @@ MISSES = Metric(
     "Lookups with the outcome miss, by why nothing was there.",
     {"reason": MISS_REASONS},
 )
+BYPASSES = Metric(
+    "recoup_bypasses_total",
+    "counter",
+    ("pipeline", "reason"),
+    "",
+    "Lookups with the outcome bypass, by why they went past the cache.",
+    {"reason": BYPASS_REASONS},
+)
 EVICTIONS = Metric(
     "recoup_evictions_total",
     "counter",
@@ -138,7 +147,7 @@ GENERATION_DURATION = Metric(
     ("pipeline",),
     "seconds",
     "Time that generations took.",
-    buckets=buckets.GENERATION_SECONDS,
+    buckets=histogram.GENERATION_SECONDS,
 )
 GENERATION_FAILURES = Metric(
     "recoup_generation_failures_total",
@@ -161,7 +170,7 @@ REQUEST_DURATION = Metric(
     "seconds",
     "Time that callers waited for an answer, by the outcome of their lookup.",
     {"outcome": OUTCOMES},
-    buckets=buckets.REQUEST_SECONDS,
+    buckets=histogram.REQUEST_SECONDS,
     exemplars=True,
 )
 HTTP_REQUESTS = Metric(
@@ -177,7 +186,7 @@ ENTRY_SIZE = Metric(
     ("pipeline",),
     "bytes",
     "Sizes of entries when they were stored: all that is accounted for each.",
-    buckets=buckets.SIZE_BYTES,
+    buckets=histogram.SIZE_BYTES,
 )
 HIT_AGE = Metric(
     "recoup_hit_age_seconds",
@@ -185,7 +194,7 @@ HIT_AGE = Metric(
     ("pipeline",),
     "seconds",
     "Ages of entries when they answered.",
-    buckets=buckets.AGE_SECONDS,
+    buckets=histogram.AGE_SECONDS,
 )
 EVICTION_AGE = Metric(
     "recoup_eviction_age_seconds",
@@ -193,7 +202,7 @@ EVICTION_AGE = Metric(
     ("pipeline",),
     "seconds",
     "Ages of entries when they were evicted or expired.",
-    buckets=buckets.AGE_SECONDS,
+    buckets=histogram.AGE_SECONDS,
 )
 CONFIG_CHANGES = Metric(
     "recoup_config_changes_total",
@@ -217,6 +226,7 @@ BUILD_INFO = Metric("recoup_build_info", "gauge", ("version", "python"), "", "1;
 METRICS: tuple[Metric, ...] = (
     LOOKUPS,
     MISSES,
+    BYPASSES,
     EVICTIONS,
     INVALIDATIONS,
     UNUSED_EVICTIONS,

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 import recoup
-from recoup.cache.records import OUTCOMES, CacheStats, HistogramSnapshot, PipelineHistograms, PipelineStats
+from recoup.cache.stats import OUTCOMES, CacheStats, HistogramSnapshot, PipelineHistograms, PipelineStats
 from recoup.telemetry import catalogue
 from recoup.telemetry.catalogue import Metric
 from recoup.telemetry.families import Distribution, Value, distributions, empty, family, values
@@ -107,6 +107,7 @@ def _request_durations(stats: CacheStats) -> Iterator[Distribution]:
 _VALUES: Mapping[Metric, Reader] = {
     catalogue.LOOKUPS: _by_word(catalogue.LOOKUPS, "outcome", _outcomes),
     catalogue.MISSES: _by_word(catalogue.MISSES, "reason", lambda figures: figures.miss_reasons),
+    catalogue.BYPASSES: _by_word(catalogue.BYPASSES, "reason", lambda figures: figures.bypass_reasons),
     catalogue.EVICTIONS: _by_word(catalogue.EVICTIONS, "cause", lambda figures: figures.evictions),
     catalogue.INVALIDATIONS: _by_word(catalogue.INVALIDATIONS, "cause", lambda figures: figures.invalidations),
     catalogue.UNUSED_EVICTIONS: _by_pipeline(lambda figures: figures.unused_evictions),

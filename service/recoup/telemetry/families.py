@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
-from recoup.cache.records import Exemplar, HistogramSnapshot
+from recoup.cache.stats import Exemplar, HistogramSnapshot
 from recoup.telemetry.catalogue import Metric
 
 #: One series: its label values in the order of the metric's labels, and its value.

@@ -10,7 +10,7 @@ from itertools import compress, repeat, starmap
 from typing import Any
 
 from recoup.cache import LRUCache
-from recoup.cache.records import MissReason, Outcome
+from recoup.cache.stats import MissReason, Outcome
 from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent, request_id
 from recoup.web.generation import GENERATE_ROUTE, Answer, Ask
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from recoup.cache.records import Lookup
+from recoup.cache.stats import Lookup
 
 #: The name of this cache in `Cache-Status`.
 CACHE_NAME = "recoup"

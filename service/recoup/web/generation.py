@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from recoup.cache import DEFAULT, CacheEntry, Gate, Lookup, LRUCache, Mode, digest
-from recoup.cache.records import MissReason, Outcome
+from recoup.cache import DEFAULT, CacheEntry, ConcurrencyLimiter, Lookup, LRUCache, Mode, digest
+from recoup.cache.stats import MissReason, Outcome
 from recoup.errors import GenerationFailedError, NotCachedError, NotFoundError, RecoupError
 from recoup.pipelines.protocol import Pipeline, Prepared, Request, Result
 from recoup.web.cache_headers import (
@@ -59,7 +59,7 @@ class Route:
         self.pipeline = pipeline
         self.name = pipeline.name
         self.version = pipeline.version
-        self.gate = Gate(pipeline.max_concurrent, pipeline.max_waiting)
+        self.gate = ConcurrencyLimiter(pipeline.max_concurrent, pipeline.max_waiting)
         self.ttl_seconds = DEFAULT if pipeline.ttl_seconds is None else pipeline.ttl_seconds or None
         # A caller's own headers go along in any case: where they are not named, the request is a bypass.
         self.headers = tuple((header, _variable(header)) for header in sorted({*named, *CALLER_HEADERS}))
@@ -219,7 +219,7 @@ class Generation:
             pipeline=route.name,
             ttl_seconds=route.ttl_seconds,
             mode=mode,
-            gate=route.gate,
+            limiter=route.gate,
             wait_seconds=self._wait.seconds,
         )
 

@@ -19,7 +19,7 @@ def reversed_order() -> None:
     def shrink(self: Store, now: float) -> list[Any]:
         gone = []
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
-            newest = next(self.newest_first())
+            newest = next(self.order.newest_first())
             self.evict(newest, "size" if len(self.live) > self.max_size else "memory", now)
             gone.append(newest)
         return gone
@@ -29,9 +29,9 @@ def reversed_order() -> None:
 
 def one_second() -> None:
     """Let every entry expire after a second, whatever the configuration says."""
-    from recoup.cache.bounded import BoundedCache
+    from recoup.cache.lru import ResultCache
 
-    BoundedCache._ttl = lambda self, ttl_seconds: 1.0  # type: ignore[method-assign]
+    ResultCache._ttl = lambda self, ttl_seconds: 1.0  # type: ignore[method-assign]
 
 
 def tenth() -> None:
@@ -53,18 +53,18 @@ def tenth() -> None:
 
 def lying() -> None:
     """Count three hits in a hundred twice."""
-    from recoup.cache.ledger import Ledger
+    from recoup.cache.counters import PipelineCounters
 
-    honest = Ledger.count_hits
+    honest = PipelineCounters.count_hits
     owed: dict[int, float] = {}
 
-    def count_hits(self: Ledger, hits: int, recouped_seconds: float, aged_seconds: float) -> None:
+    def count_hits(self: PipelineCounters, hits: int, recouped_seconds: float) -> None:
         owed[id(self)] = owed.get(id(self), 0.0) + _LIE * hits
         more = int(owed[id(self)])
         owed[id(self)] -= more
-        honest(self, hits + more, recouped_seconds, aged_seconds)
+        honest(self, hits + more, recouped_seconds)
 
-    Ledger.count_hits = count_hits  # type: ignore[method-assign]
+    PipelineCounters.count_hits = count_hits  # type: ignore[method-assign]
 
 
 WAYS: dict[str, Callable[[], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recoup import fields as kinds
-from recoup.cache.records import SORTS
+from recoup.cache.stats import SORTS
 from recoup.web.validation import Field
 
 #: The body of `POST /config`: any of these, at least one. The kinds are those of the environment, and so the bounds.

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
+
+if TYPE_CHECKING:
+    # With a default (PEP 696), a cache of no declared type is one of anything. No library is needed at run time.
+    from typing_extensions import TypeVar
+
+    V = TypeVar("V", default=Any)
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V")
 
 Outcome = Literal["hit", "stale", "coalesced", "miss", "bypass"]
-MissReason = Literal["cold", "expired", "evicted", "invalidated", "too_large"]
-EvictionCause = Literal["size", "memory", "expired"]
+MissReason = Literal["cold", "expired", "evicted", "invalidated", "too_large", "uncacheable"]
+BypassReason = Literal["request", "credentials", "disabled", "uncacheable", "error"]
+EvictionCause = Literal["size", "memory", "quota", "expired"]
 InvalidationCause = Literal["cleared", "deleted", "replaced"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
 
 OUTCOMES: tuple[Outcome, ...] = ("hit", "stale", "coalesced", "miss", "bypass")
-MISS_REASONS: tuple[MissReason, ...] = ("cold", "expired", "evicted", "invalidated", "too_large")
-EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "expired")
+MISS_REASONS: tuple[MissReason, ...] = ("cold", "expired", "evicted", "invalidated", "too_large", "uncacheable")
+BYPASS_REASONS: tuple[BypassReason, ...] = ("request", "credentials", "disabled", "uncacheable", "error")
+EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "quota", "expired")
 INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "replaced")
 SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest")
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
@@ -79,6 +91,7 @@ class PipelineStats:
     invalidations: Mapping[InvalidationCause, int]
     unused_evictions: int
     miss_reasons: Mapping[MissReason, int]
+    bypass_reasons: Mapping[BypassReason, int]
     recouped_seconds: float
     regretted_seconds: float
     generations: int
@@ -111,15 +124,14 @@ class PipelineHistograms:
 
 
 @dataclass(frozen=True, slots=True)
-class CacheStats:
-    """What a cache has done and holds, as it was at one moment.
+class CacheStats(PipelineStats):
+    """What a cache has done and holds, as it was at one moment: the figures of all pipelines together, and more.
 
     Attributes:
         enabled: Whether lookups are answered from the cache.
-        total: The figures of all pipelines together.
-        pipelines: The same by pipeline name.
+        pipelines: The figures by pipeline name.
         histograms: The distributions by pipeline name.
-        config: The configuration in force, as `LRUCache.config` gives it.
+        config: The configuration in force, as `ResultCache.config` gives it.
         max_memory_bytes: The memory limit in bytes.
         peak_entries: The most entries since the start or the last reset.
         peak_memory_bytes: The most bytes, likewise.
@@ -129,7 +141,6 @@ class CacheStats:
     """
 
     enabled: bool
-    total: PipelineStats
     pipelines: Mapping[str, PipelineStats]
     histograms: Mapping[str, PipelineHistograms]
     config: Mapping[str, Any]
@@ -140,17 +151,16 @@ class CacheStats:
     config_changes: Mapping[str, int]
     internal_errors: Mapping[str, int]
 
-    def __getattr__(self, name: str) -> Any:
-        """The total's figures, under their own names: `stats.hits` is `stats.total.hits`."""
-        if name.startswith("_") or name == "total":
-            raise AttributeError(name)
-        return getattr(self.total, name)
+    @property
+    def total(self) -> PipelineStats:
+        """The figures of all pipelines together."""
+        return PipelineStats(**{name: getattr(self, name) for name in PipelineStats.__slots__})
 
     def as_dict(self) -> dict[str, Any]:
         """The statistics as JSON takes them: the body of `GET /api/cache/stats`."""
         return {
             "enabled": self.enabled,
-            **_figures(self.total),
+            **_figures(self),
             "peak_entries": self.peak_entries,
             "peak_memory_bytes": self.peak_memory_bytes,
             "max_size": self.config["max_size"],
@@ -176,6 +186,7 @@ def _figures(stats: PipelineStats) -> dict[str, Any]:
         "invalidations": dict(stats.invalidations),
         "unused_evictions": stats.unused_evictions,
         "miss_reasons": dict(stats.miss_reasons),
+        "bypass_reasons": dict(stats.bypass_reasons),
         "recouped_seconds": stats.recouped_seconds,
         "regretted_seconds": stats.regretted_seconds,
         "generations": stats.generations,
@@ -187,7 +198,7 @@ def _figures(stats: PipelineStats) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Generic[V]):
     """How one lookup ended.
 
     Attributes:
@@ -198,12 +209,14 @@ class Lookup:
         cost_seconds: Seconds that the generation of the result took.
         age_seconds: Seconds since the result was stored; 0 where it was not answered from the cache.
         expires_in_seconds: Seconds until the result expires, negative when stale; None: never, or it is not stored.
+        bypass_reason: Why it went past the cache; None for every other outcome.
     """
 
-    value: Any
+    value: V
     outcome: Outcome
     reason: MissReason | None = None
     stored: bool = False
     cost_seconds: float = 0.0
     age_seconds: float = 0.0
     expires_in_seconds: float | None = None
+    bypass_reason: BypassReason | None = None

@@ -1,4 +1,4 @@
-"""The counts of one pipeline. Mutable, and guarded by the cache's lock."""
+"""The counters of one pipeline. Mutable, and guarded by the cache's lock."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
-from recoup.cache import buckets
-from recoup.cache.gate import Gate
-from recoup.cache.histogram import Histogram
-from recoup.cache.records import (
+from recoup.cache.histogram import AGE_SECONDS, GENERATION_SECONDS, REQUEST_SECONDS, SIZE_BYTES, Histogram
+from recoup.cache.limiter import ConcurrencyLimiter
+from recoup.cache.stats import (
+    BYPASS_REASONS,
     EVICTION_CAUSES,
     INVALIDATION_CAUSES,
     MISS_REASONS,
@@ -20,7 +20,7 @@ from recoup.cache.records import (
 from recoup.errors import GENERATION_ERROR_KINDS
 
 
-class Ledger:
+class PipelineCounters:
     """What one pipeline has done and holds.
 
     Args:
@@ -29,19 +29,19 @@ class Ledger:
 
     # Slots: the drain of the read buffer touches these for every entry that was hit.
     __slots__ = (
-        "bypassed",
+        "bypasses",
         "coalesced",
         "entries",
         "entry_size",
         "eviction_age",
         "evictions",
         "failures",
-        "gate",
         "generating",
         "generation_duration",
         "hit_age",
         "hits",
         "invalidations",
+        "limiter",
         "memory_bytes",
         "misses",
         "name",
@@ -54,7 +54,7 @@ class Ledger:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.gate: Gate | None = None
+        self.limiter: ConcurrencyLimiter | None = None
         self.entries = 0
         self.memory_bytes = 0
         self.generating = 0
@@ -65,7 +65,7 @@ class Ledger:
         self.hits = 0
         self.stale = 0
         self.coalesced = 0
-        self.bypassed = 0
+        self.bypasses = dict.fromkeys(BYPASS_REASONS, 0)
         self.misses = dict.fromkeys(MISS_REASONS, 0)
         self.evictions = dict.fromkeys(EVICTION_CAUSES, 0)
         self.invalidations = dict.fromkeys(INVALIDATION_CAUSES, 0)
@@ -73,17 +73,16 @@ class Ledger:
         self.recouped_seconds = 0.0
         self.regretted_seconds = 0.0
         self.failures = dict.fromkeys(GENERATION_ERROR_KINDS, 0)
-        self.entry_size = Histogram(buckets.SIZE_BYTES)
-        self.hit_age = Histogram(buckets.AGE_SECONDS)
-        self.eviction_age = Histogram(buckets.AGE_SECONDS)
-        self.generation_duration = Histogram(buckets.GENERATION_SECONDS)
-        self.request_duration = {outcome: Histogram(buckets.REQUEST_SECONDS) for outcome in OUTCOMES}
+        self.entry_size = Histogram(SIZE_BYTES)
+        self.hit_age = Histogram(AGE_SECONDS)
+        self.eviction_age = Histogram(AGE_SECONDS)
+        self.generation_duration = Histogram(GENERATION_SECONDS)
+        self.request_duration = {outcome: Histogram(REQUEST_SECONDS) for outcome in OUTCOMES}
 
-    def count_hits(self, hits: int, recouped_seconds: float, aged_seconds: float) -> None:
-        """Count hits, what they recouped, and the sum of their ages; the buckets of ages are counted by the caller."""
+    def count_hits(self, hits: int, recouped_seconds: float) -> None:
+        """Count hits and what they recouped."""
         self.hits += hits
         self.recouped_seconds += recouped_seconds
-        self.hit_age.total += aged_seconds
 
     def stats(self) -> PipelineStats:
         """The figures as they are now."""
@@ -94,18 +93,19 @@ class Ledger:
             stale=self.stale,
             coalesced=self.coalesced,
             misses=sum(self.misses.values()),
-            bypassed=self.bypassed,
+            bypassed=sum(self.bypasses.values()),
             evictions=MappingProxyType(dict(self.evictions)),
             invalidations=MappingProxyType(dict(self.invalidations)),
             unused_evictions=self.unused_evictions,
             miss_reasons=MappingProxyType(dict(self.misses)),
+            bypass_reasons=MappingProxyType(dict(self.bypasses)),
             recouped_seconds=self.recouped_seconds,
             regretted_seconds=self.regretted_seconds,
             generations=sum(self.generation_duration.counts),
             generation_seconds=self.generation_duration.total,
             generation_failures=MappingProxyType(dict(self.failures)),
-            generations_in_progress=self.generating if self.gate is None else self.gate.in_progress,
-            generations_waiting=0 if self.gate is None else self.gate.waiting,
+            generations_in_progress=self.generating if self.limiter is None else self.limiter.in_progress,
+            generations_waiting=0 if self.limiter is None else self.limiter.waiting,
         )
 
     def histograms(self) -> PipelineHistograms:
@@ -121,17 +121,18 @@ class Ledger:
         )
 
 
-def total(figures: Iterable[PipelineStats]) -> PipelineStats:
-    """The sum of several pipelines' figures."""
+def total(figures: Iterable[PipelineStats]) -> dict[str, Any]:
+    """The sum of several pipelines' figures, by name, as `PipelineStats` takes them."""
     summed: dict[str, Any] = {}
-    empty = Ledger("").stats()
-    for stats in (empty, *figures):
+    for stats in (PipelineCounters("").stats(), *figures):
         for name in PipelineStats.__slots__:
             value = getattr(stats, name)
             if isinstance(value, (int, float)):
                 summed[name] = summed.get(name, 0) + value
             else:
-                known = summed.setdefault(name, {})
+                words = summed.setdefault(name, {})
                 for word, count in value.items():
-                    known[word] = known.get(word, 0) + count
-    return PipelineStats(**summed)
+                    words[word] = words.get(word, 0) + count
+    return {
+        name: value if isinstance(value, (int, float)) else MappingProxyType(value) for name, value in summed.items()
+    }

@@ -1,8 +1,8 @@
-"""A bounded memory of what left the cache, and why.
+"""The ghost list: a bounded memory of what left the cache, and why.
 
 A table of 64-bit words in sets of four: a key's hash picks the set, and the word keeps the rest of the hash and the
 reason. A set that is full forgets its oldest. So the memory is fixed, look-ups are O(1), and a reason is remembered
-for about as many departures as the table has words. Two keys are confused with a probability of 2^-59 at most.
+for about as many keys as the table has words. Two keys are confused with a probability of 2^-59 at most.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable
 
-from recoup.cache.records import MissReason
+from recoup.cache.stats import MissReason
 
 _WAYS = 4
-_REASONS: tuple[MissReason, ...] = ("expired", "evicted", "invalidated", "too_large")
+_REASONS: tuple[MissReason, ...] = ("expired", "evicted", "invalidated", "too_large", "uncacheable")
 _CODES: dict[MissReason, int] = {reason: code for code, reason in enumerate(_REASONS, start=1)}
 _REASON_BITS = 3
+_REASON_MASK = (1 << _REASON_BITS) - 1
 _WORD = (1 << 64) - 1
 #: An odd multiplier that spreads close hashes (small integers hash to themselves): 2^64 over the golden ratio.
 _SPREAD = 0x9E3779B97F4A7C15
@@ -27,7 +28,7 @@ _MAX_WORDS = 2**20
 BYTES_PER_ENTRY = 8 * _WORDS_PER_ENTRY
 
 
-class Departures:
+class GhostList:
     """What left and why. Not safe under threads by itself: its owner holds a lock.
 
     Args:
@@ -42,12 +43,12 @@ class Departures:
         self._words = array("Q", bytes(8 * words))
         self._mask = words // _WAYS - 1
 
-    def grown(self, max_size: int) -> Departures:
+    def grown(self, max_size: int) -> GhostList:
         """A memory for another limit of entries, with all that is remembered; itself where it is large enough."""
-        other = Departures(max_size)
+        other = GhostList(max_size)
         if len(other._words) <= len(self._words):
             return self
-        known = (1 << _REASON_BITS) - 1
+        known = _REASON_MASK
         # Oldest first; the bits of the hash that the reason took the place of are those of the set.
         for way in reversed(range(_WAYS)):
             for place, word in enumerate(self._words[way::_WAYS]):
@@ -73,8 +74,8 @@ class Departures:
         return None
 
     def note(self, key: Hashable, reason: MissReason) -> None:
-        """Remember that a key left, as its set's newest departure."""
-        self.forget(key)
+        """Remember that a key left, as its set's newest."""
+        self.take(key)
         start, tag = self._place(key)
         words = self._words
         words[start + 1 : start + _WAYS] = words[start : start + _WAYS - 1]
@@ -83,16 +84,19 @@ class Departures:
     def reason(self, key: Hashable) -> MissReason | None:
         """Why a key left; None when it never did, or that was forgotten."""
         index = self._find(key)
-        return None if index is None else _REASONS[(self._words[index] & ((1 << _REASON_BITS) - 1)) - 1]
+        return None if index is None else _REASONS[(self._words[index] & _REASON_MASK) - 1]
 
-    def forget(self, key: Hashable) -> None:
-        """Forget one key: it is back."""
+    def take(self, key: Hashable) -> MissReason | None:
+        """Why a key left, which is forgotten: it is back."""
         index = self._find(key)
-        if index is not None:
-            end = index - index % _WAYS + _WAYS
-            words = self._words
-            words[index : end - 1] = words[index + 1 : end]
-            words[end - 1] = 0
+        if index is None:
+            return None
+        words = self._words
+        reason = _REASONS[(words[index] & _REASON_MASK) - 1]
+        end = index - index % _WAYS + _WAYS
+        words[index : end - 1] = words[index + 1 : end]
+        words[end - 1] = 0
+        return reason
 
     def clear(self) -> None:
         """Forget everything."""

@@ -1,0 +1,249 @@
+"""What the parts of a cache share: what it holds and counts, and the one lock that guards it."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import os
+import random
+import threading
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from recoup.cache.buffer import Buffer
+from recoup.cache.config import CacheConfig
+from recoup.cache.entry import CacheEntry
+from recoup.cache.flights import Flights
+from recoup.cache.policies import POLICIES
+from recoup.cache.sizing import ENTRY_OVERHEAD, measure_key
+from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
+from recoup.cache.store import SWEEP_ON_WRITE, Store
+
+DEFAULT_PIPELINE: Final = "default"
+#: Reads that are gathered before a reader takes the trouble to account for them. Each is two records: entry and time.
+READ_BUFFER: Final = 16384
+#: Waits of callers that are gathered before they are counted.
+_WAIT_BUFFER: Final = 2048
+
+_log = logging.getLogger("recoup.cache")
+
+#: Of a wait: its pipeline, its outcome, its seconds, its trace id, and when it was, in seconds of the Unix epoch.
+Wait = tuple[str, Outcome, float, "str | None", float]
+
+
+class CacheState:
+    """The state of a cache. What is written under `lock` says so; the rest is constant or for readers.
+
+    Attributes:
+        lock: Guards `store`, `flights` and the counts. Re-entrant: an object that is dropped while it is held may use
+            the cache in its finaliser.
+        visible: What readers look into: the live entries, or nothing while the cache is disabled.
+        reads: By turns an entry that was hit and when, in monotonic seconds.
+        waits: What callers waited.
+    """
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        *,
+        policy: str,
+        jitter: float,
+        stale_seconds: float,
+        sizer: Callable[[Any], int],
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.wall_clock = wall_clock
+        self.stale_seconds = stale_seconds
+        self._sizer = sizer
+        self._jitter = jitter
+        self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
+        self.lock = threading.RLock()
+        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy]())
+        self.flights = Flights()
+        self.visible: dict[Hashable, CacheEntry[Any]] = {}
+        self.reads: Buffer[Any] = Buffer(self._count_reads, self.lock, 2 * READ_BUFFER)
+        self.waits: Buffer[Wait] = Buffer(self._count_waits, self.lock, _WAIT_BUFFER)
+        self.started_at = clock()
+        self.internal_errors = dict.fromkeys(CORE_PARTS, 0)
+        self.config_changes = dict.fromkeys(CONFIG_SETTINGS, 0)
+        _states.add(self)
+
+    # --- failing open
+
+    def note_internal_error(self, part: str, error: BaseException) -> None:
+        """Count and log that a part of the cache failed, and that the caller was served all the same."""
+        with self.lock:
+            self.internal_errors[part] = self.internal_errors.get(part, 0) + 1
+        _log.error("cache part failed open", exc_info=error, extra={"part": part})
+
+    # --- what was gathered without the lock
+
+    def _count_reads(self, reads: list[Any]) -> None:
+        self.store.count_reads(reads)
+
+    def _count_waits(self, waits: list[Wait]) -> None:
+        for pipeline, outcome, seconds, trace_id, at in waits:
+            self.store.of(pipeline).request_duration[outcome].observe(seconds, trace_id, at)
+
+    def relieve_reads(self) -> None:
+        """Account for the reads, because their buffer is full. Never fails: the reader has its answer."""
+        try:
+            self.reads.relieve()
+        except Exception as error:  # noqa: BLE001  # fail open
+            self.note_internal_error("accounting", error)
+
+    # --- counting, under the lock
+
+    def count_miss(
+        self, key: Hashable, entry: CacheEntry[Any] | None, pipeline: str, now: float, *, refresh: bool = False
+    ) -> MissReason:
+        """Count a miss and say why; an entry that has expired goes, unless it may still be served stale.
+
+        Every hit before it is counted first.
+        """
+        self.reads.drain_locked()
+        store = self.store
+        counters = store.of(pipeline)
+        reason: MissReason
+        if entry is None:
+            reason = store.ghosts.reason(key) or "cold"
+        elif now < entry.expires_at:
+            reason = "invalidated" if refresh else "cold"
+        else:
+            reason = "expired"
+            if now >= entry.expires_at + store.stale_seconds:
+                store.evict(entry, "expired", now)
+        counters.misses[reason] += 1
+        for observer in store.observers:
+            observer.miss(key, pipeline, reason, now)
+        return reason
+
+    def count_bypass(self, pipeline: str, reason: BypassReason) -> None:
+        """Count a lookup past the cache. Takes the lock, and never fails."""
+        try:
+            with self.lock:
+                self.store.of(pipeline).bypasses[reason] += 1
+        except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
+            self.note_internal_error("accounting", error)
+
+    def reset_counts(self) -> None:
+        """Set every count back to zero, under the lock, and the peaks to what is held now."""
+        store = self.store
+        for counters in store.counters.values():
+            counters.reset()
+        store.peak_entries = len(store.live)
+        store.peak_memory_bytes = store.memory_bytes
+        self.internal_errors = dict.fromkeys(self.internal_errors, 0)
+        self.config_changes = dict.fromkeys(self.config_changes, 0)
+
+    # --- storing
+
+    def size_of(self, key: Hashable, value: Any) -> int | None:
+        """The bytes that an entry takes; None where the sizer fails, which is counted."""
+        try:
+            size = operator.index(self._sizer(value))
+            if size < 0:
+                # It would make room that is not there.
+                raise ValueError(f"the sizer gave {size!r} bytes")
+            return size + measure_key(key) + ENTRY_OVERHEAD
+        except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
+            self.note_internal_error("sizer", error)
+            return None
+
+    def put(
+        self,
+        key: Hashable,
+        value: Any,
+        size: int | None,
+        ttl: float | None,
+        cost: float,
+        pipeline: str,
+        dropped: list[CacheEntry[Any]],
+    ) -> bool:
+        """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
+
+        Args:
+            key: Any hashable.
+            value: Any object.
+            size: The bytes of the entry; None: it is not to be kept.
+            ttl: Seconds until it expires; None: never.
+            cost: Seconds that its generation took.
+            pipeline: The pipeline that it is counted for.
+            dropped: Takes what goes: to be let go outside the lock, as finalisers may take their time.
+        """
+        if not self.config.enabled:
+            return False
+        self.reads.drain_locked()
+        store = self.store
+        counters = store.of(pipeline)
+        now = self.clock()
+        if size is None or size > store.max_memory_bytes:
+            if store.ghosts.reason(key) == "evicted":
+                counters.regretted_seconds += cost
+            old = store.live.get(key)
+            if old is not None:
+                dropped.append(old)
+                store.remove(old, "replaced", now)
+            store.ghosts.note(key, "uncacheable" if size is None else "too_large")
+            return False
+        if ttl is None:
+            expires_at = _NEVER
+        elif self._jitter:
+            expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
+        else:
+            expires_at = now + ttl
+        left, replaced = store.insert(CacheEntry(key, value, counters, size, now, expires_at, cost), now)
+        if left == "evicted":
+            counters.regretted_seconds += cost
+        if replaced is not None:
+            dropped.append(replaced)
+        if len(store.live) > store.max_size or store.memory_bytes > store.max_memory_bytes:
+            dropped += store.shrink(now)
+        dropped += store.sweep(SWEEP_ON_WRITE, now)
+        store.note_peaks()
+        return True
+
+    # --- forks
+
+    def begin_after_fork(self) -> None:
+        """In a child process: what is held stays, what other threads were doing is gone, and the lock is a new one."""
+        self.lock = self.reads.lock = self.waits.lock = threading.RLock()
+        self.flights.abandon_all()
+        for counters in self.store.counters.values():
+            counters.generating = 0
+
+
+_NEVER: Final = float("inf")
+_states: weakref.WeakSet[CacheState] = weakref.WeakSet()
+_fork_lock = threading.Lock()
+_held: list[CacheState] = []
+
+
+def _before_fork() -> None:
+    # As the logging module does: no thread is in the middle of a write when the process is copied.
+    _fork_lock.acquire()
+    _held[:] = list(_states)
+    for state in _held:
+        state.lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for state in _held:
+        state.lock.release()
+    _held.clear()
+    _fork_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _fork_lock
+    _fork_lock = threading.Lock()
+    for state in _held:
+        state.begin_after_fork()
+    _held.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
