@@ -63,10 +63,10 @@ def test_errors_are_also_what_python_calls_them() -> None:
     assert issubclass(errors.GenerationTimeoutError, TimeoutError)
 
 
-def test_a_setting_error_names_the_variable_its_value_and_what_is_allowed() -> None:
-    error = errors.SettingError("CACHE_MAX_SIZE", "none", "a whole number of at least 1")
+def test_a_setting_error_names_the_variable_its_value_and_what_is_expected() -> None:
+    error = errors.SettingError("CACHE_MAX_SIZE", "'none'", "a whole number of at least 1")
 
-    assert "CACHE_MAX_SIZE='none' cannot be used: allowed is a whole number of at least 1" == str(error)
+    assert "CACHE_MAX_SIZE='none': expected a whole number of at least 1" == str(error)
 
 
 def test_a_full_queue_says_when_to_come_again_in_whole_seconds() -> None:

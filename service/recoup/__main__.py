@@ -1,4 +1,4 @@
-"""The command line: `recoup serve`, which is also `python -m recoup`."""
+"""The command line: `recoup serve`, which is also `python -m recoup`, and `recoup check`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from itertools import product
 
 from recoup import __version__
 from recoup.allocators import share_answers_memory
+from recoup.check import check
 from recoup.errors import SettingError
 from recoup.settings import Settings
 
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 when all went well; 2 when an option, a variable or the installation cannot be used.
     """
     given = _parser().parse_args(arguments)
+    if given.command == "check":
+        return check(_environment(given))
     try:
         settings = Settings.from_environment(_environment(given))
     except SettingError as error:
@@ -50,11 +54,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"recoup {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands")
     serve = commands.add_parser("serve", help="serve (what is done without a command, too)", description=_SERVE)
-    for option, (variable, text) in OPTIONS.items():
-        serve.add_argument(f"--{option}", metavar="VALUE", dest=variable, help=f"{text} (instead of {variable})")
+    check_only = commands.add_parser("check", help="list every mistake in the settings", description=_CHECK)
+    for command, (option, (variable, text)) in product((serve, check_only), OPTIONS.items()):
+        command.add_argument(f"--{option}", metavar="VALUE", dest=variable, help=f"{text} (instead of {variable})")
     return parser
 
 
+_CHECK = (
+    "Read the environment and the TOML file of pipelines as `recoup serve` would, and list every mistake at once. "
+    "The exit status is 0 where there is none, else 2. Nothing is started."
+)
 _SERVE = (
     "Serve generation, management and metrics over HTTP. Settings come from the environment "
     "(docs/reference/environment.md); an option goes before its variable."

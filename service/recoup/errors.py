@@ -2,7 +2,9 @@
 
     RecoupError
     ├── ConfigurationError            a limit or an option that cannot be used (also a ValueError)
-    │   └── SettingError              an environment variable: its name, its value, what is allowed
+    │   ├── SettingError              an environment variable: its name, its value, what is expected
+    │   │   └── UnknownSettingError   an environment variable that is none of Recoup's
+    │   └── SeveralMistakesError      several of these at once
     ├── KeyDigestError                an argument that cannot be part of a key (also a TypeError)
     ├── FlightTimeoutError            a caller waited its limit for another caller's generation (also a TimeoutError)
     ├── RequestError                  a request that is refused before anything is generated
@@ -31,6 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
+
+from recoup.fields import closest, refusal
 
 #: Every value that the label `error` of `recoup_generation_failures_total` can take.
 GENERATION_ERROR_KINDS = (
@@ -64,15 +68,41 @@ class SettingError(ConfigurationError):
 
     Args:
         name: The variable's name.
-        value: What it holds.
-        allowed: What it may hold, as a phrase.
+        shown: What it holds, as a message may repeat it: quoted, or hidden.
+        expected: What it must be, as a phrase.
     """
 
-    def __init__(self, name: str, value: str, allowed: str) -> None:
-        super().__init__(f"{name}={value!r} cannot be used: allowed is {allowed}")
+    def __init__(self, name: str, shown: str, expected: str) -> None:
+        super().__init__(refusal(name, shown, expected))
         self.name = name
-        self.value = value
-        self.allowed = allowed
+        self.expected = expected
+
+
+class UnknownSettingError(SettingError):
+    """An environment variable that begins as Recoup's do and is none of them. What it holds is not shown.
+
+    Args:
+        name: The variable's name.
+        known: The names that there are.
+    """
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        near = closest(name, known, cutoff=0)
+        ConfigurationError.__init__(self, f"Unknown variable {name}; did you mean {near}?")
+        self.name = name
+        self.expected = f"{near}"
+
+
+class SeveralMistakesError(ConfigurationError):
+    """Several mistakes at once, each on a line of its own.
+
+    Args:
+        mistakes: The errors, in the order in which they are to be read.
+    """
+
+    def __init__(self, mistakes: Sequence[ConfigurationError]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = tuple(mistakes)
 
 
 class KeyDigestError(RecoupError, TypeError):

@@ -1,23 +1,23 @@
 """The environment, read once into frozen, typed settings.
 
 Each setting is declared once, as a field of `Settings`: its variable, its kind (how text becomes a value, and what is
-allowed), its default as one would write it in the environment, and its help. `SETTINGS` lists the declarations.
+expected), its default as one would write it in the environment, and its help. `SETTINGS` lists the declarations.
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from recoup import settings_kinds as kinds
-from recoup.errors import SettingError
-from recoup.settings_kinds import Kind
+from recoup import fields as kinds
+from recoup import settings_kinds as special
+from recoup.errors import ConfigurationError, SettingError, UnknownSettingError
+from recoup.fields import Kind, UnusableError, closest, echo
 
 T = TypeVar("T")
 Part = Literal["cache", "service"]
@@ -38,7 +38,7 @@ class Setting(Generic[T]):
 
     Attributes:
         name: The environment variable.
-        kind: How its text becomes a value, and what is allowed.
+        kind: How its text becomes a value, and what is expected.
         default: The text that stands for it where it is not set; None: nothing does.
         help: What it does.
         part: `cache` where `get_cache` needs it, too; `service` where only the service does.
@@ -59,11 +59,12 @@ class Setting(Generic[T]):
             SettingError: It cannot be used.
         """
         try:
-            return self.kind.parse(text)
-        except ValueError as error:
-            shown = _HIDDEN if self.secret else text
-            hint = f" ({error})" if isinstance(error, kinds.UnusableError) else ""
-            raise SettingError(self.name, shown, self.kind.allowed + hint) from (None if self.secret else error)
+            # A token is taken as it is: space around it is a mistake that a header would hide.
+            return self.kind.parse(text if self.secret else text.strip())
+        except UnusableError as error:
+            hint = f" ({error})" if str(error) else ""
+            shown = _HIDDEN if self.secret else echo(text)
+            raise SettingError(self.name, shown, self.kind.expected_text + hint) from (None if self.secret else error)
 
     def default_value(self) -> T | None:
         """The value where the variable is not set."""
@@ -89,106 +90,109 @@ class Settings:
 
     disable_result_cache: bool = _cache(
         "DISABLE_RESULT_CACHE",
-        kinds.FLAG,
+        kinds.Flag(),
         "0",
         "`1`: every request goes to its generator; lookups count as `bypass`.",
     )
-    cache_max_size: int = _cache("CACHE_MAX_SIZE", kinds.integer(1, 10**9), "1000", "Limit of entries.")
+    cache_max_size: int = _cache("CACHE_MAX_SIZE", kinds.MAX_SIZE, "1000", "Limit of entries.")
     cache_max_memory_mb: float = _cache(
         "CACHE_MAX_MEMORY_MB",
-        kinds.number(0.001, 10**7, unit="megabytes"),
+        kinds.MAX_MEMORY_MB,
         "512",
         "Limit of memory in megabytes (2^20 bytes): values, keys and bookkeeping.",
     )
     cache_ttl_seconds: float = _cache(
         "CACHE_TTL_SECONDS",
-        kinds.number(0, 10**9, unit="seconds"),
+        kinds.TTL_SECONDS,
         "86400",
         "Seconds that an entry lives; `0`: entries never expire.",
     )
     ttl_jitter: float = _cache(
         "RECOUP_TTL_JITTER",
-        kinds.number(0, 0.5, unit="share"),
+        kinds.TTL_JITTER,
         "0",
         "Share of its life by which an entry may expire earlier, so that a batch does not expire at one instant.",
     )
     stale_seconds: float = _cache(
         "RECOUP_STALE_SECONDS",
-        kinds.number(0, 10**9, unit="seconds"),
+        kinds.STALE_SECONDS,
         "0",
         "Seconds past its expiry that an entry may still answer while it is generated anew; `0`: none.",
     )
     admin_token: str | None = _service(
         "RECOUP_ADMIN_TOKEN",
-        kinds.TOKEN,
+        special.TOKEN,
         None,
         "Bearer token for the management API. Without one, management is open to loopback callers only.",
         secret=True,
     )
     pipelines: Path | None = _service(  # noqa: RUF009  # it gives a field, as the others do
-        "RECOUP_PIPELINES", kinds.FILE, None, "A TOML file of pipelines; without one, the built-in pipelines."
+        "RECOUP_PIPELINES", special.FILE, None, "A TOML file of pipelines; without one, the built-in pipelines."
     )
-    host: str = _service("RECOUP_HOST", kinds.HOST, "127.0.0.1", "Address to listen on; `0.0.0.0`: all of IPv4.")
-    port: int = _service("RECOUP_PORT", kinds.PORT, "8080", "Port to listen on.")
+    host: str = _service("RECOUP_HOST", special.HOST, "127.0.0.1", "Address to listen on; `0.0.0.0`: all of IPv4.")
+    port: int = _service("RECOUP_PORT", special.PORT, "8080", "Port to listen on.")
     workers: int = _service(
         "RECOUP_WORKERS",
-        kinds.CORES,
+        special.CORES,
         "auto",
         "Worker processes of the relief pipeline; `auto`: one for each core that the process may use.",
     )
     threads: int = _service(
         "RECOUP_THREADS",
-        kinds.integer(1, 256),
+        kinds.Whole(1, 256),
         "8",
         "Threads that answer management calls, pages and metrics. Generation and hits take none of them.",
     )
     wait_seconds: float = _service(
         "RECOUP_WAIT_SECONDS",
-        kinds.number(0, 86400, above=True, unit="seconds"),
+        kinds.Number(0, 86400, "seconds", above=True),
         "300",
         "Seconds that a request waits for a generation which another request leads, before it is answered 504.",
     )
     grace_seconds: float = _service(
         "RECOUP_GRACE_SECONDS",
-        kinds.number(0, 3600, unit="seconds"),
+        kinds.Number(0, 3600, "seconds"),
         "25",
         "Seconds that running generations may take to finish after SIGTERM.",
     )
     max_body_mb: float = _service(
         "RECOUP_MAX_BODY_MB",
-        kinds.number(0, 2048, above=True, unit="megabytes"),
+        kinds.Number(0, 2048, "megabytes", above=True),
         "32",
         "Limit of a request's body in megabytes (2^20 bytes); above it the answer is 413.",
     )
     body_timeout_seconds: float = _service(
         "RECOUP_BODY_TIMEOUT_SECONDS",
-        kinds.number(0, 86400, above=True, unit="seconds"),
+        kinds.Number(0, 86400, "seconds", above=True),
         "60",
         "Seconds that a request's body may take to arrive; past them the answer is 408.",
     )
     in_flight_mb: float = _service(
         "RECOUP_IN_FLIGHT_MB",
-        kinds.number(1, 10**7, unit="megabytes"),
+        kinds.Number(1, 10**7, "megabytes"),
         "1024",
         "Limit in megabytes (2^20 bytes) of all that is on its way at one time: bodies, results, upstreams' answers.",
     )
     log_format: str = _service(
         "RECOUP_LOG_FORMAT",
-        kinds.choice("auto", "json", "console"),
+        kinds.Choice(("auto", "json", "console")),
         "auto",
         "`auto`: console on a terminal, else JSON.",
     )
     log_level: str = _service(
-        "RECOUP_LOG_LEVEL", kinds.choice("debug", "info", "warning", "error"), "info", "The least level that is logged."
+        "RECOUP_LOG_LEVEL",
+        kinds.Choice(("debug", "info", "warning", "error")),
+        "info",
+        "The least level that is logged.",
     )
     log_hits_per_second: float = _service(
         "RECOUP_LOG_HITS_PER_SECOND",
-        kinds.number(0, 10**6, unit="lines a second"),
+        kinds.Number(0, 10**6, "lines a second"),
         "10",
         "Most log lines a second for hits; `0`: none. Misses and errors are always logged.",
     )
     telemetry: bool = _service(
-        "RECOUP_TELEMETRY", kinds.FLAG, "1", "`0`: no request durations, no request log lines, and no `/metrics`."
+        "RECOUP_TELEMETRY", kinds.Flag(), "1", "`0`: no request durations, no request log lines, and no `/metrics`."
     )
 
     @classmethod
@@ -206,10 +210,15 @@ class Settings:
             SettingError: A variable cannot be used, or begins with `RECOUP_` and is none of these.
         """
         wanted = frozenset(parts)
-        if "service" in wanted:
-            _refuse_unknown(environ)
+        for mistake in _mistakes(environ, wanted):
+            raise mistake
         _warn_of_near_misses(environ)
         return cls(**{name: setting.parse(text) for name, setting, text in _given(environ, wanted)})
+
+    @classmethod
+    def mistakes(cls, environ: Mapping[str, str] = os.environ) -> list[ConfigurationError]:
+        """Every variable that stops `from_environment`, each with its own error; none: it reads them all."""
+        return list(_mistakes(environ, frozenset({"cache", "service"})))
 
     def cache_options(self) -> dict[str, Any]:
         """The keyword arguments of `LRUCache` that these settings stand for."""
@@ -236,13 +245,15 @@ def _given(environ: Mapping[str, str], parts: frozenset[Part]) -> Iterable[tuple
             yield member.name, setting, text
 
 
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    for name in sorted(environ):
+def _mistakes(environ: Mapping[str, str], parts: frozenset[Part]) -> Iterator[ConfigurationError]:
+    for name in sorted(environ) if "service" in parts else ():
         if name.startswith("RECOUP_") and name not in _NAMES and not _is_foreign(name, environ[name]):
-            # A mistyped name may hold the token.
-            raise SettingError(
-                name, _HIDDEN, f"a name that Recoup knows; the closest one is {_closest(name, cutoff=0)}"
-            )
+            yield UnknownSettingError(name, _NAMES)
+    for _, setting, text in _given(environ, parts):
+        try:
+            setting.parse(text)
+        except SettingError as error:  # noqa: PERF203  # the next one is to be read, too
+            yield error
 
 
 def _is_foreign(name: str, text: str) -> bool:
@@ -253,13 +264,9 @@ def _is_foreign(name: str, text: str) -> bool:
 def _warn_of_near_misses(environ: Mapping[str, str]) -> None:
     """`CACHE_` and `DISABLE_` belong to others, too: what nearly is a setting of ours is a warning, not an error."""
     for name in sorted(environ):
-        near = _closest(name, cutoff=0.85) if name.startswith(("CACHE_", "DISABLE_RESULT")) else None
+        near = closest(name, _NAMES, cutoff=0.85) if name.startswith(("CACHE_", "DISABLE_RESULT")) else None
         if near is not None and name not in _NAMES:
-            _log.warning("setting_not_read: %s is none of Recoup's variables; the closest one is %s", name, near)
-
-
-def _closest(name: str, *, cutoff: float) -> str | None:
-    return next(iter(difflib.get_close_matches(name, _NAMES, n=1, cutoff=cutoff)), None)
+            _log.warning("setting_not_read: unknown variable %s; did you mean %s?", name, near)
 
 
 def _default_shown(setting: Setting[Any]) -> str:
@@ -268,5 +275,5 @@ def _default_shown(setting: Setting[Any]) -> str:
 
 def reference_table() -> str:
     """Every setting as a table in Markdown."""
-    rows = [f"| `{it.name}` | {_default_shown(it)} | {it.kind.allowed} | {it.help} |" for it in SETTINGS]
-    return "\n".join(["| variable | default | allowed | meaning |", "|---|---|---|---|", *rows])
+    rows = [f"| `{it.name}` | {_default_shown(it)} | {it.kind.expected_text} | {it.help} |" for it in SETTINGS]
+    return "\n".join(["| variable | default | expected | meaning |", "|---|---|---|---|", *rows])

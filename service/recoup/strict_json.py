@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from recoup.errors import BadRequestError
+from recoup.fields import echo
 
 #: Levels of arrays and objects: far more than requests have, and far from Python's recursion limit. As many as orjson
 #: writes, so that the fast way of `recoup.pipelines.canonical_json` has this bound without a look at the text.
@@ -25,22 +26,10 @@ MAX_MEMBERS = 100_000
 MAX_VALUES = 250_000
 #: Digits of an integer: what Python itself reads.
 MAX_DIGITS = 4300
-#: Characters of a caller's own text that a message repeats.
-ECHO_LENGTH = 80
 
 _NOT_ZERO = re.compile(r"-?[0.]*[1-9]")
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-
-
-def echo(value: Any) -> str:
-    """A caller's own value as a message repeats it: quoted, and cut where it is long."""
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * ECHO_LENGTH:
-        return "a very long integer"  # its digits would cost time, or be more than the interpreter writes
-    # Cut before it is quoted: quoting a megabyte to show its beginning costs as much as the attack that it answers.
-    cut = value[: ECHO_LENGTH + 1] if isinstance(value, (str, bytes)) else value
-    text = repr(cut)
-    return text if len(text) <= ECHO_LENGTH else text[: ECHO_LENGTH - 1] + "…"
 
 
 def parse(body: bytes, *, parse_int: Callable[[str], Any] = int) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recoup.errors import ConfigurationError
+from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.pipelines import registry as registry_module
 from recoup.pipelines.configured import Terms
 from recoup.pipelines.http import HttpPipeline
@@ -137,53 +137,53 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("option", "says"),
         [
-            ("kind = 'htttp'", "'kind' = 'htttp' cannot be used: allowed is one of http, python, relief"),
-            ("kind = 1", "'kind' = 1 cannot be used"),
-            ("ur = 'http://a'", "'ur' is unknown: allowed are .*url"),
-            ("callable = 'json:dumps'", "'callable' is unknown"),
-            ("url = 9000", "'url' = 9000 cannot be used: allowed is an http"),
-            ("url = ''", "'url' = ''"),
-            ("url = 'ftp://a'", "'url' = 'ftp://a'"),
-            ("url = 'localhost:9000/v1'", "'url' = 'localhost:9000/v1'"),
-            ("url = '/v1'", "'url' = '/v1'"),
-            ("url = 'http://'", "'url' = 'http://'"),
-            ("url = 'http://a:99999999/'", "'url' = 'http://a:99999999/'"),
-            ("url = 'http://a/#part'", "'url' = 'http://a/#part'"),
-            ("method = 'post'", "'method' = 'post' cannot be used: allowed is one of POST, PUT, PATCH, GET"),
-            ("method = 'CONNECT'", "'method' = 'CONNECT'"),
-            ("method = 'FETCH'", "'method' = 'FETCH'"),
-            ("version = 1", "'version' = 1 cannot be used: allowed is a text"),
-            ("description = ['a']", "'description' = "),
-            ("timeout_seconds = 0", "'timeout_seconds' = 0 cannot be used: allowed is a number above 0, in seconds"),
-            ("timeout_seconds = -1.5", "'timeout_seconds' = -1.5"),
-            ("timeout_seconds = nan", "'timeout_seconds' = nan"),
-            ("timeout_seconds = inf", "'timeout_seconds' = inf"),
-            ("timeout_seconds = true", "'timeout_seconds' = True"),
-            ("timeout_seconds = '300'", "'timeout_seconds' = '300'"),
-            ("timeout_seconds = 1" + "0" * 400, "'timeout_seconds' = 10"),
-            ("ttl_seconds = -1", "'ttl_seconds' = -1 cannot be used: allowed is a number from 0 on"),
-            ("max_concurrent = 0", "'max_concurrent' = 0 cannot be used: allowed is a whole number from 1"),
-            ("max_concurrent = 1.0", r"'max_concurrent' = 1\.0"),
-            ("max_concurrent = 1000000000", "'max_concurrent' = 1000000000"),
-            ("max_waiting = -1", "'max_waiting' = -1 cannot be used: allowed is a whole number from 0"),
-            ("max_waiting = false", "'max_waiting' = False"),
-            ("max_result_mb = 0", "'max_result_mb' = 0 cannot be used: .* in megabytes"),
-            ("key_headers = 'Accept'", "'key_headers' = 'Accept' cannot be used: allowed is a list of header names"),
-            ("key_headers = ['a b']", "'key_headers' = "),
-            ("key_headers = [1]", "'key_headers' = "),
-            ("key_headers = ['Host']", "'key_headers' = .*Host"),
-            ("key_headers = ['Accept', 'accept']", "'key_headers' = .*each once"),
-            ("ignore_headers = ['Content-Length']", "'ignore_headers' = "),
-            ("key_headers = ['Cookie']\nignore_headers = ['cookie']", "'ignore_headers' = .*'cookie' is one"),
-            ("headers = 'X: y'", "'headers' cannot be used: allowed is a table"),
-            ("headers = { X = 1 }", "'headers' cannot be used for 'X'"),
-            ("headers = { 'X Y' = 'z' }", "'headers' cannot be used for 'X Y'"),
-            ('headers = { X = "a\\r\\nb" }', "'headers' cannot be used for 'X'"),
-            ("headers = { Host = 'a' }", "'headers' cannot be used for 'Host'"),
-            ("headers = { Accept = 'a' }\nkey_headers = ['Accept']", "'headers' names 'accept', which is passed on"),
-            ("headers_from_env = { X = 'ABSENT' }", "'headers_from_env' needs 'ABSENT' in the environment"),
-            ("headers_from_env = { X = 'LINES' }", "'headers_from_env' needs 'LINES'"),
-            ("headers = { X = 'a' }\nheaders_from_env = { x = 'TOKEN' }", "'headers_from_env' names 'x'"),
+            ("kind = 'htttp'", "kind='htttp': expected one of http, python, relief"),
+            ("kind = 1", "kind=1: expected"),
+            ("ur = 'http://a'", r"unknown option ur; did you mean url\?"),
+            ("callable = 'json:dumps'", "unknown option callable"),
+            ("url = 9000", "url=9000: expected an http"),
+            ("url = ''", "url=''"),
+            ("url = 'ftp://a'", "url='ftp://a'"),
+            ("url = 'localhost:9000/v1'", "url='localhost:9000/v1'"),
+            ("url = '/v1'", "url='/v1'"),
+            ("url = 'http://'", "url='http://'"),
+            ("url = 'http://a:99999999/'", "url='http://a:99999999/'"),
+            ("url = 'http://a/#part'", "url='http://a/#part'"),
+            ("method = 'post'", "method='post': expected one of POST, PUT, PATCH, GET"),
+            ("method = 'CONNECT'", "method='CONNECT'"),
+            ("method = 'FETCH'", "method='FETCH'"),
+            ("version = 1", "version=1: expected a text"),
+            ("description = ['a']", "description="),
+            ("timeout_seconds = 0", "timeout_seconds=0: expected a number above 0 and up to"),
+            ("timeout_seconds = -1.5", "timeout_seconds=-1.5"),
+            ("timeout_seconds = nan", "timeout_seconds=nan"),
+            ("timeout_seconds = inf", "timeout_seconds=inf"),
+            ("timeout_seconds = true", "timeout_seconds=True"),
+            ("timeout_seconds = '300'", "timeout_seconds='300'"),
+            ("timeout_seconds = 1" + "0" * 400, "timeout_seconds=an integer of very many digits"),
+            ("ttl_seconds = -1", "ttl_seconds=-1: expected a number from 0 to"),
+            ("max_concurrent = 0", "max_concurrent=0: expected a whole number from 1"),
+            ("max_concurrent = 1.0", r"max_concurrent=1\.0"),
+            ("max_concurrent = 1000000000", "max_concurrent=1000000000"),
+            ("max_waiting = -1", "max_waiting=-1: expected a whole number from 0"),
+            ("max_waiting = false", "max_waiting=False"),
+            ("max_result_mb = 0", "max_result_mb=0: expected .*megabytes"),
+            ("key_headers = 'Accept'", "key_headers='Accept': expected a list of header names"),
+            ("key_headers = ['a b']", "key_headers="),
+            ("key_headers = [1]", "key_headers="),
+            ("key_headers = ['Host']", "key_headers=.*Host"),
+            ("key_headers = ['Accept', 'accept']", "key_headers=.*each once"),
+            ("ignore_headers = ['Content-Length']", "ignore_headers="),
+            ("key_headers = ['Cookie']\nignore_headers = ['cookie']", "ignore_headers=.*'cookie' is one"),
+            ("headers = 'X: y'", "headers: expected a table"),
+            ("headers = { X = 1 }", "headers.'X': expected"),
+            ("headers = { 'X Y' = 'z' }", "headers.'X Y': expected"),
+            ('headers = { X = "a\\r\\nb" }', "headers.'X': expected"),
+            ("headers = { Host = 'a' }", "headers.'Host': expected"),
+            ("headers = { Accept = 'a' }\nkey_headers = ['Accept']", "headers: names 'accept', which is passed on"),
+            ("headers_from_env = { X = 'ABSENT' }", "headers_from_env: expected 'ABSENT' in the environment"),
+            ("headers_from_env = { X = 'LINES' }", "headers_from_env: expected 'LINES'"),
+            ("headers = { X = 'a' }\nheaders_from_env = { x = 'TOKEN' }", "headers_from_env: names 'x'"),
         ],
         ids=lambda value: value[:40],
     )
@@ -191,33 +191,46 @@ class TestRefusals:
         lines = {"kind": "kind = 'http'", "url": "url = 'http://a.example/'"}
         lines[option.split(" ")[0]] = option
         path = write("[pipelines.llm]\n" + "\n".join(lines.values()))
-        with pytest.raises(ConfigurationError, match=f"{path}: pipeline 'llm': option {says}"):
+        with pytest.raises(ConfigurationError, match=f"{path}: pipeline 'llm': {says}"):
             load_pipelines(path, environ={"TOKEN": "t", "LINES": "a\nb"})
 
     @pytest.mark.parametrize(
         ("table", "says"),
         [
-            ("url = 'http://a'", "'kind' is missing: it is required, one of http, python, relief"),
-            ("kind = 'http'", "'url' is missing: it is required, an http"),
-            ("kind = 'python'", "'callable' is missing: it is required, \"package.module:function\""),
-            ("kind = 'python'\ncallable = 'json.dumps'", "'callable' = 'json.dumps' cannot be used"),
-            ("kind = 'python'\ncallable = 'no_such_package_here:f'", "'callable' = 'no_such_package_here:f'"),
-            ("kind = 'python'\ncallable = 'json:dumps'\nurl = 'http://a'", "'url' is unknown"),
-            ("kind = 'relief'\nmax_concurrent = 2", "'max_concurrent' is unknown: allowed are kind, max_waiting"),
-            ("kind = 'relief'\nworkers = 0", "'workers' = 0"),
-            ("kind = 'relief'\nmemory_mb = -1", "'memory_mb' = -1"),
-            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = 'HOME'", "'environment' = 'HOME'"),
-            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['A B']", "'environment' = "),
+            ("url = 'http://a'", "kind: missing: expected one of http, python, relief"),
+            ("kind = 'http'", "url: missing: expected an http"),
+            ("kind = 'python'", 'callable: missing: expected "package.module:function"'),
+            ("kind = 'python'\ncallable = 'json.dumps'", "callable='json.dumps': expected"),
+            ("kind = 'python'\ncallable = 'no_such_package_here:f'", "callable='no_such_package_here:f'"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nurl = 'http://a'", "unknown option url"),
+            ("kind = 'relief'\nmax_concurrent = 2", "unknown option max_concurrent; expected one of kind, max_waiting"),
+            ("kind = 'relief'\nworkers = 0", "workers=0"),
+            ("kind = 'relief'\nmemory_mb = -1", "memory_mb=-1"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = 'HOME'", "environment='HOME'"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['A B']", "environment="),
             (
                 "kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['ABSENT_HERE']",
-                "'environment' needs 'ABSENT_HERE' in the environment",
+                "environment: needs 'ABSENT_HERE' in the environment",
             ),
-            ("kind = 'relief'\ntimeout_seconds = 0", "'timeout_seconds' = 0"),
+            ("kind = 'relief'\ntimeout_seconds = 0", "timeout_seconds=0"),
         ],
     )
     def test_what_a_kind_needs_or_does_not_know_is_said(self, write, table, says):
-        with pytest.raises(ConfigurationError, match=f"pipeline 'llm': option {says}"):
+        with pytest.raises(ConfigurationError, match=f"pipeline 'llm': {says}"):
             load_pipelines(write(f"[pipelines.llm]\n{table}"))
+
+    def test_every_mistake_of_every_pipeline_is_listed_at_once(self, write):
+        path = write(
+            "[pipelines.a]\nkind = 'http'\nurl = 'ftp://a'\nmax_waiting = -1\nur = 1\nheaders = { Host = 'x' }\n"
+            "[pipelines.b]\nkind = 'python'\n[pipelines.c]\nkind = 'no'\n"
+            "[pipelines.d]\nkind = 'http'\nurl = 'http://d.example'"
+        )
+        with pytest.raises(SeveralMistakesError) as caught:
+            load_pipelines(path)
+        mistakes = [str(mistake).removeprefix(f"{path}: pipeline ") for mistake in caught.value.mistakes]
+        assert ["'a': unkno", "'a': url='", "'a': max_w", "'a': heade", "'b': calla", "'c': kind="] == [
+            mistake[:10] for mistake in mistakes
+        ]
 
     @pytest.mark.parametrize(
         "options", ["url = 'http://a.example'\nheaders = { 'X Y' = 'hunter2' }", "url = 'http://me:hunter2@a.example'"]
@@ -233,12 +246,12 @@ class TestRefusals:
             ("", "no pipeline in it"),
             ("[pipelines]", "no pipeline in it"),
             ("pipelines = 1", "no pipeline in it"),
-            ("[pipeline.llm]\nkind = 'http'", "'pipeline' is unknown: allowed is only"),
-            ("[pipelines]\nllm = 1", "pipeline 'llm' = 1 cannot be used: allowed is a table"),
-            ("[pipelines.LLM]\nkind = 'http'", "the pipeline name 'LLM' cannot be used: allowed are lower-case"),
-            ("[pipelines.'a/b']\nkind = 'http'", "'a/b' cannot be used"),
-            ("[pipelines.'']\nkind = 'http'", "'' cannot be used"),
-            (f"[pipelines.{'a' * 65}]\nkind = 'http'", "cannot be used"),
+            ("[pipeline.llm]\nkind = 'http'", "unknown table 'pipeline'; expected only"),
+            ("[pipelines]\nllm = 1", "pipeline 'llm'=1: expected a table"),
+            ("[pipelines.LLM]\nkind = 'http'", "the pipeline name 'LLM': expected lower-case"),
+            ("[pipelines.'a/b']\nkind = 'http'", "'a/b': expected"),
+            ("[pipelines.'']\nkind = 'http'", "'': expected"),
+            (f"[pipelines.{'a' * 65}]\nkind = 'http'", "expected lower-case"),
             ("[pipelines.llm", "not a TOML file"),
             ("[pipelines.llm]\nkind = 'http'\n[pipelines.llm]\nkind = 'http'", "not a TOML file"),
         ],

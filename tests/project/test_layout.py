@@ -53,7 +53,7 @@ def test_nothing_but_locustfiles_imports_locust() -> None:
 
 
 def test_the_core_imports_the_standard_library_and_itself() -> None:
-    own = ("recoup.cache", "recoup.errors")
+    own = ("recoup.cache", "recoup.errors", "recoup.fields")
     assert {} == offenders(CORE, lambda name: is_foreign(name) and not name.startswith(own))
 
 

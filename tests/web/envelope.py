@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
 
-from recoup.web.openapi_schemas import SCHEMAS
+from recoup.web.openapi.schemas import SCHEMAS
 from recoup.web.problem_types import BLANK, PROBLEM_TYPES
 
 _SLUGS = {problem.slug for problem in PROBLEM_TYPES}

@@ -13,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 from recoup import LRUCache
 from recoup.errors import ConfigurationError, NotAuthorizedError
 from recoup.web import management_blueprint
-from recoup.web.auth import Access, is_local_host, is_loopback
+from recoup.web.management.auth import Access, is_local_host, is_loopback
 
 from .envelope import assert_problem
 
@@ -120,10 +120,28 @@ def test_without_a_token_nobody_else_is_let_in(peer: str) -> None:
     assert not is_let_in(Access(), environ(peer))
 
 
-@pytest.mark.parametrize("header", ["X_Forwarded_For", "Forwarded", "X_Real_IP", "X_Forwarded_Host", "Via"])
-def test_without_a_token_a_proxy_on_this_machine_speaks_for_nobody(header: str) -> None:
-    assert not is_let_in(Access(), environ(**{header: "127.0.0.1"}))
-    assert not is_let_in(Access(), environ("10.0.0.1", **{header: "127.0.0.1"}))
+FORWARDING = [
+    "X_Forwarded_For",
+    "Forwarded",
+    "X_Real_IP",
+    "X_Forwarded_Host",
+    "Via",
+    "X_Forwarded_Server",
+    "CF_Connecting_IP",
+]
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1", "", " ", "é", "Ã©", "\udcff", ",", "10.0.0.1"], ids=ascii)
+@pytest.mark.parametrize("header", FORWARDING)
+def test_without_a_token_a_proxy_on_this_machine_speaks_for_nobody(header: str, value: str) -> None:
+    """That the header is there is enough, whatever bytes it has, and if it has none."""
+    name = f"HTTP_{header.upper()}"
+    assert not is_let_in(Access(), {**environ(), name: value})
+    assert not is_let_in(Access(), {**environ("10.0.0.1"), name: value})
+
+
+def test_without_a_token_what_curl_sends_by_itself_is_let_in() -> None:
+    assert is_let_in(Access(), environ(method="POST", User_Agent="curl/8.5.0", Accept="*/*"))
 
 
 def test_without_a_token_a_stranger_s_name_for_this_machine_is_refused() -> None:
@@ -137,6 +155,11 @@ def test_without_a_token_a_stranger_s_name_for_this_machine_is_refused() -> None
     [
         pytest.param({"Origin": "https://evil.example"}, id="origin"),
         pytest.param({"Origin": "null"}, id="opaque origin"),
+        pytest.param({"Origin": "null", "Sec_Fetch_Site": "same-origin"}, id="opaque origin, called the same"),
+        pytest.param({"Origin": "null", "Sec_Fetch_Mode": "navigate"}, id="opaque origin that navigates"),
+        pytest.param({"Origin": ""}, id="empty origin"),
+        pytest.param({"Origin": "https://evil.example", "Sec_Fetch_Mode": "navigate"}, id="another site's navigation"),
+        pytest.param({"Origin": "http://localhost:8080, null"}, id="two origins"),
         pytest.param({"Origin": "http://localhost:3000"}, id="another port of this machine"),
         pytest.param({"Origin": "http://localhost:8080.evil.example"}, id="longer origin"),
         pytest.param({"Sec_Fetch_Site": "cross-site"}, id="cross-site"),

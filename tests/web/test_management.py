@@ -76,7 +76,7 @@ def test_the_statistics_have_what_the_contract_names(manage: FlaskClient) -> Non
     named = {
         *("enabled", "entries", "memory_bytes", "memory_mb", "hits", "misses", "stale", "coalesced", "bypassed"),
         *("hit_ratio", "evictions", "miss_reasons", "recouped_seconds", "regretted_seconds", "peak_entries"),
-        *("peak_memory_bytes", "uptime_seconds", "pipelines"),
+        *("peak_memory_bytes", "uptime_seconds", "pipelines", "bypass_reasons"),
     }
     stats = manage.get("/api/cache/stats").get_json()
     assert set() == named - set(stats)
@@ -131,6 +131,9 @@ def test_any_setting_is_changed_and_the_configuration_in_force_answered(
         {"max_memory_mb": -1},
         {"max_memory_mb": "5"},
         {"max_memory_mb": 1e300},
+        {"max_memory_mb": 9e-7},
+        {"max_size": 10**9 + 1},
+        {"ttl_seconds": 10**9 + 1},
         {"ttl_seconds": -1},
         {"ttl_seconds": "never"},
         {"ttl_seconds": False},

@@ -80,6 +80,16 @@ def test_it_has_every_route_of_the_application_and_no_other(
     assert set(routes(app, pipelines)) == {(method, path) for method, path, _ in operations(document)}
 
 
+def test_without_telemetry_there_are_no_metrics_to_describe(configured: PipelineRegistry) -> None:
+    paths = openapi_document(configured, metrics=False)["paths"]
+    assert {"/metrics"} == set(openapi_document(configured)["paths"]) - set(paths)
+
+
+def test_the_statistics_tell_why_lookups_went_past_the_cache(document: dict[str, Any]) -> None:
+    reasons = document["components"]["schemas"]["Stats"]["properties"]["bypass_reasons"]
+    assert {"request", "credentials", "disabled", "uncacheable", "error"} == set(reasons["properties"])
+
+
 def test_each_operation_has_a_name_of_its_own_a_summary_a_description_and_a_sample(document: dict[str, Any]) -> None:
     found = [operation for _, _, operation in operations(document)]
     assert len(found) == len({operation["operationId"] for operation in found})
@@ -184,7 +194,7 @@ class Page(HTMLParser):
         self.links += [given[name] or "" for name in ("href", "src") if name in given]
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
-        if tag not in ("meta", "link", "circle"):
+        if tag not in ("meta", "link", "circle", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

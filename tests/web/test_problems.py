@@ -61,6 +61,8 @@ EXPECTED: list[tuple[BaseException, int, str | None]] = [
     (KeyDigestError(SECRET), 500, None),
     (RecoupError(SECRET), 500, None),
     (SettingError("RECOUP_X", SECRET, "a number"), 500, None),
+    (errors.UnknownSettingError(f"RECOUP_{SECRET}", ("RECOUP_PORT",)), 500, None),
+    (errors.SeveralMistakesError([errors.ConfigurationError(SECRET), SettingError("A", SECRET, "b")]), 500, None),
     (RuntimeError(SECRET), 500, None),
     (AssertionError(SECRET), 500, None),
 ]

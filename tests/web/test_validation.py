@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from recoup.errors import BadRequestError, UnsupportedMediaError
+from recoup.fields import Choice, Flag, Number, Text, UnusableError, Whole
+from recoup.strict_json import parse as parse_json
 from recoup.web.responses import encode
-from recoup.web.validation import Field, check_object, check_query, parse_json, require_json_type
+from recoup.web.validation import Field, check_object, check_query, require_json_type
 
-SIZE = Field("size", "integer", "A size.", minimum=1, maximum=100)
-SHARE = Field("share", "number", "A share.", above=0, maximum=1)
-LIFE = Field("life", "number", "A life.", minimum=0, nullable=True)
-ON = Field("on", "boolean", "On or off.")
-SORT = Field("sort", "string", "An order.", choices=("up", "down"), default="up")
-FIELDS = (SIZE, SHARE, LIFE, ON, SORT)
+SIZE = Field("size", Whole(1, 100), "A size.")
+SHARE = Field("share", Number(0, 1, "share", above=True), "A share.")
+LIFE = Field("life", Number(0, 10**9, "seconds"), "A life.", nullable=True)
+ON = Field("on", Flag(), "On or off.")
+SORT = Field("sort", Choice(("up", "down")), "An order.", default="up")
+NAME = Field("name", Text(), "A name.")
+FIELDS = (SIZE, SHARE, LIFE, ON, SORT, NAME)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ FIELDS = (SIZE, SHARE, LIFE, ON, SORT)
 )
 def test_what_is_not_strict_json_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequestError, match=r"^The body is n"):
-        check_object(parse_json(body), (Field("a", "integer", ""),))
+        check_object(parse_json(body), (Field("a", Whole(0, 10), ""),))
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner)))
@@ -89,6 +92,9 @@ def test_a_body_must_be_an_object(value: Any) -> None:
         ("on", None),
         ("sort", "left"),
         ("sort", 1),
+        ("name", ""),
+        ("name", " "),
+        ("name", 1),
         ("other", 1),
         ("", 1),
     ],
@@ -99,7 +105,7 @@ def test_a_value_that_is_not_allowed_is_refused_and_named(name: str, value: Any)
     (fault,) = caught.value.errors
     assert f"/{name}" == fault["pointer"]
     assert fault["detail"] in str(caught.value)
-    assert ("size", "share", "life", "on", "sort") == caught.value.allowed
+    assert ("size", "share", "life", "on", "sort", "name") == caught.value.allowed
 
 
 @pytest.mark.parametrize(
@@ -138,7 +144,13 @@ def test_any_object_is_checked_or_refused(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 @given(value=st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text())
 def test_the_schema_allows_exactly_what_the_check_allows(field: Field, value: Any) -> None:
-    assert Draft202012Validator(field.schema()).is_valid(value) == (field.fault(value) is None)
+    try:
+        field.check(value)
+    except UnusableError:
+        taken = False
+    else:
+        taken = True
+    assert Draft202012Validator(field.schema()).is_valid(value) == taken
 
 
 def test_a_query_has_its_defaults() -> None:
@@ -148,7 +160,7 @@ def test_a_query_has_its_defaults() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [["0"], ["101"], ["-1"], ["+5"], ["5.0"], ["five"], [""], ["5 "], ["٥"], ["1_0"], ["9" * 5000], ["5", "5"]],
+    [["0"], ["101"], ["-1"], ["+500"], ["5.0"], ["five"], [""], ["5 "], ["٥"], ["1_0"], ["9" * 5000], ["5", "5"]],
     ids=lambda values: values[0][:5],
 )
 def test_a_query_member_that_is_not_allowed_is_refused_and_named(values: list[str]) -> None:
@@ -161,6 +173,35 @@ def test_an_unknown_query_member_is_refused_and_named() -> None:
     with pytest.raises(BadRequestError) as caught:
         check_query({"sizes": ["1"]}, (SIZE, SORT))
     assert (["sizes"], ("size", "sort")) == ([f["parameter"] for f in caught.value.errors], caught.value.allowed)
+
+
+@pytest.mark.parametrize(
+    ("expected", "body"),
+    [
+        ("size=0: expected a whole number from 1 to 100", {"size": 0}),
+        ("size=true: expected a whole number from 1 to 100", {"size": True}),
+        ("share='x': expected a number above 0 and up to 1 (share)", {"share": "x"}),
+        ("life=an array: expected a number from 0 to 1000000000 (seconds), or null", {"life": []}),
+        ("sort='left': expected one of up, down", {"sort": "left"}),
+        ("on=null: expected true or false", {"on": None}),
+        ("unknown field sise; did you mean size?", {"sise": 1}),
+        ("unknown field zzz; expected one of life, name, on, share, size, sort", {"zzz": 1}),
+        ("size=an integer of very many digits: expected a whole number from 1 to 100", {"size": 10**4000}),
+    ],
+)
+def test_a_refusal_says_name_value_and_what_is_expected(expected: str, body: dict[str, Any]) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        check_object(body, FIELDS)
+    assert f"Unusable body: {expected}." == str(caught.value)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_query_of_a_million_members_is_refused_in_few_words(known: bool) -> None:
+    query = {"size": ["1"] * 10**6} if known else {f"size{number}": ["1"] for number in range(10**4)}
+    with pytest.raises(BadRequestError) as caught:
+        check_query(query, (SIZE,))
+    assert len(str(caught.value)) < 500
+    assert len(caught.value.errors) <= 100
 
 
 @pytest.mark.parametrize("header", ["application/json", "Application/JSON", "application/json; charset=utf-8"])

@@ -1,16 +1,18 @@
-"""The configuration of a cache: what is expected, checked before anything changes."""
+"""The configuration of a cache, checked before anything changes; what is expected is declared in `recoup.fields`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from recoup import fields
 from recoup.cache.policies import POLICIES
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
-#: More than any limit needs; far enough from what a float can hold to be computed with.
-_MOST = 1e100
+_POLICY = fields.Choice(tuple(POLICIES))
+
+T = TypeVar("T")
 
 
 class Default:
@@ -24,50 +26,25 @@ class Default:
 DEFAULT: Final = Default()
 
 
-def _number(name: str, value: object) -> float:
-    # Compared, not converted: an integer may be too large for a float. This leaves out infinity and NaN, too.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MOST <= value <= _MOST:
-        raise ConfigurationError(f"{name}={value!r} cannot be used: expected a number")
-    return float(value)
-
-
-def checked_size(value: object) -> int:
-    """A limit of entries.
+def checked(name: str, kind: fields.Kind[T], value: object) -> T:
+    """The value of an argument.
 
     Raises:
-        ConfigurationError: It is not a whole number of at least 1.
+        ConfigurationError: It is not of its kind; says what is expected.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"max_size={value!r} cannot be used: expected a whole number of at least 1")
-    return value
-
-
-def checked_memory(value: object) -> float:
-    """A limit of memory in MB (2^20 bytes).
-
-    Raises:
-        ConfigurationError: It is not a number above 0.
-    """
-    number = _number("max_memory_mb", value)
-    if number * BYTES_PER_MB < 1:
-        raise ConfigurationError(f"max_memory_mb={value!r} cannot be used: expected a number above 0")
-    return value if isinstance(value, int) else number
+    try:
+        return kind.check(value)
+    except fields.UnusableError:
+        raise ConfigurationError(fields.refusal(name, fields.echo(value), kind.expected)) from None
 
 
 def checked_ttl(value: object) -> float | None:
     """Seconds that an entry lives; None, for None and for 0: it never expires.
 
     Raises:
-        ConfigurationError: It is neither None nor a number of at least 0.
+        ConfigurationError: It is neither None nor a number within its bounds.
     """
-    if value is None:
-        return None
-    number = _number("ttl_seconds", value)
-    if number < 0:
-        raise ConfigurationError(
-            f"ttl_seconds={value!r} cannot be used: expected a number above 0, or None or 0: never expires"
-        )
-    return (value if isinstance(value, int) else number) or None
+    return None if value is None else checked("ttl_seconds", fields.TTL_SECONDS, value) or None
 
 
 def checked_policy(value: object) -> str:
@@ -76,32 +53,25 @@ def checked_policy(value: object) -> str:
     Raises:
         ConfigurationError: There is none of this name.
     """
-    if not isinstance(value, str) or value not in POLICIES:
-        raise ConfigurationError(f"policy={value!r} cannot be used: expected one of {', '.join(POLICIES)}")
-    return value
+    return checked("policy", _POLICY, value)
 
 
-def checked_enabled(value: object) -> bool:
-    """Whether lookups are answered.
+def checked_jitter(value: object) -> float:
+    """The share of its TTL by which an entry may expire earlier.
 
     Raises:
-        ConfigurationError: It is not a boolean.
+        ConfigurationError: It is not within its bounds.
     """
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"enabled={value!r} cannot be used: expected True or False")
-    return value
+    return checked("ttl_jitter", fields.TTL_JITTER, value)
 
 
-def checked_share(name: str, value: object, most: float) -> float:
-    """A number from 0 to `most`.
+def checked_stale(value: object) -> float:
+    """Seconds past its expiry that an entry may still answer.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: They are not within their bounds.
     """
-    number = _number(name, value)
-    if not 0 <= number <= most:
-        raise ConfigurationError(f"{name}={value!r} cannot be used: expected a number from 0 to {most:g}")
-    return number
+    return checked("stale_seconds", fields.STALE_SECONDS, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +87,10 @@ class CacheConfig:
     def checked(cls, **values: Any) -> CacheConfig:
         """All four, or a `ConfigurationError`."""
         return cls(
-            max_size=checked_size(values["max_size"]),
-            max_memory_mb=checked_memory(values["max_memory_mb"]),
+            max_size=checked("max_size", fields.MAX_SIZE, values["max_size"]),
+            max_memory_mb=checked("max_memory_mb", fields.MAX_MEMORY_MB, values["max_memory_mb"]),
             ttl_seconds=checked_ttl(values["ttl_seconds"]),
-            enabled=checked_enabled(values["enabled"]),
+            enabled=checked("enabled", fields.ENABLED, values["enabled"]),
         )
 
     @property

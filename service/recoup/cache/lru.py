@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Generic
 
-from recoup.cache.config import DEFAULT, CacheConfig, Default, checked_policy, checked_share, checked_ttl
+from recoup.cache.config import (
+    DEFAULT,
+    CacheConfig,
+    Default,
+    checked_jitter,
+    checked_policy,
+    checked_stale,
+    checked_ttl,
+)
 from recoup.cache.counters import PipelineCounters, total
 from recoup.cache.entry import CacheEntry
 from recoup.cache.fetch import Fetcher, Mode, Request, failure_kind
@@ -79,8 +86,8 @@ class ResultCache(Generic[V]):
                 max_size=max_size, max_memory_mb=max_memory_mb, ttl_seconds=ttl_seconds, enabled=enabled
             ),
             policy=checked_policy(policy),
-            jitter=checked_share("ttl_jitter", ttl_jitter, _MAX_JITTER),
-            stale_seconds=checked_share("stale_seconds", stale_seconds, math.inf),
+            jitter=checked_jitter(ttl_jitter),
+            stale_seconds=checked_stale(stale_seconds),
             sizer=sizer,
             clock=clock,
             wall_clock=wall_clock,

@@ -1,6 +1,7 @@
 """The TOML file of pipelines: read, and its options checked one by one.
 
-Every error names the file, the pipeline, the option, the value that cannot be used, and what is allowed.
+Every error names the file, the pipeline, the option, its value, and what is expected. All mistakes of a pipeline are
+collected, so that one reading of the file reports them all.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from recoup.errors import ConfigurationError
+from recoup.errors import ConfigurationError, SeveralMistakesError
+from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
 from recoup.pipelines.configured import Terms
 from recoup.pipelines.headers import is_header_name, is_header_value
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
+_HEADER_NAMES = "a list of header names, each once, none of the connection's own (such as Host)"
 NAME_RULE = "lower-case letters, digits, '-' and '_', a letter or digit first, at most 64 in all"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 #: Seconds and megabytes go up to here: some thirty years, within what sockets and locks take as a time limit.
-_LARGEST_NUMBER = 1e9
+_LARGEST_NUMBER = 10**9
 _LARGEST_COUNT = 10_000
 _DEFAULTS = Terms(name="default")
+
+T = TypeVar("T")
 
 #: Options of every configured pipeline.
 COMMON_OPTIONS = (
@@ -61,10 +66,10 @@ def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
         raise ConfigurationError(f"{path}: not a TOML file: {error}") from error
     for name in document:
         if name != "pipelines":
-            raise ConfigurationError(f"{path}: {name!r} is unknown: allowed is only [pipelines.NAME]")
+            raise ConfigurationError(f"{path}: unknown table {echo(name)}; expected only [pipelines.NAME]")
     tables = document.get("pipelines")
     if not isinstance(tables, dict) or not tables:
-        raise ConfigurationError(f"{path}: no pipeline in it: at least one table [pipelines.NAME] is needed")
+        raise ConfigurationError(f"{path}: no pipeline in it: expected at least one table [pipelines.NAME]")
     for name, table in tables.items():
         _check_table(path, name, table)
     return tables
@@ -72,16 +77,18 @@ def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
 
 def _check_table(path: Path, name: str, table: object) -> None:
     if not is_pipeline_name(name):
-        raise ConfigurationError(f"{path}: the pipeline name {name!r} cannot be used: allowed are {NAME_RULE}")
+        raise ConfigurationError(f"{path}: the pipeline name {echo(name)}: expected {NAME_RULE}")
     if not isinstance(table, dict):
-        raise ConfigurationError(f"{path}: pipeline {name!r} = {table!r} cannot be used: allowed is a table of options")
+        raise ConfigurationError(f"{path}: {refusal(f'pipeline {name!r}', echo(table), 'a table of options')}")
 
 
 class Options:
     """The options of one pipeline. Each method takes one, checked, or its default where the file leaves it out.
 
+    A mistake is collected, and the option's default stands in for it until `finish` raises what was collected.
+
     Args:
-        file: Where they stand, for the errors.
+        file: Where they are, for the errors.
         pipeline: The pipeline's name.
         table: The options by name.
     """
@@ -89,68 +96,69 @@ class Options:
     def __init__(self, file: Path, pipeline: str, table: Mapping[str, Any]) -> None:
         self.file = file
         self.pipeline = pipeline
+        self.mistakes: list[ConfigurationError] = []
         self._table = table
 
     def __contains__(self, option: str) -> bool:
         return option in self._table
 
     def check_known(self, known: Collection[str]) -> None:
-        """Refuse every option that is not `known`."""
-        for option in self._table:
-            if option not in known:
-                raise self.fault(option, f"is unknown: allowed are {', '.join(sorted(known))}")
+        """Collect every option that is not `known`."""
+        self.mistakes += [self._at(unknown("option", name, tuple(known))) for name in self._table if name not in known]
+
+    def finish(self) -> None:
+        """Raise what was collected.
+
+        Raises:
+            ConfigurationError: The one mistake; `SeveralMistakesError` where there are more.
+        """
+        if self.mistakes:
+            raise self.mistakes[0] if len(self.mistakes) == 1 else SeveralMistakesError(self.mistakes)
 
     def fault(self, option: str, problem: str) -> ConfigurationError:
-        """The error that says where it stands."""
-        return ConfigurationError(f"{self.file}: pipeline {self.pipeline!r}: option {option!r} {problem}")
+        """The error about an option that says where it is."""
+        return self._at(f"{option}: {problem}")
 
-    def refused(self, option: str, allowed: str) -> ConfigurationError:
+    def refused(self, option: str, expected: str) -> ConfigurationError:
         """The error about the value of an option."""
-        return self.fault(option, f"= {self._table[option]!r} cannot be used: allowed is {allowed}")
+        return self._at(refusal(option, echo(self._table[option]), expected))
 
-    def text(self, option: str, default: str | None = None, *, allowed: str = "a text that is not empty") -> str:
-        """A text that is not empty. Without a default the option is required."""
+    def take(self, option: str, kind: Kind[T], default: T) -> T:
+        """The value of an option."""
         if option not in self._table:
-            if default is None:
-                raise self.fault(option, f"is missing: it is required, {allowed}")
             return default
-        value = self._table[option]
-        if not isinstance(value, str) or not value.strip():
-            raise self.refused(option, allowed)
-        return value
+        try:
+            return kind.check(self._table[option])
+        except UnusableError:
+            self.mistakes.append(self.refused(option, kind.expected))
+            return default
 
-    def choice(self, option: str, choices: Sequence[str], default: str | None = None) -> str:
+    def text(self, option: str, default: str = "") -> str:
+        """A text that is not empty."""
+        return self.take(option, Text(), default)
+
+    def required(self, option: str, expected: str) -> str | None:
+        """A text that must be there; None: it is not, which is collected."""
+        if option not in self._table:
+            self.mistakes.append(self.fault(option, f"missing: expected {expected}"))
+            return None
+        return self.take(option, Text(expected), "") or None
+
+    def choice(self, option: str, choices: Sequence[str], default: str) -> str:
         """One of some words."""
-        allowed = "one of " + ", ".join(choices)
-        value = self.text(option, default, allowed=allowed)
-        if value not in choices:
-            raise self.refused(option, allowed)
-        return value
+        return self.take(option, Choice(tuple(choices)), default)
 
     def seconds(self, option: str, default: float, *, zero: bool = False) -> float:
         """A number of seconds, above zero or, with `zero`, from zero on."""
-        return self._number(option, default, "seconds", zero=zero)
+        return float(self.take(option, Number(0, _LARGEST_NUMBER, "seconds", above=not zero), default))
 
     def megabytes(self, option: str, default: float, *, zero: bool = False) -> float:
         """A number of megabytes (2^20 bytes), above zero or, with `zero`, from zero on."""
-        return self._number(option, default, "megabytes", zero=zero)
-
-    def _number(self, option: str, default: float, unit: str, *, zero: bool) -> float:
-        value = self._table.get(option, default)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        # The comparison refuses nan, too.
-        if not number or not 0 <= value <= _LARGEST_NUMBER or (value == 0 and not zero):
-            start = "from 0 on" if zero else "above 0"
-            raise self.refused(option, f"a number {start}, in {unit}, up to {_LARGEST_NUMBER:.0e}")
-        return float(value)
+        return float(self.take(option, Number(0, _LARGEST_NUMBER, "megabytes", above=not zero), default))
 
     def count(self, option: str, default: int, *, minimum: int) -> int:
         """A whole number from `minimum` on."""
-        value = self._table.get(option, default)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or not minimum <= value <= _LARGEST_COUNT:
-            raise self.refused(option, f"a whole number from {minimum} to {_LARGEST_COUNT}")
-        return int(value)
+        return self.take(option, Whole(minimum, _LARGEST_COUNT), default)
 
     def variables(self, option: str) -> tuple[str, ...]:
         """Names of environment variables."""
@@ -158,38 +166,42 @@ class Options:
         if not isinstance(names, list) or not all(
             isinstance(name, str) and _VARIABLE.fullmatch(name) for name in names
         ):
-            raise self.refused(option, "a list of names of environment variables")
+            self.mistakes.append(self.refused(option, "a list of names of environment variables"))
+            return ()
         return tuple(names)
 
     def headers(self, option: str) -> tuple[str, ...]:
         """Names of request headers, in lower case."""
-        allowed = "a list of header names, each once, none of the connection's own (such as Host)"
         names = self._table.get(option, [])
-        if not isinstance(names, list) or not all(is_header_name(name) for name in names):
-            raise self.refused(option, allowed)
-        lower = tuple(name.lower() for name in names)
-        if len(set(lower)) < len(lower):
-            raise self.refused(option, allowed)
+        usable = isinstance(names, list) and all(is_header_name(name) for name in names)
+        lower = tuple(name.lower() for name in names) if usable else ()
+        if not usable or len(set(lower)) < len(lower):
+            self.mistakes.append(self.refused(option, _HEADER_NAMES))
+            return ()
         return lower
 
     def header_table(self, option: str) -> dict[str, str]:
         """Text by header name, names in lower case. Its errors do not show the values, which may be secrets."""
         table = self._table.get(option, {})
         if not isinstance(table, dict):
-            raise self.fault(option, "cannot be used: allowed is a table of header names and texts")
-        for name, value in table.items():
-            if not is_header_name(name) or not is_header_value(value):
-                raise self.fault(
-                    option, f"cannot be used for {name!r}: allowed are header names with a text of one line"
-                )
-        return {name.lower(): value for name, value in table.items()}
+            self.mistakes.append(self.fault(option, "expected a table of header names and texts"))
+            return {}
+        bad = [name for name, value in table.items() if not is_header_name(name) or not is_header_value(value)]
+        self.mistakes += [
+            self.fault(f"{option}.{echo(name)}", "expected the name of a header with a text of one line")
+            for name in bad
+        ]
+        return {name.lower(): value for name, value in table.items() if name not in bad}
+
+    def _at(self, problem: str) -> ConfigurationError:
+        return ConfigurationError(f"{self.file}: pipeline {self.pipeline!r}: {problem}")
 
     def terms(self) -> Terms:
         """The options that every configured pipeline has."""
         key_headers, ignore_headers = self.headers("key_headers"), self.headers("ignore_headers")
         for name in key_headers:
             if name in ignore_headers:
-                raise self.refused("ignore_headers", f"no header of key_headers, and {name!r} is one")
+                self.mistakes.append(self.refused("ignore_headers", f"no header of key_headers, and {name!r} is one"))
         return Terms(
             name=self.pipeline,
             version=self.text("version", _DEFAULTS.version),

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recoup.errors import ConfigurationError
+from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.pipelines.definition import COMMON_OPTIONS, NAME_RULE, Options, is_pipeline_name, read_definitions
 from recoup.pipelines.headers import is_header_value
 from recoup.pipelines.http import METHODS, HttpPipeline, is_upstream_url
@@ -34,7 +34,7 @@ class PipelineRegistry(Mapping[str, Pipeline]):
         self._pipelines: dict[str, Pipeline] = {}
         for pipeline in pipelines:
             if not is_pipeline_name(pipeline.name):
-                raise ConfigurationError(f"the pipeline name {pipeline.name!r} cannot be used: allowed are {NAME_RULE}")
+                raise ConfigurationError(f"the pipeline name {pipeline.name!r}: expected {NAME_RULE}")
             if pipeline.name in self._pipelines:
                 raise ConfigurationError(f"two pipelines have the name {pipeline.name!r}")
             self._pipelines[pipeline.name] = pipeline
@@ -89,13 +89,30 @@ def load_pipelines(
     if path is None:
         return PipelineRegistry([_relief(_BUILT_IN, _given(workers=relief_workers))])
     environ = os.environ if environ is None else environ
-    pipelines = []
+    pipelines: list[Pipeline] = []
+    mistakes: list[ConfigurationError] = []
     for name, table in read_definitions(path).items():
         options = Options(path, name, table)
-        kind = _KINDS[options.choice("kind", tuple(_KINDS))]
-        options.check_known(kind.options)
-        pipelines.append(kind.make(options, _Context(environ, relief_workers)))
+        try:
+            pipelines.append(_pipeline(options, _Context(environ, relief_workers)))
+        except ConfigurationError as error:
+            mistakes += options.mistakes
+            if error not in options.mistakes and not isinstance(error, SeveralMistakesError):
+                mistakes.append(error)
+    if mistakes:
+        raise mistakes[0] if len(mistakes) == 1 else SeveralMistakesError(mistakes)
     return PipelineRegistry(pipelines)
+
+
+def _pipeline(options: Options, context: _Context) -> Pipeline:
+    name = options.required("kind", f"one of {', '.join(_KINDS)}")
+    if name is None or name not in _KINDS:
+        if name is not None:
+            options.mistakes.append(options.refused("kind", f"one of {', '.join(_KINDS)}"))
+        options.finish()
+    kind = _KINDS[name or ""]
+    options.check_known(kind.options)
+    return kind.make(options, context)
 
 
 class _Context(NamedTuple):
@@ -111,18 +128,18 @@ class _Kind(NamedTuple):
 
 
 def _make_http(options: Options, context: _Context) -> Pipeline:
-    url = options.text("url", allowed=_URL_RULE)
-    if not is_upstream_url(url):
-        # A user stands with a password, which is not to be shown.
-        fault = f"cannot be used: allowed is {_URL_RULE}"
-        raise options.fault("url", fault) if "@" in url else options.refused("url", _URL_RULE)
+    url = options.required("url", _URL_RULE)
+    if url is not None and not is_upstream_url(url):
+        # There may be a user with a password in it, which is not to be shown.
+        fault = options.fault("url", f"expected {_URL_RULE}") if "@" in url else options.refused("url", _URL_RULE)
+        options.mistakes.append(fault)
     terms = options.terms()
+    method = options.choice("method", METHODS, "POST")
+    headers = _upstream_headers(options, context.environ, {*terms.key_headers, *terms.ignore_headers})
+    max_result_mb = options.megabytes("max_result_mb", 256)
+    options.finish()
     return HttpPipeline(
-        terms,
-        url=url,
-        method=options.choice("method", METHODS, "POST"),
-        headers=_upstream_headers(options, context.environ, {*terms.key_headers, *terms.ignore_headers}),
-        max_result_bytes=int(options.megabytes("max_result_mb", 256) * 2**20),
+        terms, url=url or "", method=method, headers=headers, max_result_bytes=int(max_result_mb * 2**20)
     )
 
 
@@ -135,32 +152,30 @@ def _upstream_headers(options: Options, environ: Mapping[str, str], passed_on: s
     named = options.header_table("headers_from_env")
     for name, variable in named.items():
         if name in headers:
-            raise options.fault("headers_from_env", f"names {name!r}, which 'headers' names, too")
+            options.mistakes.append(options.fault("headers_from_env", f"names {name!r}, which headers names, too"))
         value = environ.get(variable, "")
         if not value or not is_header_value(value):
-            raise options.fault(
-                "headers_from_env", f"needs {variable!r} in the environment, with a text of one line: it has none"
+            options.mistakes.append(
+                options.fault("headers_from_env", f"expected {variable!r} in the environment, with a text of one line")
             )
         headers[name] = value
     for name in headers:
         if name in passed_on:
-            raise options.fault(
-                "headers" if name not in named else "headers_from_env",
-                f"names {name!r}, which is passed on from the caller: allowed is one of both",
-            )
+            option = "headers_from_env" if name in named else "headers"
+            fault = options.fault(option, f"names {name!r}, which is passed on from the caller: expected one of both")
+            options.mistakes.append(fault)
     return headers
 
 
 def _make_python(options: Options, context: _Context) -> Pipeline:
-    path = options.text("callable", allowed=PATH_RULE)
-    if not is_callable_path(path):
-        raise options.refused("callable", PATH_RULE)
-    return PythonPipeline(
-        options.terms(),
-        path=path,
-        memory_bytes=_memory(options, DEFAULT_MEMORY_BYTES),
-        environment=_worker_variables(options, context.environ),
-    )
+    path = options.required("callable", PATH_RULE)
+    if path is not None and not is_callable_path(path):
+        options.mistakes.append(options.refused("callable", PATH_RULE))
+    terms = options.terms()
+    memory_bytes = _memory(options, DEFAULT_MEMORY_BYTES)
+    environment = _worker_variables(options, context.environ)
+    options.finish()
+    return PythonPipeline(terms, path=path or "", memory_bytes=memory_bytes, environment=environment)
 
 
 def _memory(options: Options, default: int) -> int | None:
@@ -170,10 +185,11 @@ def _memory(options: Options, default: int) -> int | None:
 def _worker_variables(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a worker gets because the pipeline names them; values never appear in an error."""
     variables = options.variables("environment")
-    for name in variables:
-        if name not in environ:
-            raise options.fault("environment", f"needs {name!r} in the environment: it is not there")
-    return {name: environ[name] for name in variables}
+    missing = [name for name in variables if name not in environ]
+    options.mistakes += [
+        options.fault("environment", f"needs {name!r} in the environment: it is not there") for name in missing
+    ]
+    return {name: environ[name] for name in variables if name in environ}
 
 
 def _make_relief(options: Options, context: _Context) -> Pipeline:
@@ -188,6 +204,7 @@ def _make_relief(options: Options, context: _Context) -> Pipeline:
         given["memory_bytes"] = _memory(options, 0)
     if "max_waiting" in options:
         given["max_waiting"] = options.count("max_waiting", 0, minimum=0)
+    options.finish()
     return _relief(f"{options.file}: pipeline {options.pipeline!r}", {"name": options.pipeline, **given})
 
 

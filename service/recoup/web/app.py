@@ -107,7 +107,7 @@ def _add_blueprints(flask: Flask, service: Service) -> None:
     flask.register_blueprint(catalog_blueprint(service.pipelines))
     flask.register_blueprint(management_blueprint(service.cache, service.settings.admin_token, _describe))
     flask.register_blueprint(health_blueprint(service.ready))
-    flask.register_blueprint(openapi_blueprint(service.pipelines))
+    flask.register_blueprint(openapi_blueprint(service.pipelines, metrics=service.settings.telemetry))
 
 
 def _successes(flask: Flask) -> Iterator[tuple[str, str, int]]:

@@ -16,7 +16,7 @@ from flask import Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.sansio.response import Response as AnyResponse
 
-from recoup.errors import RecoupError, SettingError
+from recoup.errors import RecoupError, SettingError, SeveralMistakesError
 from recoup.web.problem_types import BLANK, STATUS_ERRORS, type_of
 from recoup.web.responses import NO_STORE, encode
 
@@ -79,7 +79,7 @@ def problem_document(error: BaseException, *, instance: str | None = None) -> tu
 def _status(error: BaseException) -> int:
     if isinstance(error, HTTPException):
         return error.code or 500
-    if isinstance(error, RecoupError) and not isinstance(error, SettingError):
+    if isinstance(error, RecoupError) and not isinstance(error, (SettingError, SeveralMistakesError)):
         return error.status
     return 500  # a bad environment variable is no fault of the request that met it first
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from recoup.errors import BadRequestError, UnsupportedMediaError
+from recoup.fields import Kind, Text, UnusableError, Whole, echo, refusal, unknown
 
-#: Characters of a caller's own text that a message repeats.
-_ECHO_LENGTH = 80
-#: Twenty digits are past every bound; more would only cost time to read.
-_INTEGER = re.compile(r"-?[0-9]{1,20}")
-_NAMES = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+#: Faults that the sentence of a refusal has, and that its list has.
+_FAULTS_SAID = 5
+_FAULTS_LISTED = 100
 
 Fault = dict[str, str]
 
@@ -26,94 +22,55 @@ class Field:
 
     Attributes:
         name: Its name.
-        type: Its JSON type. `true` is not an integer, `"5"` is not a number, `5.0` is an integer.
-        description: What it means, with its unit.
-        minimum: The least that is allowed.
-        above: What it must be greater than.
-        maximum: The most that is allowed.
-        choices: What it must be one of.
+        kind: What it may be. `true` is not an integer, `"5"` is not a number, `5.0` is an integer.
+        description: What it means.
         nullable: Whether null is allowed.
         default: What it is when it is left out; None: nothing.
     """
 
     name: str
-    type: Literal["integer", "number", "boolean", "string"]
+    kind: Kind[Any]
     description: str
-    minimum: float | None = None
-    above: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
     nullable: bool = False
     default: Any = None
 
     def schema(self) -> dict[str, Any]:
         """The field as JSON Schema."""
-        bounds = {"minimum": self.minimum, "exclusiveMinimum": self.above, "maximum": self.maximum}
-        schema: dict[str, Any] = {"type": [self.type, "null"] if self.nullable else self.type}
-        schema.update({name: bound for name, bound in bounds.items() if bound is not None})
-        if self.choices:
-            schema["enum"] = list(self.choices)
+        schema = self.kind.schema()
+        if self.nullable:
+            schema["type"] = [schema["type"], "null"]
         if self.default is not None:
             schema["default"] = self.default
         return {**schema, "description": self.description}
 
-    def fault(self, value: Any) -> str | None:
-        """What is wrong with a value, as a sentence; None: nothing."""
+    def check(self, value: Any) -> Any:
+        """The value of a JSON member.
+
+        Raises:
+            UnusableError: It is none of the field's; says so in a sentence.
+        """
         if value is None and self.nullable:
             return None
-        if not self._has_type(value):
-            return f"{self.name} must be {self._wanted()}, not {_name(value)}"
-        if not self._in_range(value):
-            return f"{self.name} must be {self._wanted()}, not {echo(value)}"
-        return None
+        if isinstance(self.kind, Whole) and isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON knows no other difference between 5 and 5.0
+        try:
+            return self.kind.check(value)
+        except UnusableError:
+            words = self.kind.expected + (", or null" if self.nullable else "")
+            raise UnusableError(refusal(self.name, _shown(value), words)) from None
 
-    def _has_type(self, value: Any) -> bool:
-        if self.type == "boolean" or isinstance(value, bool):
-            return self.type == "boolean" and isinstance(value, bool)
-        if self.type == "string":
-            return isinstance(value, str)
-        if self.type == "integer":
-            return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        return isinstance(value, (int, float))
+    def parse(self, texts: Sequence[str]) -> Any:
+        """The value of a query member that was given with these texts.
 
-    def _in_range(self, value: Any) -> bool:
-        if self.choices and value not in self.choices:
-            return False
-        return not (
-            (self.minimum is not None and value < self.minimum)
-            or (self.above is not None and value <= self.above)
-            or (self.maximum is not None and value > self.maximum)
-        )
-
-    def _wanted(self) -> str:
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        words = ["an integer" if self.type == "integer" else f"a {self.type}"]
-        if self.minimum is not None:
-            words.append(f"of at least {self.minimum:g}")
-        if self.above is not None:
-            words.append(f"above {self.above:g}")
-        if self.maximum is not None:
-            words.append(f"and at most {self.maximum:.10g}")
-        return " ".join(words) + (" (or null)" if self.nullable else "")
-
-
-def parse_json(body: bytes) -> Any:
-    """A JSON text, strictly: UTF-8, no member twice, no NaN or infinity, no number too large to hold.
-
-    Raises:
-        BadRequestError: It is not; says where.
-    """
-    try:
-        return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=_float
-        )
-    except UnicodeDecodeError as error:
-        raise BadRequestError(f"The body is not UTF-8: byte {error.start}.") from None
-    except RecursionError:
-        raise BadRequestError("The body is nested too deeply.") from None
-    except ValueError as error:
-        raise BadRequestError(f"The body is not JSON: {error}") from None
+        Raises:
+            UnusableError: It is none of the field's, or given more than once.
+        """
+        if len(texts) != 1:
+            raise UnusableError(f"{self.name}: expected once, given {len(texts)} times")
+        try:
+            return texts[0] if isinstance(self.kind, Text) else self.kind.parse(texts[0])
+        except UnusableError:
+            raise UnusableError(refusal(self.name, echo(texts[0]), self.kind.expected)) from None
 
 
 def check_object(value: Any, fields: Sequence[Field]) -> dict[str, Any]:
@@ -123,16 +80,18 @@ def check_object(value: Any, fields: Sequence[Field]) -> dict[str, Any]:
         BadRequestError: Something is wrong; `errors` has each fault with its JSON pointer.
     """
     if not isinstance(value, dict):
-        raise BadRequestError(f"The body must be a JSON object, not {_name(value)}.")
+        raise BadRequestError(f"The body must be a JSON object, not {_shown(value)}.")
     known = {field.name: field for field in fields}
+    checked: dict[str, Any] = {}
     faults: list[Fault] = []
     for name, member in value.items():
-        fault = known[name].fault(member) if name in known else f"unknown field {echo(name)}"
-        if fault:
-            faults.append({"detail": fault, "pointer": _pointer(name)})
+        try:
+            checked[name] = _known(known, "field", name).check(member)
+        except UnusableError as error:  # noqa: PERF203  # all faults are told at once
+            faults.append({"detail": str(error), "pointer": _pointer(name)})
     if faults:
         raise _refusal("body", faults, tuple(known))
-    return {name: _plain(known[name], member) for name, member in value.items()}
+    return checked
 
 
 def check_query(query: Mapping[str, Sequence[str]], fields: Sequence[Field]) -> dict[str, Any]:
@@ -144,11 +103,11 @@ def check_query(query: Mapping[str, Sequence[str]], fields: Sequence[Field]) -> 
     known = {field.name: field for field in fields}
     checked = {field.name: field.default for field in fields}
     faults: list[Fault] = []
-    for name, values in query.items():
-        value, fault = _query_value(known.get(name), name, values)
-        checked[name] = value
-        if fault:
-            faults.append({"detail": fault, "parameter": name})
+    for name, texts in query.items():
+        try:
+            checked[name] = _known(known, "query member", name).parse(texts)
+        except UnusableError as error:  # noqa: PERF203  # all faults are told at once
+            faults.append({"detail": str(error), "parameter": _cut(name)})
     if faults:
         raise _refusal("query", faults, tuple(known))
     return checked
@@ -168,55 +127,32 @@ def require_json_type(content_type: str | None) -> None:
         )
 
 
-def echo(value: Any) -> str:
-    """A caller's own text as a message repeats it: quoted, and cut where it is long."""
-    text = str(value) if isinstance(value, int) else repr(value)
-    return text if len(text) <= _ECHO_LENGTH else text[: _ECHO_LENGTH - 1] + "…"
-
-
-def _query_value(field: Field | None, name: str, values: Sequence[str]) -> tuple[Any, str | None]:
+def _known(known: Mapping[str, Field], what: str, name: str) -> Field:
+    field = known.get(name)
     if field is None:
-        return None, f"unknown query member {echo(name)}"
-    if len(values) != 1:
-        return None, f"{name} is given {len(values)} times"
-    if field.type == "string":
-        return values[0], field.fault(values[0])
-    number = int(values[0]) if _INTEGER.fullmatch(values[0]) else values[0]
-    return number, field.fault(number)
+        raise UnusableError(unknown(what, name, tuple(known)))
+    return field
 
 
 def _refusal(what: str, faults: Sequence[Fault], allowed: Sequence[str]) -> BadRequestError:
-    sentence = "; ".join(fault["detail"] for fault in faults[:5])
-    return BadRequestError(f"The {what} cannot be used: {sentence}.", errors=faults[:100], allowed=allowed)
+    sentence = "; ".join(fault["detail"] for fault in faults[:_FAULTS_SAID])
+    return BadRequestError(f"Unusable {what}: {sentence}.", errors=faults[:_FAULTS_LISTED], allowed=allowed)
 
 
-def _plain(field: Field, value: Any) -> Any:
-    return int(value) if field.type == "integer" and value is not None else value
+def _shown(value: Any) -> str:
+    """A JSON value as JSON spells it; an object or an array by its kind."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "an array"
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or value is True or value is False
+        else echo(value)
+    )
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise ValueError(f"member {echo(name)} is there more than once")
-        members[name] = value
-    return members
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{echo(text)} is too large a number")
-    return number
-
-
-def _name(value: Any) -> str:
-    return _NAMES.get(type(value)) or echo(value)
+def _cut(name: str) -> str:
+    return name if len(name) <= 80 else name[:79] + "…"
 
 
 def _pointer(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")
+    return "/" + _cut(name).replace("~", "~0").replace("/", "~1")

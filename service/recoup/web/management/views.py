@@ -15,14 +15,16 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
+from recoup import strict_json
 from recoup.cache import LRUCache
 from recoup.errors import BadRequestError, NotFoundError
-from recoup.web.auth import Access
+from recoup.fields import echo
 from recoup.web.generation.request import too_large
-from recoup.web.management_fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY
+from recoup.web.management.auth import Access
+from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY
 from recoup.web.problems import register_error_handlers
 from recoup.web.responses import NO_STORE, json_response
-from recoup.web.validation import Field, check_object, check_query, echo, parse_json, require_json_type
+from recoup.web.validation import Field, check_object, check_query, require_json_type
 
 #: Bytes that a body of the management API may have: far more than any valid one.
 MAX_BODY_BYTES = 64 * 1024
@@ -159,7 +161,7 @@ def _body() -> Any:
     content_type = request.headers.get("Content-Type")
     if body or content_type:
         require_json_type(content_type)
-    return parse_json(body) if body else {}
+    return strict_json.parse(body) if body else {}
 
 
 def _addressed(entry: dict[str, Any]) -> dict[str, Any]:

@@ -16,15 +16,21 @@ from urllib.parse import urlsplit
 
 from recoup.errors import ConfigurationError, NotAuthorizedError
 
-#: Headers by which a proxy says that it speaks for somebody else.
-_FORWARDED = (
-    "HTTP_FORWARDED",
-    "HTTP_X_FORWARDED_FOR",
-    "HTTP_X_FORWARDED_HOST",
-    "HTTP_X_FORWARDED_PROTO",
-    "HTTP_X_REAL_IP",
-    "HTTP_VIA",
+#: Headers by which a proxy says that it speaks for somebody else, and how the names of others begin.
+_FORWARDED = frozenset(
+    {
+        "HTTP_FORWARDED",
+        "HTTP_VIA",
+        "HTTP_X_REAL_IP",
+        "HTTP_X_CLIENT_IP",
+        "HTTP_X_CLUSTER_CLIENT_IP",
+        "HTTP_CLIENT_IP",
+        "HTTP_TRUE_CLIENT_IP",
+        "HTTP_CF_CONNECTING_IP",
+        "HTTP_FASTLY_CLIENT_IP",
+    }
 )
+_FORWARDED_PREFIXES = ("HTTP_X_FORWARDED", "HTTP_X_ORIGINAL_", "HTTP_X_ENVOY_")
 _SAFE_METHODS = ("GET", "HEAD")
 _HOW_TO_SEND = "Send it as `Authorization: Bearer TOKEN`."
 _HOW_TO_SET = "Set a token (RECOUP_ADMIN_TOKEN) and send it as `Authorization: Bearer TOKEN`."
@@ -90,7 +96,8 @@ def is_local_host(host: str) -> bool:
 def _require_this_machine(environ: Environ) -> None:
     if not all(is_loopback(address) for address in _peer_addresses(environ)):
         raise NotAuthorizedError(f"Without a token, only callers on this machine are let in. {_HOW_TO_SET}")
-    if any(name in environ for name in _FORWARDED):  # an empty one was sent, too
+    # That the header is there says it, whatever its value: a proxy may pass on bytes that are no text, or none.
+    if any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES) for name in environ):
         raise NotAuthorizedError(f"Without a token, no request that a proxy forwarded is let in. {_HOW_TO_SET}")
     if not is_local_host(environ.get("HTTP_HOST", "localhost")):
         raise NotAuthorizedError(
@@ -108,12 +115,13 @@ def _peer_addresses(environ: Environ) -> list[str]:
 
 def _is_cross_site(environ: Environ) -> bool:
     """Whether a browser says that another origin's page makes this request; other clients say nothing of it."""
+    origin = environ.get("HTTP_ORIGIN")
+    # A page without an origin of its own (`null`: a sandboxed frame, a file) is another one's, too.
+    if origin is not None and not _is_own_origin(origin, environ.get("HTTP_HOST", "")):
+        return True
     if environ.get("REQUEST_METHOD") in _SAFE_METHODS and environ.get("HTTP_SEC_FETCH_MODE") == "navigate":
         return False  # a link that somebody followed: its page cannot read the answer
-    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
-        return True
-    origin = environ.get("HTTP_ORIGIN")
-    return origin is not None and not _is_own_origin(origin, environ.get("HTTP_HOST", ""))
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none")
 
 
 def _is_own_origin(origin: str, host: str) -> bool:

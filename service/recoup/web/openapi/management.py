@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from recoup.web.management_fields import ENTRIES_QUERY
-from recoup.web.openapi_parts import SAMPLE_SERVER, header, json_answer, operation, problems
-from recoup.web.openapi_schemas import Schema, ref
+from recoup.web.management.fields import ENTRIES_QUERY
+from recoup.web.openapi.parts import SAMPLE_SERVER, header, json_answer, operation, problems
+from recoup.web.openapi.schemas import Schema, ref
 
 MANAGEMENT, CATALOG, OPERATION = "Management", "Catalog", "Operation"
 SECURITY_SCHEME = "managementToken"
@@ -35,13 +35,13 @@ def management_paths() -> Schema:
     }
 
 
-def other_paths() -> Schema:
-    """What can be generated, health, metrics, and the description."""
+def other_paths(*, metrics: bool) -> Schema:
+    """What can be generated, health, metrics where they are served, and the description."""
     return {
         "/api/pipelines": {"get": _pipelines()},
         "/healthz": {"get": _healthz()},
         "/readyz": {"get": _readyz()},
-        "/metrics": {"get": _metrics()},
+        **({"/metrics": {"get": _metrics()}} if metrics else {}),
         "/openapi.json": {"get": _openapi()},
         "/docs": {"get": _docs()},
         "/": {"get": _root()},

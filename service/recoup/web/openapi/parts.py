@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from recoup.web.openapi_schemas import Schema, ref
+from recoup.web.openapi.schemas import Schema, ref
 from recoup.web.problems import MEDIA_TYPE
 
 #: Stands in the samples for where the service listens.
@@ -16,6 +16,7 @@ _REFUSALS = {
     400: "The request is malformed: bad JSON, a wrong type, an unknown field or query member.",
     401: "No token or a wrong one; without a token set, a caller that is not on the service's own machine.",
     404: "There is no such pipeline, key or path.",
+    408: "The body did not arrive in time.",
     413: "The body is over the limit.",
     415: "The body's media type is not taken here.",
     422: "Well-formed, but not to be generated.",

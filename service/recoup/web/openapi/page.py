@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from recoup.web.openapi_parts import SAMPLE_SERVER
+from recoup.web.openapi.parts import SAMPLE_SERVER
 from recoup.web.problem_types import PROBLEM_TYPES
 
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -31,7 +31,7 @@ class DocsPage:
     """
 
     def __init__(self, document: Part) -> None:
-        loader = PackageLoader("recoup.web", "templates")
+        loader = PackageLoader("recoup.web.openapi", "templates")
         environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
         environment.lstrip_blocks = True
         environment.filters.update(prose=prose, type_text=type_text, value_text=value_text, anchor=_anchor)
@@ -86,7 +86,7 @@ def _words(schema: Part) -> list[Any]:
 
 
 def _bounds_text(schema: Part) -> str:
-    least, most = schema.get("minimum"), schema.get("maximum")
+    least, most = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     if least is not None and most is not None:
         return f", {least:.12g} to {most:.12g}"
     if least is not None:

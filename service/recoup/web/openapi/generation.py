@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from recoup.pipelines.protocol import Pipeline
-from recoup.web.openapi_parts import SAMPLE_SERVER, header, operation, problems
-from recoup.web.openapi_schemas import Schema, ref
+from recoup.web.openapi.parts import SAMPLE_SERVER, header, operation, problems
+from recoup.web.openapi.schemas import Schema, ref
 from recoup.web.problems import MEDIA_TYPE
 
 TAG = "Generation"
@@ -75,7 +75,7 @@ def _responses(described: dict[str, Any]) -> Schema:
     responses: Schema = {
         "200": {"description": "The result.", "headers": _TOLD, "content": produced},
         "304": {"description": "The result is the one that `If-None-Match` names.", "headers": _TOLD},
-        **problems(400, 413, 415, 422, 502, 503, 504),
+        **problems(400, 408, 413, 415, 422, 502, 503, 504),
     }
     if described["kind"] == "http":
         passed_on = {"description": "What the upstream refused, passed on. Nothing was stored."}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
+from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GENERATION_ERROR_KINDS
-from recoup.web.management_fields import CLEAR_FIELDS, CONFIG_FIELDS
+from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS
 from recoup.web.validation import Field
 
 Schema = dict[str, Any]
@@ -66,6 +66,7 @@ _FIGURES: dict[str, Schema] = {
     "stale": count("Lookups that an expired entry answered while it was generated anew."),
     "coalesced": count("Lookups that waited for the generation that another one led."),
     "bypassed": count("Lookups that went past the cache."),
+    "bypass_reasons": _counts(BYPASS_REASONS, "Bypasses by reason: they add up to `bypassed`."),
     "hit_ratio": {
         "type": ["number", "null"],
         "minimum": 0,

@@ -9,9 +9,8 @@ from werkzeug.sansio.response import Response as AnyResponse
 
 import recoup
 from recoup.pipelines.protocol import Pipeline
-from recoup.web.docs_page import DocsPage
-from recoup.web.openapi_generation import TAG, generation_path
-from recoup.web.openapi_management import (
+from recoup.web.openapi.generation import TAG, generation_path
+from recoup.web.openapi.management import (
     CATALOG,
     MANAGEMENT,
     OPERATION,
@@ -19,8 +18,9 @@ from recoup.web.openapi_management import (
     management_paths,
     other_paths,
 )
-from recoup.web.openapi_parts import problem_responses
-from recoup.web.openapi_schemas import SCHEMAS, Schema
+from recoup.web.openapi.page import DocsPage
+from recoup.web.openapi.parts import problem_responses
+from recoup.web.openapi.schemas import SCHEMAS, Schema
 from recoup.web.problems import register_error_handlers
 from recoup.web.responses import encode
 
@@ -41,8 +41,8 @@ _TAGS = {
 _FRESH = {"Cache-Control": "no-cache"}
 
 
-def openapi_document(pipelines: Mapping[str, Pipeline]) -> Schema:
-    """The description of the whole API with these pipelines."""
+def openapi_document(pipelines: Mapping[str, Pipeline], *, metrics: bool = True) -> Schema:
+    """The description of the whole API with these pipelines; `metrics`: whether `/metrics` is served."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -54,7 +54,11 @@ def openapi_document(pipelines: Mapping[str, Pipeline]) -> Schema:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
-        "paths": {**dict(map(generation_path, pipelines.values())), **management_paths(), **other_paths()},
+        "paths": {
+            **dict(map(generation_path, pipelines.values())),
+            **management_paths(),
+            **other_paths(metrics=metrics),
+        },
         "components": {
             "schemas": SCHEMAS,
             "responses": problem_responses(),
@@ -69,11 +73,16 @@ def openapi_document(pipelines: Mapping[str, Pipeline]) -> Schema:
     }
 
 
-def openapi_blueprint(pipelines: Mapping[str, Pipeline]) -> Blueprint:
-    """`GET /openapi.json`: the description. `GET /docs`: a page to read it. `GET /`: leads there."""
+def openapi_blueprint(pipelines: Mapping[str, Pipeline], *, metrics: bool = True) -> Blueprint:
+    """`GET /openapi.json`: the description. `GET /docs`: a page to read it. `GET /`: leads there.
+
+    Args:
+        pipelines: What can be generated.
+        metrics: Whether the application serves `/metrics`.
+    """
     blueprint = Blueprint("recoup_openapi", __name__)
     register_error_handlers(blueprint)
-    document = openapi_document(pipelines)
+    document = openapi_document(pipelines, metrics=metrics)
     encoded = encode(document)
     page = DocsPage(document)
 

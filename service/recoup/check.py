@@ -1,0 +1,43 @@
+"""`recoup check`: reads the environment and the TOML file as `recoup serve` would, and lists every mistake at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from recoup.errors import ConfigurationError, SeveralMistakesError
+from recoup.settings import Settings
+
+
+def check(environ: Mapping[str, str]) -> int:
+    """Write what is wrong to standard error, or what would be served to standard output. Starts nothing.
+
+    Returns:
+        The exit status: 0 where nothing is wrong, else 2.
+    """
+    mistakes = [*Settings.mistakes(environ)]
+    served: list[str] = []
+    # The file is read even where variables are wrong: all mistakes are to be listed in one go.
+    path = environ.get("RECOUP_PIPELINES", "").strip()
+    if not any(getattr(mistake, "name", None) == "RECOUP_PIPELINES" for mistake in mistakes):
+        try:
+            served = _pipelines(Path(path) if path else None, environ)
+        except SeveralMistakesError as error:
+            mistakes += error.mistakes
+        except ConfigurationError as error:
+            mistakes.append(error)
+    for mistake in mistakes:
+        sys.stderr.write(f"recoup: {mistake}\n")
+    if mistakes:
+        return 2
+    sys.stdout.write(f"recoup: nothing is wrong; the pipelines are {', '.join(served)}\n")
+    return 0
+
+
+def _pipelines(path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    try:
+        from recoup.pipelines.registry import load_pipelines  # it needs the service's libraries
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"serving needs the extra recoup[service]: {error}") from error
+    return list(load_pipelines(path, environ=environ))

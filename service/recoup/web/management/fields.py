@@ -1,0 +1,43 @@
+"""What the management API takes: the fields of its bodies and queries."""
+
+from __future__ import annotations
+
+from recoup import fields as kinds
+from recoup.cache.stats import SORTS
+from recoup.web.validation import Field
+
+#: The body of `POST /config`: any of these, at least one. The kinds are those of the environment, and so the bounds.
+CONFIG_FIELDS = (
+    Field("max_size", kinds.MAX_SIZE, "Limit of entries."),
+    Field(
+        "max_memory_mb",
+        kinds.MAX_MEMORY_MB,
+        "Limit of memory in megabytes (2^20 bytes): values, keys and bookkeeping.",
+    ),
+    Field(
+        "ttl_seconds",
+        kinds.TTL_SECONDS,
+        "TTL of entries in seconds; null or 0: they never expire. Holds for entries that are stored from now on.",
+        nullable=True,
+    ),
+    Field("enabled", kinds.ENABLED, "Whether lookups are answered from the cache. Without it, each is a bypass."),
+)
+
+_PIPELINE = "Only the entries of this pipeline."
+
+#: The body of `POST /clear`.
+CLEAR_FIELDS = (Field("pipeline", kinds.Text("a text", empty=True), f"{_PIPELINE} Left out: all entries."),)
+
+#: The query of `GET /entries`.
+ENTRIES_QUERY = (
+    Field("limit", kinds.Whole(1, 1000), "Entries at most.", default=100),
+    Field("offset", kinds.Whole(0, 10**9), "Entries to pass over.", default=0),
+    Field(
+        "sort",
+        kinds.Choice(SORTS),
+        "`recent`: used last first. `oldest`: stored longest ago first. `largest`: most bytes. `most_hit`: most "
+        "hits. `costliest`: most seconds to generate.",
+        default="recent",
+    ),
+    Field("pipeline", kinds.Text("a text", empty=True), _PIPELINE),
+)
