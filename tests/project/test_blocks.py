@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,26 @@ def test_every_block_of_a_page_works_as_pasted(page: Path, tmp_path: Path) -> No
         reader = reader_of(tmp_path, stack)
         for block in blocks(page.read_text()):
             reader.tries(block)
+
+
+def expressions(page: Path) -> list[str]:
+    """The PromQL in the columns of tables that are called `expression`: whole queries, or names of metrics."""
+    rows = [re.split(r" (?<!\\)\| ", row) for row in re.findall(r"^\| (.+) \|$", page.read_text(), re.MULTILINE)]
+    heads = [(at, row.index("expression")) for at, row in enumerate(rows) if "expression" in row]
+    cells = [row[column] for at, column in heads for row in rows[at + 1 :] if len(row) > column]
+    return [code.replace("\\|", "|") for cell in cells for code in re.findall(r"`([^`]+)`", cell)]
+
+
+EXPRESSIONS = [(page, expression) for page in PAGES for expression in expressions(page)]
+
+
+@pytest.mark.xdist_group("expressions")
+def test_prometheus_takes_the_expressions_in_tables(tmp_path: Path) -> None:
+    assert EXPRESSIONS
+    with ExitStack() as stack:
+        reader = reader_of(tmp_path, stack)
+        for _, expression in EXPRESSIONS:
+            reader.tries(Block("promql", expression))
 
 
 def test_python_and_transcripts_are_run_by_the_tests_that_are_for_them() -> None:
