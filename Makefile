@@ -1,10 +1,10 @@
-# `make run` serves, `make test` checks and tests; both set up all they need in .venv. `make help` lists the rest.
+# `make run` serves, `make test` checks and tests; both set up what they need in .venv. `make help` lists the rest.
 # PYTHON=python3.12 chooses the interpreter of a new environment, VENV=.venv-3.12 its folder.
 
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-# The first interpreter that is tried and known to do; without one, python3, and the check below says what is wrong.
+# The first interpreter whose version is supported; without one, python3, and the check below says what is wrong.
 KNOWN = import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$python -c '$(KNOWN)' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
@@ -33,14 +33,14 @@ test: check  ## check everything, then run every test: those that measure time r
 	$(PYTEST) -n 2 --dist loadgroup -m "not load" $(PYTEST_ARGS)
 	$(PYTEST) -m load $(PYTEST_ARGS) || test $$? -eq $(NOTHING_COLLECTED)
 
-loadtest: $(VENV)/dev.stamp  ## put real load on a real service, and say whether it held (SCENARIO=, USERS=, DURATION=)
+loadtest: $(VENV)/dev.stamp  ## run the load test and report its verdict (SCENARIO=, USERS=, DURATION=)
 	@$(BIN)/python -m loadtest $(if $(SCENARIO),--scenario '$(SCENARIO)') $(if $(USERS),--users '$(USERS)') \
 		$(if $(DURATION),--duration '$(DURATION)') $(LOADTEST_ARGS)
 
-loadtest-trials: $(VENV)/dev.stamp  ## cripple the cache in several ways, and see that the load test notices each
+loadtest-trials: $(VENV)/dev.stamp  ## break the cache in several ways, and check that the load test notices each
 	$(BIN)/python -m tests.load.trials
 
-compose-test: $(VENV)/dev.stamp  ## build the image and bring the compose stack up, on an engine of its own (as root)
+compose-test: $(VENV)/dev.stamp  ## build the images and test the compose stack, on an engine of its own (as root)
 	$(BIN)/python -m tests.compose
 
 check: $(VENV)/dev.stamp  ## format, lint, types, import rules, the Python floor
@@ -54,27 +54,27 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import rules, the Python floor
 	$(BIN)/vermin -q --violations --target=3.10- --no-tips --exclude tomllib $(CODE)
 	$(BIN)/python -m compileall -q $(CODE)
 
-format: $(VENV)/dev.stamp  ## format the code and mend what the linter can
+format: $(VENV)/dev.stamp  ## format the code and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/dev.stamp  ## measure, beside what one would pick instead
+bench: $(VENV)/dev.stamp  ## measure, compared with the alternatives
 	$(BIN)/python -m benchmarks
 
 wheel: $(VENV)/dev.stamp  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
-requirements: $(UV)  ## compile the pinned requirements anew (UPGRADE=--upgrade takes newer versions)
+requirements: $(UV)  ## compile the pinned requirements again (UPGRADE=--upgrade allows newer versions)
 	$(COMPILE) $(UPGRADE) requirements/dev.in --output-file requirements/dev.txt
 	$(COMPILE) --constraints requirements/dev.txt requirements/runtime.in --output-file requirements/runtime.txt
 	$(COMPILE) --constraints requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 	$(COMPILE) --constraints requirements/dev.txt requirements/loadtest.in --output-file requirements/loadtest.txt
 
-clean:  ## remove the environment and everything that was made
+clean:  ## remove the environment and all build output
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two stamps, so that serving installs little and a second start installs nothing. The larger set includes the smaller.
+# Two stamps, so that serving installs little and a second start installs nothing. The larger set includes the smaller one.
 $(VENV)/runtime.stamp: $(BIN)/python requirements/runtime.txt requirements/build.txt pyproject.toml
 	@echo "Installing what the service needs into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt

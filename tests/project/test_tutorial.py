@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from .page import blocks
 from .serving import Service, serving
 from .tree import ROOT, fences, name_of
 
@@ -32,6 +35,25 @@ def transcript(text: str) -> list[tuple[str, str]]:
 
 
 _VARYING = re.compile(r'(?<=dur=)[\d.]+|(?<=ttl=)\d+|(?<=key=")[0-9a-f]{32}|(?<=^age: )\d+', re.M | re.I)
+
+
+def json_shown(text: str) -> list[tuple[str, str]]:
+    """Each `json` block that follows a `console` block: the last command there, and the JSON."""
+    page = blocks(text)
+    return [
+        ([line for line in above.text.splitlines() if line.startswith("$ ")][-1][2:], block.text)
+        for above, block in pairwise(page)
+        if (above.language, block.language) == ("console", "json")
+    ]
+
+
+def shape(value: object) -> object:
+    """The members of JSON, without what they hold; of a list, those of its first item."""
+    if isinstance(value, dict):
+        return {name: shape(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value[:1]]
+    return type(value).__name__
 
 
 def comparable(output: str) -> list[str]:
@@ -66,10 +88,16 @@ def paste(command: str, service: Service, folder: Path) -> str:
 def test_a_page_does_what_it_says(page: Path, service: Service, folder: Path) -> None:
     steps = transcript(page.read_text())
     assert sum(bool(shown) for _, shown in steps) >= 5
+    shapes = {command: shape(json.loads(shown)) for command, shown in json_shown(page.read_text())}
     for command, shown in steps:
+        if command in shapes:
+            paste(steps[0][0], service, folder)  # so that there is something to show
         output = paste(command, service, folder)
         if shown:
             assert comparable(shown) == comparable(output), command
+        if command in shapes:
+            assert shapes.pop(command) == shape(json.loads(output)), command
+    assert {} == shapes
     assert 0 == service.end(), service.output()
 
 
@@ -82,3 +110,7 @@ def test_the_first_curl_of_the_readme_works_as_pasted(service: Service, folder: 
     assert "fwd=uri-miss; stored; detail=cold" in answers[0]
     assert "recoup; hit; ttl=" in answers[1]
     assert (folder / "relief.stl").stat().st_size > 84
+
+
+def test_a_block_of_json_belongs_to_the_command_above_it() -> None:
+    assert 1 == len(json_shown((ROOT / "docs" / "reference" / "http.md").read_text()))

@@ -33,6 +33,7 @@ CONTRACT = {
     "recoup_ttl_seconds": ("gauge", ()),
     "recoup_recouped_seconds_total": ("counter", ("pipeline",)),
     "recoup_regretted_seconds_total": ("counter", ("pipeline",)),
+    "recoup_spent_seconds_total": ("counter", ("pipeline", "purpose")),
     "recoup_generation_duration_seconds": ("histogram", ("pipeline",)),
     "recoup_generation_failures_total": ("counter", ("pipeline", "error")),
     "recoup_generations_in_progress": ("gauge", ("pipeline",)),

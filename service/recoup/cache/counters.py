@@ -14,8 +14,10 @@ from recoup.cache.stats import (
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    SPENT_PURPOSES,
     PipelineHistograms,
     PipelineStats,
+    SpentPurpose,
 )
 from recoup.errors import GENERATION_ERROR_KINDS
 
@@ -48,6 +50,7 @@ class PipelineCounters:
         "recouped_seconds",
         "regretted_seconds",
         "request_duration",
+        "spent_seconds",
         "stale",
         "unused_evictions",
     )
@@ -72,6 +75,7 @@ class PipelineCounters:
         self.unused_evictions = 0
         self.recouped_seconds = 0.0
         self.regretted_seconds = 0.0
+        self.spent_seconds = dict.fromkeys(SPENT_PURPOSES, 0.0)
         self.failures = dict.fromkeys(GENERATION_ERROR_KINDS, 0)
         self.entry_size = Histogram(SIZE_BYTES)
         self.hit_age = Histogram(AGE_SECONDS)
@@ -83,6 +87,11 @@ class PipelineCounters:
         """Count hits and what they recouped."""
         self.hits += hits
         self.recouped_seconds += recouped_seconds
+
+    def count_generation(self, purpose: SpentPurpose, cost_seconds: float) -> None:
+        """Count a generation that succeeded, and what its time was spent on."""
+        self.generation_duration.observe(cost_seconds)
+        self.spent_seconds[purpose] += cost_seconds
 
     def stats(self) -> PipelineStats:
         """The figures as they are now."""
@@ -101,6 +110,7 @@ class PipelineCounters:
             bypass_reasons=MappingProxyType(dict(self.bypasses)),
             recouped_seconds=self.recouped_seconds,
             regretted_seconds=self.regretted_seconds,
+            spent_seconds=MappingProxyType(dict(self.spent_seconds)),
             generations=sum(self.generation_duration.counts),
             generation_seconds=self.generation_duration.total,
             generation_failures=MappingProxyType(dict(self.failures)),

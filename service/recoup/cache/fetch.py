@@ -233,7 +233,7 @@ class Fetcher:
 
     def _count_bypassed(self, pipeline: str, progress: Progress, cost: float) -> None:
         with self._state.lock:
-            self._count_end(pipeline, progress).generation_duration.observe(cost)
+            self._count_end(pipeline, progress).count_generation("bypass", cost)
 
     def _count_failure(self, pipeline: str, progress: Progress, error: BaseException) -> None:
         with self._state.lock:
@@ -332,7 +332,7 @@ class Fetcher:
         try:
             size = self._size_to_keep(request, value)
             with self._state.lock:
-                self._count_end(request.pipeline, lead.progress).generation_duration.observe(cost)
+                self._count_end(request.pipeline, lead.progress).count_generation("miss", cost)
                 try:
                     if not flight.detached:
                         stored = self._state.put(request.key, value, size, ttl, cost, request.pipeline, dropped)

@@ -21,6 +21,7 @@ MissReason = Literal["cold", "expired", "evicted", "invalidated", "too_large", "
 BypassReason = Literal["request", "credentials", "disabled", "uncacheable", "error"]
 EvictionCause = Literal["size", "memory", "quota", "expired"]
 InvalidationCause = Literal["cleared", "deleted", "replaced"]
+SpentPurpose = Literal["miss", "bypass", "refresh", "verification"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
 
 OUTCOMES: tuple[Outcome, ...] = ("hit", "stale", "coalesced", "miss", "bypass")
@@ -28,6 +29,8 @@ MISS_REASONS: tuple[MissReason, ...] = ("cold", "expired", "evicted", "invalidat
 BYPASS_REASONS: tuple[BypassReason, ...] = ("request", "credentials", "disabled", "uncacheable", "error")
 EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "quota", "expired")
 INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "replaced")
+#: What generation time was spent on.
+SPENT_PURPOSES: tuple[SpentPurpose, ...] = ("miss", "bypass", "refresh", "verification")
 SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest")
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
 CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight")
@@ -94,6 +97,7 @@ class PipelineStats:
     bypass_reasons: Mapping[BypassReason, int]
     recouped_seconds: float
     regretted_seconds: float
+    spent_seconds: Mapping[SpentPurpose, float]
     generations: int
     generation_seconds: float
     generation_failures: Mapping[str, int]

@@ -18,6 +18,7 @@ from recoup.cache.stats import (
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    SPENT_PURPOSES,
 )
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.in_flight import PARTS as IN_FLIGHT_PARTS
@@ -142,6 +143,14 @@ REGRETTED = Metric(
     "seconds",
     "Time spent on generating again what had been evicted.",
 )
+SPENT = Metric(
+    "recoup_spent_seconds_total",
+    "counter",
+    ("pipeline", "purpose"),
+    "seconds",
+    "Generation time, by what it was spent on; generations that failed are left out.",
+    {"purpose": SPENT_PURPOSES},
+)
 GENERATION_DURATION = Metric(
     "recoup_generation_duration_seconds",
     "histogram",
@@ -257,6 +266,7 @@ METRICS: tuple[Metric, ...] = (
     TTL,
     RECOUPED,
     REGRETTED,
+    SPENT,
     GENERATION_DURATION,
     GENERATION_FAILURES,
     GENERATIONS_IN_PROGRESS,

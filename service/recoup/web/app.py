@@ -27,6 +27,7 @@ from recoup.web.management import management_blueprint
 from recoup.web.openapi import openapi_blueprint
 from recoup.web.problems import register_error_handlers
 from recoup.web.recorder import RequestRecord, RequestRecorder
+from recoup.web.runbook import runbook_blueprint
 from recoup.web.sending import Deliveries
 
 METRICS_ROUTE = "/metrics"
@@ -107,6 +108,7 @@ def _add_blueprints(flask: Flask, service: Service) -> None:
     flask.register_blueprint(catalog_blueprint(service.pipelines))
     flask.register_blueprint(management_blueprint(service.cache, service.settings.admin_token, _describe))
     flask.register_blueprint(health_blueprint(service.ready))
+    flask.register_blueprint(runbook_blueprint())
     flask.register_blueprint(openapi_blueprint(service.pipelines, metrics=service.settings.telemetry))
 
 
