@@ -29,8 +29,6 @@ NAMES = (
 #: What a run plays that names none: all but the one that takes as long as one says.
 DEFAULT_NAMES = tuple(name for name in NAMES if name != "soak")
 
-#: These ask the run's owner to do something to a process: they cannot be played against a stack that is not its own.
-FAULTS = frozenset({"kill-worker", "prometheus-restart", "terminate"})
 
 #: Che's approximation gives a hit ratio of 0.7050 for 100 entries and a catalogue of 250, and so a mean speed-up of at
 #: most 3.39. The larger the catalogue, the steeper the popularity has to be, and the more the service's own speed-up

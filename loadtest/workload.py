@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from loadtest import theory
 from loadtest.plan import Phase, Settle
 from loadtest.scenarios import behaviour, faults, usage
-from loadtest.settings import DEFAULT_NAMES, FAULTS, NAMES, Settings, scenarios
+from loadtest.settings import DEFAULT_NAMES, NAMES, Settings, scenarios
 
 __all__ = [
     "DEFAULT_NAMES",
-    "FAULTS",
     "NAMES",
     "SCENARIOS",
     "Scenario",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from loadtest import panels
 from loadtest.checks import clients, counters, words
 from loadtest.checks.case import NOTHING, Bounds, Case, failed, judged
-from loadtest.checks.stress import recovered, recovery
+from loadtest.checks.stress import afterwards, recovered, recovery
 from loadtest.journal import Action, Phase, Request
 from loadtest.prometheus import AskError
 from loadtest.result import Check
@@ -71,24 +71,18 @@ def _kill_worker(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     yield Check("kill-worker", "Requests that failed with it", f"{len(failures)}", wanted, passed, by_status)
     generated = [each for each in (*fault.requests, *after.requests) if each.status == 200 and each.outcome == "miss"]
     yield recovered(case, "kill-worker", generated, _moment(fault, name))
-    yield from _afterwards(after)
+    yield afterwards(after)
 
 
 def _statuses(requests: list[Request]) -> list[tuple[int, int]]:
     return sorted(Counter(each.status for each in requests).items())
 
 
-def _afterwards(after: Phase) -> Iterator[Check]:
-    good = sum(each.status == 200 for each in after.requests)
-    measured = f"{good:,} of {len(after.requests):,} answered with 200"
-    yield Check(after.scenario, "Requests afterwards", measured, "all", good == len(after.requests) > 0)
-
-
 def _prometheus(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     yield _brought_about(fault, "Fault stop-prometheus", "Prometheus is stopped")
     yield _brought_about(fault, "Fault start-prometheus", "Prometheus is started again")
     yield _counters_survive(fault, after)
-    yield from _afterwards(after)
+    yield afterwards(after)
     yield _seen_again(case, fault, after)
 
 
@@ -171,7 +165,7 @@ def _garbage(_case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     measured = f"{answered:,} of {len(good):,} answered with 200"
     yield Check("garbage", "Good requests in between", measured, "all", answered == len(good) > 0)
     yield _nothing_kept(fault)
-    yield from _afterwards(after)
+    yield afterwards(after)
 
 
 def _nothing_kept(fault: Phase) -> Check:
@@ -190,7 +184,7 @@ def _shrink(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     yield Check("shrink", "Evictions by memory", words.count(evicted, "eviction"), "some", evicted > 0)
     yield _held_low(case, fault)
     yield _held_again(after, fault)
-    yield from _afterwards(after)
+    yield afterwards(after)
     yield _ratio_recovers(case, fault, after)
 
 

@@ -124,11 +124,15 @@ def _hits_in_flood(case: Case, flood: Phase) -> Iterator[Check]:
 
 def recovery(case: Case, calm: Phase, ended: float) -> Iterator[Check]:
     """Every request after a flood or a fault succeeds, and the first of them soon."""
-    found = clients.generations(calm)
-    good = [each for each in found if each.status == 200]
-    measured = f"{len(good):,} of {len(found):,} answered with 200"
-    yield Check(calm.scenario, "Requests afterwards", measured, "all", len(good) == len(found) > 0)
-    yield recovered(case, calm.scenario, good, ended)
+    yield afterwards(calm)
+    yield recovered(case, calm.scenario, [each for each in calm.requests if each.status == 200], ended)
+
+
+def afterwards(calm: Phase) -> Check:
+    """Every request of a phase succeeds."""
+    good = sum(each.status == 200 for each in calm.requests)
+    measured = f"{good:,} of {len(calm.requests):,} answered with 200"
+    return Check(calm.scenario, "Requests afterwards", measured, "all", good == len(calm.requests) > 0)
 
 
 def recovered(case: Case, scenario: str, good: Sequence[Request], ended: float) -> Check:

@@ -10,7 +10,7 @@ from loadtest.checks import clients, counters, windows, words
 from loadtest.checks.case import Bounds, Case, failed, judged
 from loadtest.checks.memory import overhead
 from loadtest.checks.usages import past
-from loadtest.journal import Phase, Request
+from loadtest.journal import Phase, Request, hit_ratio
 from loadtest.panels import Figure
 from loadtest.result import Check
 from recoup.telemetry.catalogue import LOOKUPS
@@ -89,9 +89,7 @@ def _nearest(case: Case, cached: Phase, ratio: float | None) -> float | None:
 
 
 def _counted(cached: Phase) -> float | None:
-    found = counters.growth_by(cached, LOOKUPS.name, "outcome")
-    lookups = sum(found.values()) - found["bypass"]
-    return sum(found[each] for each in clients.HITS) / lookups if lookups > 0 else None
+    return hit_ratio(counters.growth_by(cached, LOOKUPS.name, "outcome"))
 
 
 def _expected(case: Case) -> float | None:

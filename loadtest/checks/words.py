@@ -35,13 +35,3 @@ def megabytes(value: float) -> str:
 def count(number: float, what: str) -> str:
     """Such as `1 request` or `4,210 requests`."""
     return f"{number:,.0f} {what if number == 1 else f'{what}s'}"
-
-
-def at_most(value: str) -> str:
-    """Such as `at most 10.0 %`."""
-    return f"at most {value}"
-
-
-def at_least(value: str) -> str:
-    """Such as `at least 3.00x`."""
-    return f"at least {value}"
