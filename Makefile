@@ -47,7 +47,8 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import rules, the Python floor
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy --strict --python-version 3.10 -p loadtest
+	$(BIN)/python -m mypy --strict --python-version 3.10 -p metrics -p loadtest -p benchmarks
+	$(BIN)/python -m mypy --config-file tests/mypy.ini
 	$(BIN)/python -c '$(HAS_SDK)' || $(BIN)/python -m mypy --strict --python-version 3.11 -p grafana
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/vermin -q --violations --target=3.10- --no-tips --exclude tomllib $(CODE)

@@ -108,7 +108,7 @@ def locked_ordered_dict(keys: Sequence[str], value: Any) -> Get:
 
 def moka(keys: Sequence[str], value: Any) -> Get:
     """`moka-py`, with a time to live."""
-    cache = moka_py.Moka(2 * len(keys), ttl=TTL)
+    cache: moka_py.Moka[str, Any] = moka_py.Moka(2 * len(keys), ttl=TTL)
     for key in keys:
         cache.set(key, value)
     return cache.get
@@ -116,7 +116,7 @@ def moka(keys: Sequence[str], value: Any) -> Get:
 
 def lru_dict(keys: Sequence[str], value: Any) -> Get:
     """`lru-dict`: no time to live."""
-    cache = lru.LRU(2 * len(keys))
+    cache: lru.LRU[str, Any] = lru.LRU(2 * len(keys))
     for key in keys:
         cache[key] = value
     return cache.get
@@ -124,7 +124,7 @@ def lru_dict(keys: Sequence[str], value: Any) -> Get:
 
 def cachebox_ttl(keys: Sequence[str], value: Any) -> Get:
     """`cachebox.TTLCache`: a time to live, no LRU."""
-    cache = cachebox.TTLCache(2 * len(keys), TTL)
+    cache: cachebox.TTLCache[str, Any] = cachebox.TTLCache(2 * len(keys), TTL)
     for key in keys:
         cache[key] = value
     return cache.get
@@ -132,7 +132,7 @@ def cachebox_ttl(keys: Sequence[str], value: Any) -> Get:
 
 def cachebox_lru(keys: Sequence[str], value: Any) -> Get:
     """`cachebox.LRUCache`: no time to live."""
-    cache = cachebox.LRUCache(2 * len(keys))
+    cache: cachebox.LRUCache[str, Any] = cachebox.LRUCache(2 * len(keys))
     for key in keys:
         cache[key] = value
     return cache.get

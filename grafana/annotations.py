@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtest.catalogue import PHASE
+from metrics.loadtest_catalogue import PHASE
 
 from grafana.expressions import begins, increase, started
 from grafana.panels import SOURCE

@@ -33,16 +33,16 @@ def _text(board: Board) -> str:
     return json.dumps(json.loads(encoded, object_hook=_visible), indent=2, sort_keys=True) + "\n"
 
 
-def _visible(found: dict[str, Any]) -> dict[str, Any]:
+def _visible(member: dict[str, Any]) -> dict[str, Any]:
     # The SDK's default would hide links and annotations in a menu.
-    return {name: value for name, value in found.items() if value != "inControlsMenu"}
+    return {name: value for name, value in member.items() if value != "inControlsMenu"}
 
 
 def stale(folder: Path) -> list[str]:
     """The names of files that differ, are missing, or belong to no dashboard."""
     wanted = rendered()
-    found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
-    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    present = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
+    return sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
 
 
 def write(folder: Path) -> None:

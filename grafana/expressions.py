@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 
-from loadtest.catalogue import METRICS as OF_LOADTEST
+from metrics.loadtest_catalogue import METRICS as OF_LOADTEST
+from metrics.signals import Signal
+from metrics.standard import ALERTS, PROCESS_START
 
 from recoup.telemetry.catalogue import BUILD_INFO, Metric
 
@@ -15,7 +17,7 @@ from recoup.telemetry.catalogue import BUILD_INFO, Metric
 #: which they do not choose.
 _CHOSEN = ("job", "instance")
 _PATTERN = re.compile(r"[.|]")
-#: Labels that the recorded series keep, by the level that their names begin with.
+#: Labels of the recorded series that the variables choose values of, by level.
 _LEVELS = {"job": ("job",), "pipeline": ("job", "pipeline"), "instance": ("job", "instance")}
 
 
@@ -38,9 +40,9 @@ def select(metric: Metric | str, suffix: str = "", **matchers: str) -> str:
     return _selector(metric.name + suffix, labels, matchers)
 
 
-def recorded(name: str, **matchers: str) -> str:
-    """A recorded series, at the level that its name begins with: `job:`, `pipeline:` or `instance:`."""
-    return _selector(name, _LEVELS[name.partition(":")[0]], matchers)
+def recorded(signal: Signal, level: str, window: str | None = None, **matchers: str) -> str:
+    """A recorded signal at a level, over the first window that it is recorded for, or another one."""
+    return _selector(signal.at(level, window), _LEVELS[level], matchers)
 
 
 def total(metric: Metric | str, by: str = "", **matchers: str) -> str:
@@ -56,8 +58,7 @@ def rate(metric: Metric | str, by: str = "", suffix: str = "", **matchers: str) 
 
 def started() -> str:
     """When each instance began, in seconds since the epoch."""
-    name = "process_start_time_seconds"
-    return _ours(name, select(name))
+    return _ours(PROCESS_START, select(PROCESS_START))
 
 
 def scrapes() -> str:
@@ -73,7 +74,7 @@ def begins(metric: Metric, by: str) -> str:
 
 def alerts(**matchers: str) -> str:
     """Recoup's alerts that fire."""
-    return _selector("ALERTS", ("job",), {"alertname": "Recoup.+", "alertstate": "firing"} | matchers)
+    return _selector(ALERTS, ("job",), {"alertname": "Recoup.+", "alertstate": "firing"} | matchers)
 
 
 def _ours(metric: Metric | str, expression: str) -> str:

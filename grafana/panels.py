@@ -37,8 +37,8 @@ def _with_targets(panel: Panel, lines: tuple[Line, ...], instant: bool = False) 
 
 
 def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
-    found = [model.Threshold(value, colour) for value, colour in steps]
-    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(found)
+    thresholds = [model.Threshold(value, colour) for value, colour in steps]
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(thresholds)
 
 
 def _colour(mode: model.FieldColorModeId) -> dashboard.FieldColor:

@@ -76,7 +76,7 @@ def substitute(text: str, view: View) -> str:
     Raises:
         KeyError: The text names a variable that the view does not have.
     """
-    return _VARIABLE.sub(lambda found: _value(found[1] or found[2] or found[3], view), text)
+    return _VARIABLE.sub(lambda match: _value(match[1] or match[2] or match[3], view), text)
 
 
 def _value(name: str, view: View) -> str:
@@ -96,7 +96,7 @@ def _matcher(value: str | Sequence[str]) -> str:
     """One or several values within the quotes of a `=~` matcher."""
     if isinstance(value, str):
         return value if value == ALL else _escaped(value)
-    values = [_escaped(each) for each in value]
+    values = [_escaped(chosen) for chosen in value]
     return values[0] if len(values) == 1 else f"({'|'.join(values)})"
 
 
@@ -119,8 +119,8 @@ class Query:
 
 def read(path: Path) -> dict[str, Any]:
     """A dashboard, from its file."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    dashboard: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return dashboard
 
 
 def load(name: str) -> dict[str, Any]:
@@ -143,9 +143,9 @@ def panel(dashboard: Mapping[str, Any], title: str) -> dict[str, Any]:
     Raises:
         KeyError: There is no such panel.
     """
-    for found in panels(dashboard):
-        if found["title"] == title:
-            return found
+    for candidate in panels(dashboard):
+        if candidate["title"] == title:
+            return candidate
     raise KeyError(f"{dashboard['title']}: no panel {title!r}")
 
 
@@ -156,8 +156,8 @@ def queries(panel: Mapping[str, Any]) -> list[Query]:
 
 def marks(dashboard: Mapping[str, Any]) -> list[tuple[str, Query]]:
     """The annotations that come from Prometheus, by name."""
-    found = dashboard.get("annotations", {}).get("list", [])
-    return [(each["name"], _query(each["target"])) for each in found if "expr" in each.get("target", {})]
+    listed = dashboard.get("annotations", {}).get("list", [])
+    return [(mark["name"], _query(mark["target"])) for mark in listed if "expr" in mark.get("target", {})]
 
 
 def _query(target: Mapping[str, Any]) -> Query:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metrics.thresholds import HIT_RATIO_GOAL, SPEEDUP_FLOOR, Thresholds
+
 #: Grafana's names of units.
 SHARE = "percentunit"
 SECONDS = "s"
@@ -19,18 +21,15 @@ TIMES = "suffix:x"
 
 NO_TRAFFIC = "no traffic"
 
-#: The product's targets: hits, and how many times sooner callers are answered.
-HIT_RATIO_TARGET, HIT_RATIO_GOAL = 0.6, 0.7
-SPEEDUP_TARGET = 3.0
-#: What the alerts allow: failed generations, slow hits, and generation time spent again, each as a share of all.
-ERROR_BUDGET, SLOW_HIT_BUDGET, REGRET_LIMIT = 0.005, 0.01, 0.1
+#: What the alerts compare with, as they are delivered.
+TARGETS = Thresholds()
 
 Steps = tuple[tuple[float | None, str], ...]
-HIT_RATIO_STEPS: Steps = ((None, "red"), (HIT_RATIO_TARGET, "yellow"), (HIT_RATIO_GOAL, "green"))
-SPEEDUP_STEPS: Steps = ((None, "red"), (2.0, "yellow"), (SPEEDUP_TARGET, "green"))
-ERROR_STEPS: Steps = ((None, "green"), (ERROR_BUDGET, "red"))
-SLOW_HIT_STEPS: Steps = ((None, "green"), (SLOW_HIT_BUDGET, "red"))
-REGRET_STEPS: Steps = ((None, "green"), (REGRET_LIMIT, "red"))
+HIT_RATIO_STEPS: Steps = ((None, "red"), (TARGETS.hit_ratio, "yellow"), (HIT_RATIO_GOAL, "green"))
+SPEEDUP_STEPS: Steps = ((None, "red"), (SPEEDUP_FLOOR, "yellow"), (TARGETS.speedup, "green"))
+ERROR_STEPS: Steps = ((None, "green"), (TARGETS.error_budget, "red"))
+SLOW_HIT_STEPS: Steps = ((None, "green"), (TARGETS.slow_hit_budget, "red"))
+REGRET_STEPS: Steps = ((None, "green"), (TARGETS.regret_ratio, "red"))
 NONE_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 NEUTRAL: Steps = ((None, "blue"),)
 

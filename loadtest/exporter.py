@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from wsgiref.simple_server import WSGIServer
 
+from metrics import loadtest_catalogue as catalogue
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from loadtest import catalogue
 from loadtest.journal import Request
 from recoup.cache.histogram import Histogram
 from recoup.telemetry import families

@@ -238,8 +238,8 @@ def _configuration(targets: Mapping[str, int], scrape_seconds: float) -> dict[st
 
 
 def _write_rules(folder: Path, shorter_by: float) -> None:
-    command = [sys.executable, str(ROOT / "metrics" / "build.py"), "--output", str(folder)]
-    subprocess.run([*command, "--shorter-by", f"{shorter_by:g}"], check=True)  # noqa: S603  # our own script
+    command = [sys.executable, "-m", "metrics.build", "--output", str(folder.resolve())]
+    subprocess.run([*command, "--shorter-by", f"{shorter_by:g}"], check=True, cwd=ROOT)  # noqa: S603  # our own
 
 
 @contextlib.contextmanager

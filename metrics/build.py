@@ -1,8 +1,8 @@
-"""Write `metrics/rules/*.yml` from the rulebook: `python metrics/build.py`. Needs PyYAML."""
+"""Write `metrics/rules/*.yml` from the rulebook: `python -m metrics.build`."""
 
 from __future__ import annotations
 
-from rulebook.program import main
+from metrics.rulebook.program import main
 
 if __name__ == "__main__":
     main()

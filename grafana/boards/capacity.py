@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metrics.signals import ENTRIES_UTILISATION, MEMORY_UTILISATION
+
 from grafana import style
 from grafana.board import Board, Strip
 from grafana.expressions import buckets, hourly, quantile, recorded, total
@@ -50,8 +52,8 @@ def _filled() -> Panel:
         "Share of the limits in use",
         "Memory and entries of each instance, as shares of their limits. The one that reaches 100 % first evicts.",
         style.SHARE,
-        Line(recorded("instance:recoup_memory_utilisation:ratio"), "{{instance}} memory"),
-        Line(recorded("instance:recoup_entries_utilisation:ratio"), "{{instance}} entries"),
+        Line(recorded(MEMORY_UTILISATION, "instance"), "{{instance}} memory"),
+        Line(recorded(ENTRIES_UTILISATION, "instance"), "{{instance}} entries"),
         maximum=1,
         styles={"/ entries$/": [dashed(10, 6)]},
     )

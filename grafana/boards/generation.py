@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metrics.signals import ERROR_RATIO
+
 from grafana import style
 from grafana.board import Board, Strip
 from grafana.expressions import buckets, or_zero, quantile, rate, recorded, total
@@ -47,7 +49,7 @@ def _failure_share() -> Panel:
         "Share of the generations that failed, in windows of five minutes; the objective, 99.5 % without failure, is "
         "the dashed line. A gap is a time without generations.",
         style.SHARE,
-        Line(recorded("pipeline:recoup_generation_error_ratio:rate5m"), "{{pipeline}}"),
+        Line(recorded(ERROR_RATIO, "pipeline"), "{{pipeline}}"),
         steps=style.ERROR_STEPS,
         no_value="nothing was generated",
     )

@@ -5,7 +5,9 @@ The verdict on a run reads these panels' queries by their titles.
 
 from __future__ import annotations
 
-from loadtest.catalogue import FAILURES, OFFERED_REQUESTS, REQUESTS, RESPONSE_DURATION, USERS
+from metrics.loadtest_catalogue import FAILURES, OFFERED_REQUESTS, REQUESTS, RESPONSE_DURATION, USERS
+from metrics.signals import HIT_RATIO, SLOW_HIT_RATIO, SPEEDUP
+from metrics.standard import PROCESS_CPU
 
 from grafana import style
 from grafana.annotations import phases
@@ -32,7 +34,7 @@ def _hit_ratio() -> Panel:
         "Share of lookups that the cache answered, over all pipelines, in windows of five minutes. The dashed lines "
         "are the targets, 60 and 70 %. A gap is a time without traffic.",
         style.SHARE,
-        Line(recorded("job:recoup_hit_ratio:rate5m"), "{{job}}"),
+        Line(recorded(HIT_RATIO, "job"), "{{job}}"),
         steps=style.HIT_RATIO_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,
@@ -45,7 +47,7 @@ def _speedup() -> Panel:
         "How many times longer callers would have waited without the cache, over all pipelines, in windows of five "
         "minutes. The dashed line at 3x is the target. A gap is a time without traffic.",
         style.TIMES,
-        Line(recorded("job:recoup_speedup:rate5m"), "{{job}}"),
+        Line(recorded(SPEEDUP, "job"), "{{job}}"),
         steps=style.SPEEDUP_STEPS,
         no_value=style.NO_TRAFFIC,
     )
@@ -104,7 +106,7 @@ def _slow_hits() -> Panel:
         "Share of the hits that took longer than 50 ms, over all pipelines, in windows of five minutes; the objective, "
         "99 % without, is the dashed line. A gap is a time without hits.",
         style.SHARE,
-        Line(recorded("job:recoup_slow_hit_ratio:rate5m"), "{{job}}"),
+        Line(recorded(SLOW_HIT_RATIO, "job"), "{{job}}"),
         steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )
@@ -148,7 +150,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that each instance keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate("process_cpu_seconds_total", "instance"), "{{instance}}"),
+        Line(rate(PROCESS_CPU, "instance"), "{{instance}}"),
     )
 
 

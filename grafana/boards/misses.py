@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metrics.signals import REGRET_RATIO, UNUSED_RATIO
+
 from grafana import style
 from grafana.board import Board, Strip
 from grafana.expressions import hourly, quantile, rate, recorded
@@ -81,7 +83,7 @@ def _regret() -> Panel:
         "Share of the generation time that went into generating again what had been evicted, in windows of five "
         "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations.",
         style.SHARE,
-        Line(recorded("pipeline:recoup_regret_ratio:rate5m"), "{{pipeline}}"),
+        Line(recorded(REGRET_RATIO, "pipeline"), "{{pipeline}}"),
         steps=style.REGRET_STEPS,
         no_value="nothing was generated",
     )
@@ -112,7 +114,7 @@ def _unused_share() -> Panel:
         "Share of evictions unused",
         "Share of the evicted and expired entries that had not answered one lookup, in windows of a day.",
         style.SHARE,
-        Line(recorded("pipeline:recoup_unused_eviction_ratio:rate1d"), "{{pipeline}}"),
+        Line(recorded(UNUSED_RATIO, "pipeline"), "{{pipeline}}"),
         maximum=1,
         no_value="nothing was evicted",
     )

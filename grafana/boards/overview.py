@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metrics.signals import HIT_RATIO, SLOW_HIT_RATIO, SPEEDUP
+
 from grafana import style
 from grafana.board import Board, Strip, link_to
 from grafana.expressions import alerts, hourly, increase, or_zero, quantile, rate, recorded, select, total
@@ -25,7 +27,7 @@ def _hit_ratio_now() -> Panel:
         "Hit ratio",
         f"Share of lookups that the cache answered. Green from 70 %, yellow from 60 %. {OVER_ALL}",
         style.SHARE,
-        Line(recorded("job:recoup_hit_ratio:rate5m"), "{{job}}"),
+        Line(recorded(HIT_RATIO, "job"), "{{job}}"),
         steps=style.HIT_RATIO_STEPS,
         silent=style.NO_TRAFFIC,
         decimals=1,
@@ -39,7 +41,7 @@ def _speedup_now() -> Panel:
         "How many times longer callers would have waited without the cache: a ratio of means. Green from 3x, yellow "
         f"from 2x. At most 1 / (1 - hit ratio) can be reached: 3x needs two thirds of hits. {OVER_ALL}",
         style.TIMES,
-        Line(recorded("job:recoup_speedup:rate5m"), "{{job}}"),
+        Line(recorded(SPEEDUP, "job"), "{{job}}"),
         steps=style.SPEEDUP_STEPS,
         silent=style.NO_TRAFFIC,
         decimals=1,
@@ -98,7 +100,7 @@ def _hit_ratio_over_time() -> Panel:
         "Share of lookups that the cache answered, over all instances, in windows of five minutes. The dashed lines "
         "are the targets, 60 and 70 %. A gap is a time without traffic.",
         style.SHARE,
-        Line(recorded("pipeline:recoup_hit_ratio:rate5m"), "{{pipeline}}"),
+        Line(recorded(HIT_RATIO, "pipeline"), "{{pipeline}}"),
         steps=style.HIT_RATIO_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,
@@ -111,7 +113,7 @@ def _speedup_over_time() -> Panel:
         "How many times longer callers would have waited without the cache, over all instances, in windows of five "
         "minutes. The dashed line at 3x is the target. A gap is a time without traffic.",
         style.TIMES,
-        Line(recorded("pipeline:recoup_speedup:rate5m"), "{{pipeline}}"),
+        Line(recorded(SPEEDUP, "pipeline"), "{{pipeline}}"),
         steps=style.SPEEDUP_STEPS,
         no_value=style.NO_TRAFFIC,
     )
@@ -178,7 +180,7 @@ def _slow_hits() -> Panel:
         "Share of the hits that took longer than 50 ms, over all instances, in windows of five minutes; the objective, "
         "99 % without, is the dashed line. A gap is a time without hits.",
         style.SHARE,
-        Line(recorded("pipeline:recoup_slow_hit_ratio:rate5m"), "{{pipeline}}"),
+        Line(recorded(SLOW_HIT_RATIO, "pipeline"), "{{pipeline}}"),
         steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from metrics.signals import MEMORY_HELD, UP_STATE
+from metrics.standard import (
+    GC_COLLECTED,
+    GC_COLLECTIONS,
+    PROCESS_CPU,
+    PROCESS_FILES_LIMIT,
+    PROCESS_MEMORY,
+    PROCESS_OPEN_FILES,
+    PROCESS_THREADS,
+)
+
 from grafana import style
 from grafana.board import Board, Strip
 from grafana.expressions import rate, recorded, select, total
@@ -9,7 +20,7 @@ from grafana.panels import Line, Panel, dashed, figure, listing, series
 from recoup.telemetry.catalogue import BUILD_INFO
 
 EACH = "job, instance"
-UP = recorded("instance:recoup_up:max")
+UP = recorded(UP_STATE, "instance")
 
 
 def _scraped() -> Panel:
@@ -49,7 +60,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that the serving process keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate("process_cpu_seconds_total", EACH), "{{instance}}"),
+        Line(rate(PROCESS_CPU, EACH), "{{instance}}"),
     )
 
 
@@ -59,8 +70,8 @@ def _memory() -> Panel:
         "What the cache says that it holds (dashed), and what the operating system gave the serving process. They "
         "grow by the same; where the gap widens, memory is held by something else.",
         style.BYTES,
-        Line(total("process_resident_memory_bytes", EACH), "{{instance}} resident"),
-        Line(recorded("instance:recoup_memory_bytes:sum"), "{{instance}} accounted"),
+        Line(total(PROCESS_MEMORY, EACH), "{{instance}} resident"),
+        Line(recorded(MEMORY_HELD, "instance"), "{{instance}} accounted"),
         styles={"/ accounted$/": [dashed(10, 6)]},
     )
 
@@ -70,7 +81,7 @@ def _threads() -> Panel:
         "Threads",
         "Threads of the serving process.",
         style.COUNT,
-        Line(total("process_threads", EACH), "{{instance}}"),
+        Line(total(PROCESS_THREADS, EACH), "{{instance}}"),
     )
 
 
@@ -79,8 +90,8 @@ def _descriptors() -> Panel:
         "File descriptors",
         "Open files and connections of the serving process, below their limit (dashed).",
         style.COUNT,
-        Line(total("process_open_fds", EACH), "{{instance}} open"),
-        Line(total("process_max_fds", EACH), "{{instance}} limit"),
+        Line(total(PROCESS_OPEN_FILES, EACH), "{{instance}} open"),
+        Line(total(PROCESS_FILES_LIMIT, EACH), "{{instance}} limit"),
         logarithmic=True,
         styles={"/ limit$/": [dashed(10, 6)]},
     )
@@ -91,7 +102,7 @@ def _collections() -> Panel:
         "Garbage collections",
         "Runs of Python's garbage collector a second, by generation; generation 2 looks at everything.",
         style.EVENTS_A_SECOND,
-        Line(rate("python_gc_collections_total", "instance, generation"), "{{instance}} generation {{generation}}"),
+        Line(rate(GC_COLLECTIONS, "instance, generation"), "{{instance}} generation {{generation}}"),
     )
 
 
@@ -100,7 +111,7 @@ def _uncollectable() -> Panel:
         "Objects that garbage collection freed",
         "Objects in cycles that Python's garbage collector freed, a second.",
         style.EVENTS_A_SECOND,
-        Line(rate("python_gc_objects_collected_total", "instance"), "{{instance}}"),
+        Line(rate(GC_COLLECTED, "instance"), "{{instance}}"),
     )
 
 

@@ -45,13 +45,15 @@ class Source:
 
     def marks(self, dashboard: dict[str, Any]) -> list[tuple[float, str]]:
         """The annotations: moments in seconds since the epoch, and their colours. One mark for steps in a row."""
-        found = []
+        moments_and_colours = []
         for annotation in dashboard["annotations"]["list"]:
             (query,) = (query for name, query in marks(dashboard) if name == annotation["name"])
             for series in self._series(query, self._view):
                 moments = [value / 1000 if annotation.get("useValueForTime") else at for at, value in series.points]
-                found += [(at, annotation["iconColor"]) for at in _firsts(moments, self._view.rate_interval_seconds)]
-        return found
+                moments_and_colours += [
+                    (at, annotation["iconColor"]) for at in _firsts(moments, self._view.rate_interval_seconds)
+                ]
+        return moments_and_colours
 
     def _today(self) -> View:
         hours, minutes, seconds = time.localtime(self.end)[3:6]
@@ -60,14 +62,14 @@ class Source:
     def _series(self, query: Query, view: View) -> Iterator[Series]:
         text = substitute(query.expr, view)
         if query.instant:
-            found = self._ask("query", query=text, time=str(self.end))
+            result = self._ask("query", query=text, time=str(self.end))
         else:
             span = {"start": str(self.start), "end": str(self.end), "step": str(self._view.interval_seconds)}
-            found = self._ask("query_range", query=text, **span)
-        for each in found:
-            points = [(float(at), float(value)) for at, value in each.get("values") or [each["value"]]]
+            result = self._ask("query_range", query=text, **span)
+        for series in result:
+            points = [(float(at), float(value)) for at, value in series.get("values") or [series["value"]]]
             kept = [(at, value) for at, value in points if math.isfinite(value)]
-            yield Series(legend(query.legend, each["metric"]), each["metric"], kept)
+            yield Series(legend(query.legend, series["metric"]), series["metric"], kept)
 
     def _ask(self, path: str, **parameters: str) -> list[dict[str, Any]]:
         address = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"

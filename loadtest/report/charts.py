@@ -13,9 +13,10 @@ from itertools import pairwise
 from typing import Any
 
 from grafana import style
-from grafana.preview.charts import Frame, Margins, text, unbroken
+from grafana.charts import text
 
 from loadtest.report import words
+from loadtest.report.frame import Frame, Margins, unbroken
 from loadtest.result import Chart, Line, Result
 
 #: The SVG's own units; the page stretches them.
@@ -222,7 +223,7 @@ def _top(chart: Chart, axis: Axis, points: list[tuple[float, float]]) -> float:
 
 def _text(value: float, unit: str) -> str:
     """As the preview has it, but for what only Grafana's readers know."""
-    return text(value, unit).replace("%", " %").replace(" c/s", "/s")
+    return text(value, unit).replace("%", " %").replace(" /s", "/s")
 
 
 def _place(frame: Frame, value: float) -> float:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import jinja2
-from grafana.preview.charts import COLOURS as DARK
+from grafana.charts import DARK
 
 from loadtest.report import charts, words
 from loadtest.result import Check, Result, Span, Usage

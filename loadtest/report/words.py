@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from grafana.preview.charts import figure, text
+from grafana.charts import figure, text
 
 NOTHING = "–"
 

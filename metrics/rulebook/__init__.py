@@ -1,5 +1,5 @@
-"""The rules of Recoup, written once: `metrics/build.py` turns them into `metrics/rules/*.yml`.
+"""The rules of Recoup, written once: `python -m metrics.build` turns them into `metrics/rules/*.yml`.
 
-Signals (`signals`) are recording rules. Alerts (`alerts`, `burn`) compare signals with `thresholds`, and say the same
-numbers in their texts.
+Recording rules (`recordings`) give the signals of `metrics.signals`. Alerts (`alerts`, `burn`) compare signals with
+`metrics.thresholds`, and say the same numbers in their texts. Names of metrics come from the catalogues.
 """

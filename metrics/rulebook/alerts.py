@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from rulebook.alert import Alert, percent
-from rulebook.burn import generation_failures, slow_hits
-from rulebook.promql import JOB, LEVELS, increase, number
-from rulebook.signals import REFUSALS
-from rulebook.thresholds import Thresholds
+from metrics import signals
+from metrics.rulebook.alert import Alert, percent
+from metrics.rulebook.burn import generation_failures, slow_hits
+from metrics.rulebook.promql import by, increase, number
+from metrics.rulebook.recordings import EVICTED_BY_MEMORY, EXPIRED, REFUSALS
+from metrics.selectors import select
+from metrics.thresholds import Thresholds
+from recoup.telemetry import catalogue
 
 _JOB = ("job",)
 _PIPELINE = ("job", "pipeline")
@@ -39,7 +42,7 @@ def down() -> Alert:
     """A target of Recoup's is there and cannot be scraped."""
     return Alert(
         name="RecoupDown",
-        expression="instance:recoup_up:max == 0",
+        expression=f"{signals.UP_STATE.at('instance')} == 0",
         hold="2m",
         severity="critical",
         summary=f"Recoup is down: {_INSTANCE_OF_JOB}",
@@ -51,7 +54,7 @@ def down() -> Alert:
 
 def target_vanished() -> list[Alert]:
     """Targets that were there are no targets any more: what is gone cannot be down."""
-    count = "job:recoup_targets:count"
+    count = signals.TARGETS.at("job")
     return [
         Alert(
             name="RecoupTargetVanished",
@@ -82,8 +85,8 @@ def target_vanished() -> list[Alert]:
 def _judged(thresholds: Thresholds) -> str:
     """With traffic, and after the warm-up."""
     return (
-        f"and pipeline:recoup_counted_lookups:rate5m > {number(thresholds.lookups_per_second)}\n"
-        f"unless on ({JOB}) job:recoup_uptime_seconds:median < {number(thresholds.warm_up_seconds)}"
+        f"and {signals.COUNTED_LOOKUPS.at('pipeline')} > {number(thresholds.lookups_per_second)}\n"
+        f"unless on ({by('job')}) {signals.UPTIME.at('job')} < {number(thresholds.warm_up_seconds)}"
     )
 
 
@@ -91,7 +94,7 @@ def hit_ratio_low(thresholds: Thresholds) -> Alert:
     """Too few lookups are answered from the cache."""
     return Alert(
         name="RecoupHitRatioLow",
-        expression=f"pipeline:recoup_hit_ratio:rate5m < {number(thresholds.hit_ratio)}\n{_judged(thresholds)}",
+        expression=f"{signals.HIT_RATIO.at('pipeline')} < {number(thresholds.hit_ratio)}\n{_judged(thresholds)}",
         hold="30m",
         severity="warning",
         summary=f"The hit ratio is below its target: {_PIPELINE_OF_JOB}",
@@ -108,7 +111,7 @@ def speedup_low(thresholds: Thresholds) -> Alert:
     """Callers are not spared enough."""
     return Alert(
         name="RecoupSpeedupLow",
-        expression=f"pipeline:recoup_speedup:rate5m < {number(thresholds.speedup)}\n{_judged(thresholds)}",
+        expression=f"{signals.SPEEDUP.at('pipeline')} < {number(thresholds.speedup)}\n{_judged(thresholds)}",
         hold="30m",
         severity="warning",
         summary=f"The speed-up is below its target: {_PIPELINE_OF_JOB}",
@@ -123,11 +126,11 @@ def speedup_low(thresholds: Thresholds) -> Alert:
 
 def eviction_regret(thresholds: Thresholds) -> Alert:
     """The generator makes again what the cache had to let go."""
-    regretted = increase("job", "recoup_regretted_seconds_total", "1h")
+    regretted = increase("job", select(catalogue.REGRETTED), "1h")
     return Alert(
         name="RecoupEvictionRegret",
         expression=(
-            f"job:recoup_regret_ratio:rate1h > {number(thresholds.regret_ratio)}\n"
+            f"{signals.REGRET_RATIO.at('job', '1h')} > {number(thresholds.regret_ratio)}\n"
             f"and {regretted} > {number(thresholds.regret_seconds)}"
         ),
         hold="15m",
@@ -145,13 +148,13 @@ def eviction_regret(thresholds: Thresholds) -> Alert:
 
 def young_evictions(thresholds: Thresholds) -> Alert:
     """The cache is full, as it may be, but evicts entries soon after it stored them, which it must not."""
-    evicted = increase("instance", 'recoup_evictions_total{cause="memory"}', "1h")
+    evicted = increase("instance", EVICTED_BY_MEMORY, "1h")
     return Alert(
         name="RecoupYoungEvictions",
         expression=(
-            f"instance:recoup_eviction_age_seconds:p50_1h < {number(thresholds.young_seconds)}\n"
-            f"and instance:recoup_memory_utilisation:ratio > {number(thresholds.memory_utilisation)}\n"
-            f"and instance:recoup_memory_eviction_ratio:rate1h > {number(thresholds.memory_eviction_ratio)}\n"
+            f"{signals.EVICTION_AGE_MEDIAN.at('instance')} < {number(thresholds.young_seconds)}\n"
+            f"and {signals.MEMORY_UTILISATION.at('instance')} > {number(thresholds.memory_utilisation)}\n"
+            f"and {signals.MEMORY_EVICTION_RATIO.at('instance')} > {number(thresholds.memory_eviction_ratio)}\n"
             f"and {evicted} > {number(thresholds.memory_evictions)}"
         ),
         hold="15m",
@@ -169,8 +172,8 @@ def young_evictions(thresholds: Thresholds) -> Alert:
 
 def memory_drift(thresholds: Thresholds) -> Alert:
     """The process grows by more than the cache accounts for."""
-    drift = "instance:recoup_memory_drift_bytes:delta3d"
-    limit = f"max by ({LEVELS['instance']}) (recoup_memory_limit_bytes)"
+    drift = signals.MEMORY_DRIFT.at("instance")
+    limit = f"max by ({by('instance')}) ({select(catalogue.MEMORY_LIMIT)})"
     return Alert(
         name="RecoupMemoryDrift",
         expression=(
@@ -210,13 +213,13 @@ def cache_disabled() -> Alert:
     """Every request goes to its generator."""
     return Alert(
         name="RecoupCacheDisabled",
-        expression=f"max by ({LEVELS['instance']}) (recoup_enabled) == 0",
+        expression=f"max by ({by('instance')}) ({select(catalogue.ENABLED)}) == 0",
         hold="15m",
         severity="warning",
         summary=f"The cache is disabled: {_INSTANCE_OF_JOB}",
         description=(
-            f"The cache of {_INSTANCE_OF_JOB} is disabled: recoup_enabled is {{{{ $value }}}} (threshold 1) for 15m. "
-            "Every request goes to its generator."
+            f"The cache of {_INSTANCE_OF_JOB} is disabled: {catalogue.ENABLED.name} is {{{{ $value }}}} (threshold 1) "
+            "for 15m. Every request goes to its generator."
         ),
         dashboard="overview",
         keeps=_INSTANCE,
@@ -227,7 +230,7 @@ def config_changed() -> Alert:
     """Somebody changed a setting. Nothing is wrong with that."""
     return Alert(
         name="RecoupConfigChanged",
-        expression=f"{increase('instance', 'recoup_config_changes_total', '15m', 'setting')} > 0",
+        expression=f"{increase('instance', select(catalogue.CONFIG_CHANGES), '15m', 'setting')} > 0",
         hold="0s",
         severity="info",
         summary=f"{{{{ $labels.setting }}}} was changed: {_INSTANCE_OF_JOB}",
@@ -244,7 +247,7 @@ def internal_errors() -> Alert:
     """Something inside fails, and callers are served all the same."""
     return Alert(
         name="RecoupInternalErrors",
-        expression=f"{increase('instance', 'recoup_internal_errors_total', '15m', 'part')} > 0",
+        expression=f"{increase('instance', select(catalogue.INTERNAL_ERRORS), '15m', 'part')} > 0",
         hold="0s",
         severity="warning",
         summary=f"The cache fails open ({{{{ $labels.part }}}}): {_INSTANCE_OF_JOB}",
@@ -259,12 +262,12 @@ def internal_errors() -> Alert:
 
 def expires_unused(thresholds: Thresholds) -> Alert:
     """Most entries leave by age, and never answered anybody."""
-    expired = increase("pipeline", 'recoup_evictions_total{cause="expired"}', "1d")
+    expired = increase("pipeline", EXPIRED, "1d")
     return Alert(
         name="RecoupEntriesExpireUnused",
         expression=(
-            f"pipeline:recoup_unused_eviction_ratio:rate1d > {number(thresholds.unused_ratio)}\n"
-            f"and pipeline:recoup_expired_eviction_ratio:rate1d > {number(thresholds.expired_ratio)}\n"
+            f"{signals.UNUSED_RATIO.at('pipeline')} > {number(thresholds.unused_ratio)}\n"
+            f"and {signals.EXPIRED_RATIO.at('pipeline')} > {number(thresholds.expired_ratio)}\n"
             f"and {expired} > {number(thresholds.expirations)}"
         ),
         hold="1h",

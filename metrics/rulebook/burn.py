@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rulebook.alert import Alert, Severity, percent
-from rulebook.promql import increase, number
-from rulebook.signals import ANSWERED_HITS, GENERATOR_ERRORS, quick_hits
-from rulebook.thresholds import Thresholds
+from metrics.rulebook.alert import Alert, Severity, percent
+from metrics.rulebook.promql import increase, number
+from metrics.rulebook.recordings import ANSWERED_HITS, GENERATOR_ERRORS, quick_hits
+from metrics.signals import ERROR_RATIO, SLOW_HIT_RATIO, Signal
+from metrics.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def generation_failures(thresholds: Thresholds) -> list[Alert]:
         Alert(
             name="RecoupGenerationFailures",
             expression=_expression(
-                "recoup_generation_error_ratio",
+                ERROR_RATIO,
                 burn,
                 thresholds.error_budget,
                 lambda window: increase("pipeline", GENERATOR_ERRORS, window),
@@ -72,7 +73,7 @@ def slow_hits(thresholds: Thresholds) -> list[Alert]:
         Alert(
             name="RecoupSlowHits",
             expression=_expression(
-                "recoup_slow_hit_ratio",
+                SLOW_HIT_RATIO,
                 burn,
                 thresholds.slow_hit_budget,
                 lambda window: f"{increase('pipeline', ANSWERED_HITS, window)} - {increase('pipeline', quick, window)}",
@@ -96,10 +97,10 @@ def slow_hits(thresholds: Thresholds) -> list[Alert]:
     ]
 
 
-def _expression(signal: str, burn: Burn, budget: float, events: Callable[[str], str], least: float) -> str:
+def _expression(signal: Signal, burn: Burn, budget: float, events: Callable[[str], str], least: float) -> str:
     allowed = f"({number(burn.rate)} * {number(budget)})"
     return (
-        f"pipeline:{signal}:rate{burn.long} > {allowed}\n"
-        f"and pipeline:{signal}:rate{burn.short} > {allowed}\n"
+        f"{signal.at('pipeline', burn.long)} > {allowed}\n"
+        f"and {signal.at('pipeline', burn.short)} > {allowed}\n"
         f"and {events(burn.long)} > {number(least)}"
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from rulebook.alert import Links
-from rulebook.alerts import alerts
-from rulebook.shortened import shortened, shortened_thresholds
-from rulebook.signals import groups
-from rulebook.thresholds import Thresholds
-from rulebook.yamlfile import dump
+from metrics.rulebook.alert import Links
+from metrics.rulebook.alerts import alerts
+from metrics.rulebook.recordings import groups
+from metrics.rulebook.shortened import shortened, shortened_thresholds
+from metrics.rulebook.yamlfile import dump
+from metrics.thresholds import Thresholds
 
-HEADER = "Generated from metrics/rulebook. After a change there: python metrics/build.py"
+HEADER = "Generated from metrics/rulebook. After a change there: python -m metrics.build"
 
 
 def documents(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rulebook.alert import Links
-from rulebook.documents import documents
-from rulebook.thresholds import with_changes
+from metrics.rulebook.alert import Links
+from metrics.rulebook.documents import documents
+from metrics.thresholds import with_changes
 
 #: Where the committed rule files are.
 RULES = Path(__file__).resolve().parents[1] / "rules"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-#: What one job is known by. `cluster` and `namespace` keep jobs of one name apart in a shared Prometheus, and change
-#: nothing where no target has them.
-JOB = "cluster, namespace, job"
-#: The levels that signals are recorded at: the first word of a rule's name, and the labels that it keeps.
-LEVELS = {"job": JOB, "pipeline": f"{JOB}, pipeline", "instance": f"{JOB}, instance"}
+from metrics.signals import LEVELS
+
+__all__ = ["by", "increase", "number", "rate", "ratio"]
+
+
+def by(level: str, *extra: str) -> str:
+    """The labels that a level keeps, and some more, as an aggregation names them."""
+    return ", ".join((*LEVELS[level], *extra))
 
 
 def number(value: float) -> str:
@@ -14,15 +17,14 @@ def number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def rate(level: str, selector: str, window: str) -> str:
-    """What a counter grew by a second: summed over all that the level does not tell apart."""
-    return f"sum by ({LEVELS[level]}) (rate({selector}[{window}]))"
+def rate(level: str, selector: str, window: str, *extra: str) -> str:
+    """What a counter grew by a second: summed over all that the level, and some labels more, do not tell apart."""
+    return f"sum by ({by(level, *extra)}) (rate({selector}[{window}]))"
 
 
-def increase(level: str, selector: str, window: str, extra: str = "") -> str:
-    """What a counter grew by in a window, summed likewise; `extra` keeps one label more."""
-    labels = LEVELS[level] + (f", {extra}" if extra else "")
-    return f"sum by ({labels}) (increase({selector}[{window}]))"
+def increase(level: str, selector: str, window: str, *extra: str) -> str:
+    """What a counter grew by in a window, summed likewise."""
+    return f"sum by ({by(level, *extra)}) (increase({selector}[{window}]))"
 
 
 def ratio(numerator: str, denominator: str) -> str:

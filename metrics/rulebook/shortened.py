@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from rulebook.thresholds import Thresholds
+from metrics.thresholds import Thresholds
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: A window, an offset: where an expression holds a duration.
@@ -30,8 +30,8 @@ def shortened_thresholds(thresholds: Thresholds, factor: float) -> Thresholds:
 
 
 def _rule(rule: dict[str, Any], factor: float) -> dict[str, Any]:
-    def shorter(found: re.Match[str]) -> str:
-        return found["before"] + _shorter(found["duration"], factor)
+    def shorter(match: re.Match[str]) -> str:
+        return match["before"] + _shorter(match["duration"], factor)
 
     changed = rule | {"expr": _DURATION.sub(shorter, rule["expr"])}
     return changed | {"for": _shorter(rule["for"], factor)} if "for" in rule else changed

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 from grafana.queries import DASHBOARDS, Query, marks, panels, queries, read
-from loadtest.catalogue import METRICS as OF_LOADTEST
+from metrics.loadtest_catalogue import METRICS as OF_LOADTEST
 
 from project.tree import ROOT
 from recoup.telemetry.catalogue import METRICS as OF_SERVICE

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana import style
 from grafana.queries import marks, panel, panels
+from grafana.style import TARGETS
+from metrics.standard import STANDARD, UP
 
 from dashboards.boards import BOARDS, MARKS, METRICS, PANEL_QUERIES, recorded
 from dashboards.promql import selectors
@@ -26,18 +26,6 @@ QUESTIONS = {
     "generation": "Is the generator healthy?",
     "load-test": "Did it hold?",
     "process": "Is the process well?",
-}
-#: Names that Prometheus, prometheus-client and our own exposition add to the catalogue.
-STANDARD = {
-    "ALERTS",
-    "process_cpu_seconds_total",
-    "process_max_fds",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "process_threads",
-    "python_gc_collections_total",
-    "python_gc_objects_collected_total",
 }
 #: Rows of the grid that a full HD screen shows below Grafana's own bars.
 SCREEN_ROWS = 22
@@ -164,15 +152,10 @@ def test_no_traffic_is_no_alarm(title: str) -> None:
     assert ("no traffic", "blue") == tuple(mapping["options"]["result"][part] for part in ("text", "color"))
 
 
-def test_the_targets_are_those_of_the_alerts() -> None:
-    alerts = runpy.run_path(str(ROOT / "metrics" / "rulebook" / "thresholds.py"))["Thresholds"]()
-
-    assert (alerts.hit_ratio, alerts.speedup) == (style.HIT_RATIO_TARGET, style.SPEEDUP_TARGET)
-    assert (alerts.error_budget, alerts.slow_hit_budget) == (style.ERROR_BUDGET, style.SLOW_HIT_BUDGET)
-    assert alerts.regret_ratio == style.REGRET_LIMIT
-    assert f"{1000 * alerts.slow_hit_seconds:g} ms" in description("overview", "Slow hits")
-    assert f"{100 * (1 - alerts.slow_hit_budget):g} %" in description("overview", "Slow hits")
-    assert f"{100 * (1 - alerts.error_budget):g} %" in description("generation", "Failed generations")
+def test_texts_name_the_targets_of_the_alerts() -> None:
+    assert f"{1000 * TARGETS.slow_hit_seconds:g} ms" in description("overview", "Slow hits")
+    assert f"{100 * (1 - TARGETS.slow_hit_budget):g} %" in description("overview", "Slow hits")
+    assert f"{100 * (1 - TARGETS.error_budget):g} %" in description("generation", "Failed generations")
 
 
 def description(name: str, title: str) -> str:
@@ -195,7 +178,7 @@ def names(expression: str) -> set[str]:
     return {selector.name for selector in selectors(expression)}
 
 
-KNOWN = {series for metric in METRICS for series in metric.series} | STANDARD | recorded()
+KNOWN = {series for metric in METRICS for series in metric.series} | set(STANDARD) | recorded()
 
 
 @pytest.mark.parametrize("query", PANEL_QUERIES)
@@ -216,9 +199,10 @@ def test_a_variable_uses_what_is_catalogued(name: str) -> None:
 
 
 def test_every_standard_name_is_used() -> None:
+    """What `up` tells is a recorded signal."""
     asked = [*(query for _, query in PANEL_QUERIES.values()), *MARKS.values()]
 
-    assert set() == STANDARD - set().union(*(names(query.expr) for query in asked))
+    assert {UP} == set(STANDARD) - set().union(*(names(query.expr) for query in asked))
 
 
 @pytest.mark.parametrize("query", PANEL_QUERIES)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import urllib.request
 
 import pytest
-from loadtest import catalogue
 from loadtest.counters import counters
 from loadtest.exporter import Exporter
 from loadtest.journal import Request
+from metrics import loadtest_catalogue as catalogue
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+
+from recoup.telemetry.catalogue import Metric
 
 HIT = Request(at=0.0, seconds=0.002, kind="generate", item="a", status=200, outcome="hit")
 LOST = Request(at=0.0, seconds=1.0, kind="generate", item="a", status=0, allowed=False)
@@ -77,7 +79,7 @@ def test_it_exports_what_the_catalogue_defines_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("metric", catalogue.METRICS, ids=lambda metric: metric.name)
-def test_every_series_has_the_labels_that_the_catalogue_names(metric: catalogue.Metric) -> None:
+def test_every_series_has_the_labels_that_the_catalogue_names(metric: Metric) -> None:
     families = text_string_to_metric_families(text(begun()))
     (family,) = (each for each in families if each.name == metric.name.removesuffix("_total"))
     assert {metric.labels} == {

@@ -26,7 +26,8 @@ from loadtest.processes import free_port
 from loadtest.prometheus import AskError, Direct, Source, ThroughGrafana
 from loadtest.result import Result
 from loadtest.settings import Settings
-from tests.tools import require_tool
+
+from tools import require_tool
 
 PATIENCE = 60.0
 TOKEN = "a-token"

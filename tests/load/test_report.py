@@ -18,7 +18,8 @@ from loadtest import report
 from loadtest.report import charts, words
 from loadtest.report.page import EXPECTED, HEADLINES, groups, headlines
 from loadtest.result import Chart, Check, Line, Result, Span, Usage
-from tests.tools import require_tool
+
+from tools import require_tool
 
 BEGIN = 1_750_000_000.0
 #: Scenario, part, seconds, requests, hit ratio.

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from loadtest.catalogue import METRICS as OF_LOADTEST
+from metrics.loadtest_catalogue import METRICS as OF_LOADTEST
 
 import recoup
 from recoup.pipelines.relief.parameters import SPECIFICATION

@@ -10,7 +10,7 @@ import pytest
 
 from tools import require_tool
 
-from .rules import ALERT_NAMES, ALERTS, ROOT, UNIT_TESTS, read, run
+from .rulefiles import ALERT_NAMES, ALERTS, ROOT, UNIT_TESTS, read, run
 
 #: The issue's list.
 EXPECTED = {

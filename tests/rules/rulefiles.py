@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from metrics.standard import STANDARD
 
 from recoup.telemetry import METRICS
 
@@ -15,8 +16,6 @@ ROOT = Path(__file__).parents[2]
 METRICS_ROOM = ROOT / "metrics"
 RULES = METRICS_ROOM / "rules"
 UNIT_TESTS = sorted((METRICS_ROOM / "tests").glob("*.yml"))
-#: What Prometheus and the standard collectors bring along.
-FOREIGN = {"up", "process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 #: Words of PromQL that stand where a name could.
 _WORDS = {
     "and", "or", "unless", "on", "by", "ignoring", "group_left", "offset", "bool", "without",
@@ -41,7 +40,9 @@ RECORDED = rules_of(RULES / "recording.yml")
 ALERTS = rules_of(RULES / "alerts.yml")
 ALERT_NAMES = list(dict.fromkeys(rule["alert"] for rule in ALERTS))
 #: Every name that an expression may use.
-KNOWN = {series for metric in METRICS for series in metric.series} | {rule["record"] for rule in RECORDED} | FOREIGN
+KNOWN = (
+    {series for metric in METRICS for series in metric.series} | {rule["record"] for rule in RECORDED} | set(STANDARD)
+)
 
 
 def names(expression: str) -> set[str]:

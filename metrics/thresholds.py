@@ -9,6 +9,11 @@ from dataclasses import dataclass, fields, replace
 #: may reach. All are fractions: in the label `le`, Prometheus 3 writes whole numbers another way than 2 does.
 SLOW_HIT_BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
 
+#: The product's goal for the hit ratio; the alert is for what is below `Thresholds.hit_ratio`.
+HIT_RATIO_GOAL = 0.7
+#: The speed-up from which on a figure is not red: half of the hits must come from the cache for it.
+SPEEDUP_FLOOR = 2.0
+
 
 @dataclass(frozen=True)
 class Thresholds:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rulebook.program import main as build_rules
+from metrics.rulebook.program import main as build_rules
 
 from tools import require_tool
 
-from .rules import METRICS_ROOM, read
+from .rulefiles import METRICS_ROOM, read
 
 #: Seconds that anything may take on a busy machine with two cores.
 PATIENCE = 120

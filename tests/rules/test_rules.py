@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rulebook.documents import documents
-from rulebook.program import main
-from rulebook.promql import LEVELS
-from rulebook.thresholds import SLOW_HIT_BOUNDS, Thresholds
+from metrics.rulebook.documents import documents
+from metrics.rulebook.program import main
+from metrics.signals import HIT_RATIO, LEVELS, SIGNALS
+from metrics.thresholds import SLOW_HIT_BOUNDS, Thresholds
 
 from recoup.cache import buckets
 from recoup.telemetry import METRICS
 from tools import require_tool
 
-from .rules import ALERTS, KNOWN, METRICS_ROOM, RECORDED, RULES, names, read, rules_of, run
+from .rulefiles import ALERTS, KNOWN, METRICS_ROOM, RECORDED, RULES, names, read, rules_of, run
 
 EVERY_RULE = [*RECORDED, *ALERTS]
 #: The contract's headline figures.
@@ -26,7 +26,7 @@ HEADLINES = {
     "job:recoup_hit_ratio:rate5m",
     "job:recoup_speedup:rate5m",
 }
-LEVEL_LABELS = {level: {label.strip() for label in labels.split(",")} for level, labels in LEVELS.items()}
+LEVEL_LABELS = {level: set(labels) for level, labels in LEVELS.items()}
 
 
 def name_of(rule: dict[str, Any]) -> str:
@@ -36,7 +36,7 @@ def name_of(rule: dict[str, Any]) -> str:
 class TestTheFiles:
     @pytest.mark.parametrize("name", ["recording.yml", "alerts.yml"])
     def test_they_are_what_the_rulebook_gives(self, name: str) -> None:
-        """After a change there: python metrics/build.py."""
+        """After a change there: python -m metrics.build."""
         assert documents()[name] == (RULES / name).read_text(encoding="utf-8")
 
     def test_there_are_no_others(self) -> None:
@@ -114,6 +114,16 @@ class TestExpressions:
 class TestSignals:
     def test_the_headlines_are_recorded(self) -> None:
         assert set() == HEADLINES - {rule["record"] for rule in RECORDED}
+
+    def test_those_that_have_a_name_are_those_that_are_recorded(self) -> None:
+        named = [name for signal in SIGNALS for name in signal.series]
+
+        assert sorted(named) == sorted(rule["record"] for rule in RECORDED)
+
+    @pytest.mark.parametrize(("level", "window"), [("instance", None), ("job", "1h"), ("world", None)])
+    def test_a_series_that_is_not_recorded_has_no_name(self, level: str, window: str | None) -> None:
+        with pytest.raises(ValueError, match="recoup_hit_ratio is not recorded"):
+            HIT_RATIO.at(level, window)
 
     def test_each_is_recorded_once(self) -> None:
         assert len(RECORDED) == len({rule["record"] for rule in RECORDED})

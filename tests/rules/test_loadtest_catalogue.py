@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from loadtest.catalogue import METRICS
-from loadtest.catalogue_page import page
+from metrics.loadtest_catalogue import METRICS
+from metrics.loadtest_catalogue_page import page
 
 from project.tree import ROOT
 from recoup.telemetry.catalogue import METRICS as OF_SERVICE

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 
-from rulebook.burn import BURNS
-from rulebook.thresholds import Thresholds
+from metrics.rulebook.burn import BURNS
+from metrics.thresholds import Thresholds
 
-from .rules import ALERT_NAMES, RECORDED, ROOT
+from .rulefiles import ALERT_NAMES, RECORDED, ROOT
 
 HOW_TO = ROOT / "docs" / "how-to"
 TUNE = (HOW_TO / "tune-alerts.md").read_text(encoding="utf-8")

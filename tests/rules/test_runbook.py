@@ -10,7 +10,7 @@ import yaml
 
 from tools import require_tool
 
-from .rules import ALERT_NAMES, ALERTS, KNOWN, METRICS_ROOM, ROOT, names, run
+from .rulefiles import ALERT_NAMES, ALERTS, KNOWN, METRICS_ROOM, ROOT, names, run
 
 TEXT = (METRICS_ROOM / "runbook.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))

@@ -16,7 +16,7 @@ import pytest
 
 from web.running import Running, running
 
-from .rules import ALERTS
+from .rulefiles import ALERTS
 from .stack import Stack, lasting_port, stack
 
 #: Seconds between two requests of one kind.

@@ -1,10 +1,10 @@
-"""The catalogue as a page in Markdown: `python -m loadtest.catalogue_page > metrics/loadtest-catalogue.md`."""
+"""The catalogue as a page in Markdown: `python -m metrics.loadtest_catalogue_page > metrics/loadtest-catalogue.md`."""
 
 from __future__ import annotations
 
 import sys
 
-from loadtest.catalogue import METRICS
+from metrics.loadtest_catalogue import METRICS
 from recoup.telemetry.catalogue_page import tables
 
 _HEAD = """\
@@ -13,7 +13,7 @@ _HEAD = """\
 Every metric that a load test exports while it runs, beside [those of the service](catalogue.md). This page is generated
 from the code; after a change there:
 
-    python -m loadtest.catalogue_page > metrics/loadtest-catalogue.md
+    python -m metrics.loadtest_catalogue_page > metrics/loadtest-catalogue.md
 
 They are what Locust counts, as a client of the service. Counters count from the start of the run; series with the
 label `scenario` begin, at 0, with the first phase that has their labels.

@@ -1,0 +1,106 @@
+"""The recorded series, by name: what rules record, and what alerts, dashboards and the load test's verdict read.
+
+A name is `level:signal:operation`. The level says which labels a rule keeps, `LEVELS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: What one job is known by. `cluster` and `namespace` keep jobs of one name apart in a shared Prometheus, and change
+#: nothing where no target has them.
+JOB = ("cluster", "namespace", "job")
+#: The levels that signals are recorded at, and the labels that each keeps.
+LEVELS: Mapping[str, tuple[str, ...]] = {
+    "job": JOB,
+    "pipeline": (*JOB, "pipeline"),
+    "instance": (*JOB, "instance"),
+}
+#: The windows of the burn-rate alerts.
+BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A figure that is recorded.
+
+    Attributes:
+        name: The middle of the series' names.
+        operation: What follows, without its window.
+        windows: By level, the windows that it is recorded over; `""` where it is of one moment.
+    """
+
+    name: str
+    operation: str
+    windows: Mapping[str, tuple[str, ...]]
+
+    def at(self, level: str, window: str | None = None) -> str:
+        """The name of the recorded series.
+
+        Args:
+            level: One of `LEVELS`.
+            window: Such as `1h`; left out: the first that is recorded at that level.
+
+        Raises:
+            ValueError: The signal is not recorded so.
+        """
+        windows = self.windows.get(level, ())
+        chosen = windows[0] if window is None and windows else window
+        if chosen not in windows:
+            raise ValueError(f"{self.name} is not recorded at {level} over {window}; it is over {dict(self.windows)}")
+        return f"{level}:{self.name}:{self.operation}{chosen}"
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names of all its series."""
+        return tuple(self.at(level, window) for level, windows in self.windows.items() for window in windows)
+
+
+def _both(*windows: str) -> dict[str, tuple[str, ...]]:
+    return {"pipeline": windows, "job": windows}
+
+
+_BURN = {"pipeline": BURN_WINDOWS, "job": ("5m",)}
+_NOW = {"instance": ("",)}
+
+HIT_RATIO = Signal("recoup_hit_ratio", "rate", _both("5m"))
+SPEEDUP = Signal("recoup_speedup", "rate", _both("5m"))
+COUNTED_LOOKUPS = Signal("recoup_counted_lookups", "rate", _both("5m"))
+REGRET_RATIO = Signal("recoup_regret_ratio", "rate", _both("5m", "1h"))
+UNUSED_RATIO = Signal("recoup_unused_eviction_ratio", "rate", _both("1d"))
+EXPIRED_RATIO = Signal("recoup_expired_eviction_ratio", "rate", _both("1d"))
+ERROR_RATIO = Signal("recoup_generation_error_ratio", "rate", _BURN)
+SLOW_HIT_RATIO = Signal("recoup_slow_hit_ratio", "rate", _BURN)
+MEMORY_HELD = Signal("recoup_memory_bytes", "sum", _NOW)
+MEMORY_UTILISATION = Signal("recoup_memory_utilisation", "ratio", _NOW)
+ENTRIES_UTILISATION = Signal("recoup_entries_utilisation", "ratio", _NOW)
+MEMORY_EVICTION_RATIO = Signal("recoup_memory_eviction_ratio", "rate", {"instance": ("1h",)})
+EVICTION_AGE_MEDIAN = Signal("recoup_eviction_age_seconds", "p50_", {"instance": ("1h",)})
+UNACCOUNTED_MEMORY = Signal("recoup_unaccounted_memory_bytes", "diff", _NOW)
+MEMORY_DRIFT = Signal("recoup_memory_drift_bytes", "delta", {"instance": ("3d",)})
+UP_STATE = Signal("recoup_up", "max", _NOW)
+TARGETS = Signal("recoup_targets", "count", {"job": ("",)})
+UPTIME = Signal("recoup_uptime_seconds", "median", {"job": ("",)})
+
+#: Every signal.
+SIGNALS = (
+    HIT_RATIO,
+    SPEEDUP,
+    COUNTED_LOOKUPS,
+    REGRET_RATIO,
+    UNUSED_RATIO,
+    EXPIRED_RATIO,
+    ERROR_RATIO,
+    SLOW_HIT_RATIO,
+    MEMORY_HELD,
+    MEMORY_UTILISATION,
+    ENTRIES_UTILISATION,
+    MEMORY_EVICTION_RATIO,
+    EVICTION_AGE_MEDIAN,
+    UNACCOUNTED_MEMORY,
+    MEMORY_DRIFT,
+    UP_STATE,
+    TARGETS,
+    UPTIME,
+)
