@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from loadtest.photographs import photographs
 from loadtest.plan import Batch, Call
+from loadtest.sample_images import sample_images
 from loadtest.settings import NAMES, Settings
 
 #: Different photographs, which all scenarios share.
-PHOTOGRAPHS = 24
+SAMPLE_IMAGES = 24
 #: Of one scenario, at most.
 MOST_ITEMS = 1_000_000
 OK = frozenset({200})
@@ -48,7 +48,7 @@ def items(seed: int, scenario: str, count: int) -> tuple[Item, ...]:
     take longer for some. A larger count begins with the same items.
     """
     draw = random.Random(f"items {seed} {scenario}")  # noqa: S311
-    pictures = photographs(seed, PHOTOGRAPHS)
+    pictures = sample_images(seed, SAMPLE_IMAGES)
     base = 1 + NAMES.index(scenario) / 10
     # One step of the draw after another, so that a count does not change what comes before it.
     depths: dict[int, None] = {}
@@ -58,7 +58,7 @@ def items(seed: int, scenario: str, count: int) -> tuple[Item, ...]:
         Item(
             f"{scenario}-{number}",
             f"quality=preview&base_mm={base:.1f}&depth_mm={2.5 + depth / MOST_ITEMS:.6f}",
-            pictures[number % PHOTOGRAPHS],
+            pictures[number % SAMPLE_IMAGES],
         )
         for number, depth in enumerate(depths)
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from loadtest.checks import clients, counters, words
+from loadtest import formatting
+from loadtest.checks import clients, counters
 from loadtest.checks.case import NOTHING, Bounds, Case, judged
 from loadtest.journal import Phase
 from loadtest.result import Check
@@ -63,14 +64,14 @@ def _answers(case: Case) -> Check:
     if bad:
         phase, first = bad[0]
         said.append(f"the first in {phase.name}: {first.error or f'status {first.status}'}")
-    found = f"{words.count(len(bad), 'failure')} in {words.count(sent, 'request')}"
+    found = f"{formatting.count(len(bad), 'failure')} in {formatting.count(sent, 'request')}"
     return Check(RUN, "Failures", found, "none", not bad, "; ".join(said))
 
 
 def _actions(case: Case) -> Check:
     done = [(phase, each) for phase in case.run.phases for each in phase.actions]
     bad = [f"{phase.name}: {each.action}: {each.error}" for phase, each in done if each.error is not None]
-    found = f"{words.count(len(bad), 'failure')} in {words.count(len(done), 'action')}"
+    found = f"{formatting.count(len(bad), 'failure')} in {formatting.count(len(done), 'action')}"
     return Check(RUN, "Actions beside the requests", found, "none", not bad, "; ".join(bad[:_SHOWN]))
 
 
@@ -85,12 +86,12 @@ def _agreement(name: str, case: Case, differences: Callable[[Phase], Iterator[st
         if phase.after is None and phase.scenario not in INTERRUPTED and differences is not _locust
     ]
     found = missed + [f"{phase.name}: {said}" for phase in compared for said in differences(phase)]
-    counted = words.count(sum(len(phase.requests) for phase in compared), "request")
-    where = f"in {words.count(len(compared), 'phase')}"
+    counted = formatting.count(sum(len(phase.requests) for phase in compared), "request")
+    where = f"in {formatting.count(len(compared), 'phase')}"
     if not compared:
         return Check(RUN, name, NOTHING, "equal", passed=False, detail="; ".join(found[:_SHOWN]))
     told = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
-    measured = f"equal {where}, {counted}" if not found else f"{words.count(len(found), 'difference')} {where}"
+    measured = f"equal {where}, {counted}" if not found else f"{formatting.count(len(found), 'difference')} {where}"
     return Check(RUN, name, measured, "equal", not found, told)
 
 
@@ -165,7 +166,7 @@ def _bodies(case: Case) -> Check:
     for each in whole:
         digests.setdefault(each.item, set()).add((each.digest, each.bytes))
     bad = sorted(item for item, found in digests.items() if len(found) > 1 or ("", 0) in found)
-    found = f"{words.count(len(digests), 'item')} in {words.count(len(whole), 'answer')}"
+    found = f"{formatting.count(len(digests), 'item')} in {formatting.count(len(whole), 'answer')}"
     detail = f"different or empty bodies of {', '.join(bad[:_SHOWN])}" if bad else ""
     return Check(
         RUN, "One body for each item", found if whole else NOTHING, "always the same", not bad and bool(whole), detail
@@ -179,7 +180,7 @@ def _internal_errors(case: Case) -> Check:
         return Check(RUN, name, NOTHING, wanted, passed=False, detail=f"there is no {INTERNAL_ERRORS.name}")
     parts = sum((counters.growth_by(phase, INTERNAL_ERRORS.name, "part") for phase in known), Counter[str]())
     detail = ", ".join(f"{number} in {part}" for part, number in sorted(parts.items()))
-    return Check(RUN, name, words.count(sum(parts.values()), "failure"), wanted, not parts, detail)
+    return Check(RUN, name, formatting.count(sum(parts.values()), "failure"), wanted, not parts, detail)
 
 
 def _traffic(case: Case, scenario: str) -> Check:
@@ -189,4 +190,4 @@ def _traffic(case: Case, scenario: str) -> Check:
 
 
 def _requests_word(number: float) -> str:
-    return words.count(number, "request")
+    return formatting.count(number, "request")

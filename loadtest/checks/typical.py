@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from loadtest import panels, theory
-from loadtest.checks import clients, counters, windows, words
+from loadtest import formatting, panels, theory
+from loadtest.checks import clients, counters, windows
 from loadtest.checks.case import Bounds, Case, failed, judged
 from loadtest.checks.memory import overhead
 from loadtest.checks.usages import past
@@ -26,13 +26,13 @@ def checks(case: Case) -> Iterator[Check]:
         return
     asked = case.asked
     ratios = Bounds(asked.hit_ratio_min, asked.hit_ratio_max)
-    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, words.percent)
+    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, formatting.percent)
     yield from hit_ratios(case, cached)
     yield from _speedups(case, cached, without)
     yield _achieved(case, cached)
     yield _failed(case, cached)
     slow = Bounds(high=asked.slow_hits_max)
-    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, words.percent)
+    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, formatting.percent)
     yield from overhead(case, cached)
 
 
@@ -54,9 +54,9 @@ def _near(scenario: str, name: str, found: float | None, wanted: float | None, t
     bounds = Bounds(high=tolerance)
     if found is None or wanted is None:
         why = "nothing was measured" if found is None else "there is nothing to compare with"
-        return failed(scenario, name, bounds.said(words.points), why)
-    detail = f"{words.percent(found)} against {words.percent(wanted)}"
-    return judged(scenario, name, abs(found - wanted), bounds, words.points, detail)
+        return failed(scenario, name, bounds.said(formatting.points), why)
+    detail = f"{formatting.percent(found)} against {formatting.percent(wanted)}"
+    return judged(scenario, name, abs(found - wanted), bounds, formatting.points, detail)
 
 
 def _panel_agrees(case: Case, cached: Phase) -> Check:
@@ -72,7 +72,7 @@ def _panel_agrees(case: Case, cached: Phase) -> Check:
 
 
 def _tolerated(case: Case) -> str:
-    return Bounds(high=case.asked.panel_tolerance).said(words.points)
+    return Bounds(high=case.asked.panel_tolerance).said(formatting.points)
 
 
 def _seen(cached: Phase, window: windows.Window) -> float | None:
@@ -110,17 +110,17 @@ def _replayed(case: Case, cached: Phase) -> Iterator[Check]:
     asked, warm, requests = case.asked, case.run.phase(cached.scenario, "warm"), _looked_up(cached)
     if warm is None or not requests:
         why = "the run has no warm phase" if warm is None else "nothing was measured"
-        yield failed(cached.scenario, ratio, Bounds(high=asked.replay_tolerance).said(words.points), why)
-        yield failed(cached.scenario, single, Bounds(high=asked.replay_answers_max).said(words.percent), why)
+        yield failed(cached.scenario, ratio, Bounds(high=asked.replay_tolerance).said(formatting.points), why)
+        yield failed(cached.scenario, single, Bounds(high=asked.replay_answers_max).said(formatting.percent), why)
         return
     found = [each.outcome != "miss" for each in requests]
     replayed = theory.replay([each.item for each in requests], case.setting("cache_entries"), _items(warm))
     total = len(requests)
     yield _near(cached.scenario, ratio, sum(found) / total, sum(replayed) / total, asked.replay_tolerance)
     other = sum(one != another for one, another in zip(found, replayed, strict=True))
-    detail = f"{words.count(other, 'answer')} of {total:,}"
+    detail = f"{formatting.count(other, 'answer')} of {total:,}"
     bounds = Bounds(high=asked.replay_answers_max)
-    yield judged(cached.scenario, single, other / total, bounds, words.percent, detail)
+    yield judged(cached.scenario, single, other / total, bounds, formatting.percent, detail)
 
 
 def _looked_up(phase: Phase) -> list[Request]:
@@ -138,10 +138,12 @@ def _speedups(case: Case, cached: Phase, without: Sequence[float]) -> Iterator[C
     target = Bounds(low=asked.speedup_min)
     slow, fast = clients.mean(without), clients.mean(clients.waited(cached.requests))
     client = slow / fast if slow is not None and fast else None
-    detail = f"{words.seconds(slow)} without the cache, {words.seconds(fast)} with it" if slow and fast else ""
+    detail = (
+        f"{formatting.seconds(slow)} without the cache, {formatting.seconds(fast)} with it" if slow and fast else ""
+    )
     detail += _machine(case, cached)
-    yield judged(SCENARIO, "Speed-up, the clients' way", client, target, words.times, detail)
-    yield windows.worst(case, cached, "Speed-up, the service's way", panels.SPEEDUP, target, words.times)
+    yield judged(SCENARIO, "Speed-up, the clients' way", client, target, formatting.times, detail)
+    yield windows.worst(case, cached, "Speed-up, the service's way", panels.SPEEDUP, target, formatting.times)
     yield _agree(case, client, [each.figure for each in windows.figures(case, cached, panels.SPEEDUP)])
 
 
@@ -155,18 +157,18 @@ def _machine(case: Case, cached: Phase) -> str:
     )
     if past_it is None or through_it is None:
         return ""
-    return f"; one generation took {words.seconds(past_it)} and {words.seconds(through_it)}"
+    return f"; one generation took {formatting.seconds(past_it)} and {formatting.seconds(through_it)}"
 
 
 def _agree(case: Case, client: float | None, server: list[Figure]) -> Check:
     name, bounds = "Speed-up: clients and service agree", Bounds(high=case.asked.speedup_agreement)
     known = [each.value for each in server if each.value]
     if client is None or not known:
-        return failed(SCENARIO, name, bounds.said(words.percent), "one of the two is missing")
+        return failed(SCENARIO, name, bounds.said(formatting.percent), "one of the two is missing")
     apart = {abs(client - each) / each: each for each in known}
     furthest = max(apart)
-    detail = f"{words.times(client)} and {words.times(apart[furthest])}"
-    return judged(SCENARIO, name, furthest, bounds, words.percent, detail)
+    detail = f"{formatting.times(client)} and {formatting.times(apart[furthest])}"
+    return judged(SCENARIO, name, furthest, bounds, formatting.percent, detail)
 
 
 def _achieved(case: Case, cached: Phase) -> Check:
@@ -179,10 +181,10 @@ def _achieved(case: Case, cached: Phase) -> Check:
     mean = clients.mean([each.seconds for each in cached.requests])
     elapsed = cached.end - cached.begin
     if not mean or elapsed <= 0:
-        return failed(SCENARIO, name, bounds.said(words.percent), "nothing was measured")
+        return failed(SCENARIO, name, bounds.said(formatting.percent), "nothing was measured")
     offered, achieved = case.setting("users") / mean, len(cached.requests) / elapsed
     detail = f"{achieved:.1f} of {offered:.1f} requests a second"
-    return judged(SCENARIO, name, achieved / offered, bounds, words.percent, detail)
+    return judged(SCENARIO, name, achieved / offered, bounds, formatting.percent, detail)
 
 
 def _failed(case: Case, cached: Phase) -> Check:
