@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.exception import CatchResponseError
 
-from loadtest import answers, workload
-from loadtest.actions import asks_for_faults
+from loadtest import answers, rawhttp, workload
 from loadtest.conductor import REQUEST_SECONDS, Conductor
 from loadtest.control import Control, authorization
 from loadtest.exporter import Exporter
@@ -71,6 +71,8 @@ class Connection:
 
     def send(self, phase: Phase, call: Call) -> tuple[Request, list[bytes]]:
         """Send a call, and wait for all of its answer, as long as that may take; its body comes in parts."""
+        if call.raw is not None:
+            return self._send_raw(phase, call, call.raw)
         headers = {**call.headers, **self._authorization} if call.kind == "manage" else call.headers
         answer: HTTPSocketPoolResponse | None = None
         at, begun = time.time(), time.perf_counter()
@@ -92,6 +94,18 @@ class Connection:
             # So that no connection is kept alive that a service left behind which has ended.
             self.close()
         return request, body
+
+    def _send_raw(self, phase: Phase, call: Call, raw: rawhttp.Raw) -> tuple[Request, list[bytes]]:
+        at, begun, body = time.time(), time.perf_counter(), b""
+        try:
+            status, headers, body = rawhttp.exchange(self._host, raw, REQUEST_SECONDS)
+            sent = (at, time.perf_counter() - begun)
+            request = answers.answered(call, sent, status, headers.get, [body])
+        except (OSError, HTTPException) as error:
+            sent = (at, time.perf_counter() - begun)
+            request = answers.unanswered(call, sent, f"{type(error).__name__}: {error}")
+        self._count(phase, call, request)
+        return request, [body]
 
     def _client(self) -> HTTPClient:
         client = self._pool.get_client(self._host)
@@ -231,10 +245,10 @@ class ScenarioRun:
         self.settings = _settings(environment.parsed_options)
         self.phases = workload.phases(self.settings)
         owned = os.environ.get("LOADTEST_JOURNAL")
-        faults = asks_for_faults(self.phases)
+        faults = workload.needs_owner(self.phases)
         if faults and not owned:
             raise ValueError(
-                f"{', '.join(faults)}: somebody has to bring these faults about. Use `python -m loadtest`, or set "
+                f"{', '.join(faults)}: these need processes of the run's own. Use `python -m loadtest`, or set "
                 "LOADTEST_JOURNAL and answer what the journal asks for"
             )
         self.journal = Path(owned) if owned else DEFAULT_JOURNAL
@@ -251,7 +265,7 @@ class ScenarioRun:
             runner=self.runner,
             users=self.users,
             recorder=self.recorder,
-            control=Control(self.environment.host or "", self.token),
+            control=Control(self.environment.host or "", self.token, os.environ.get("LOADTEST_UPSTREAM", "")),
             send=lambda phase, call: _status_and_body(*counted.send(phase, call)),
             locust=self._counts,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 #: Every scenario, in the order in which a run plays them.
@@ -15,6 +15,7 @@ NAMES = (
     "pair",
     "triple",
     "typical",
+    "typical-remote",
     "stampede",
     "churn",
     "saturation",
@@ -112,6 +113,15 @@ class Settings:
         for name in mapping:
             _check("settings", name, f"any of {', '.join(allowed)}", name in allowed)
         return cls(**mapping)
+
+
+def remote(settings: Settings) -> Settings:
+    """The settings for `typical-remote`: the same popularity over a larger catalogue and cache.
+
+    Che's approximation is the same 0.705 within a point. With thirty callers and a generation of half a second, 3 % of
+    the callers of 250 items would find their generation under way for somebody else; of 3,100 items it is 0.3 %.
+    """
+    return replace(settings, cache_entries=10 * settings.cache_entries, catalogue=math.ceil(12.4 * settings.catalogue))
 
 
 def scenarios(text: str) -> tuple[str, ...]:

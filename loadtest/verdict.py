@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from loadtest import journal, report, thresholds
-from loadtest.checks import counts, faults, scraping, stress, typical, usages
+from loadtest.checks import counts, faults, remote, scraping, stress, typical, usages
 from loadtest.checks import spans as spans_of
 from loadtest.checks.case import Case
 from loadtest.panels import Panels
@@ -82,6 +82,7 @@ def _checks(case: Case) -> Iterator[Check]:
     found = [*counts.checks(case), *scraping.checks(case), *usages.checks(case)]
     if case.played(typical.SCENARIO):
         found += typical.checks(case)
+    found += remote.checks(case)
     found += [*stress.checks(case), *faults.checks(case)]
     order = list(dict.fromkeys((_FIRST, *(each.scenario for each in case.run.phases))))
     yield from sorted(found, key=lambda each: order.index(each.scenario))

@@ -27,6 +27,8 @@ WATCHING_ROUTES = frozenset({"/metrics", "/healthz", "/readyz"})
 GENERATE_ROUTE = "/api/generate/<pipeline>"
 #: A client that lost its connection reads nothing of what the service counted, so such phases have no exact counts.
 INTERRUPTED = frozenset({"terminate"})
+#: Calls that never ask the cache.
+NO_LOOKUP = ("manage", "malformed")
 _SHOWN = 3
 
 
@@ -113,19 +115,25 @@ def _requests(phase: Phase) -> Iterator[str]:
     served: Counter[str] = Counter()
     for route in routes:
         served += counters.growth_by(phase, HTTP_REQUESTS.name, "status", route=route)
-    yield from _different("status", served, Counter(str(each.status) for each in sent))
+    # What is not even HTTP may be refused before anybody counts, and who leaves hears no status.
+    malformed = [request for request in phase.requests if request.kind == "malformed"]
+    seen = Counter(str(request.status) for request in sent if request.kind != "malformed")
+    surplus = served - seen
+    if malformed and not seen - served and surplus.total() <= len(malformed):
+        seen += surplus
+    yield from _different("status", served, seen)
 
 
 def _managed_aside(phase: Phase) -> bool:
     own = any(each.at >= phase.begin and not each.action.startswith(("Fault", "Settle")) for each in phase.actions)
-    return own and all(each.kind != "manage" for each in phase.requests)
+    return own and all(each.kind not in NO_LOOKUP for each in phase.requests)
 
 
 def _outcomes(phase: Phase) -> Iterator[str]:
     """An answer without an outcome (an error) may have had a lookup, a miss or a coalesced one; no other may differ."""
     counted = counters.growth_by(phase, LOOKUPS.name, "outcome")
     seen = clients.outcomes(phase.requests)
-    unseen = sum(each.outcome is None and each.kind != "manage" for each in phase.requests)
+    unseen = sum(each.outcome is None and each.kind not in NO_LOOKUP for each in phase.requests)
     surplus = {name: counted[name] - seen[name] for name in ("miss", "coalesced")}
     if unseen and min(surplus.values()) >= 0 and sum(surplus.values()) <= unseen:
         seen += Counter({name: number for name, number in surplus.items() if number})
@@ -136,7 +144,7 @@ def _reasons(phase: Phase) -> Iterator[str]:
     counted = counters.growth_by(phase, MISSES.name, "reason")
     seen = clients.reasons(phase.requests)
     unseen = sum(
-        each.outcome in (None, "miss") and each.reason is None and each.kind != "manage" for each in phase.requests
+        each.outcome in (None, "miss") and each.reason is None and each.kind not in NO_LOOKUP for each in phase.requests
     )
     surplus = counted - seen
     if unseen and not seen - counted and sum(surplus.values()) <= unseen:

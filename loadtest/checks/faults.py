@@ -157,18 +157,34 @@ def _first(requests: list[Request]) -> str:
     return "" if bad is None else f"the first: {bad.error or f'status {bad.status}'}"
 
 
-def _garbage(_case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    good = [each for each in fault.requests if each.kind == "generate"]
-    bad = [each for each in fault.requests if each.kind != "generate"]
-    refused = sum(each.allowed and 400 <= each.status < 500 for each in bad)
-    measured = f"{refused:,} of {len(bad):,}"
-    listed = ", ".join(f"{number:,} with {status}" for status, number in _statuses(bad))
-    yield Check("garbage", "Garbage refused as the contract says", measured, "all", refused == len(bad) > 0, listed)
-    answered = sum(each.status == 200 for each in good)
-    measured = f"{answered:,} of {len(good):,} answered with 200"
-    yield Check("garbage", "Good requests in between", measured, "all", answered == len(good) > 0)
+def _garbage(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
+    yield _refused("Garbage refused as the contract says", fault)
+    yield _good_between("Good requests in between", fault)
     yield _nothing_kept(fault)
+    slow = case.run.phase("garbage", "slow")
+    if slow is None:
+        yield failed("garbage", "Slow senders and callers who leave", "all", "the run has no such phase")
+    else:
+        yield _refused("Slow senders and callers who leave", slow)
+        yield _good_between("Good requests beside slow ones", slow)
     yield afterwards(after)
+
+
+def _refused(name: str, phase: Phase) -> Check:
+    """Each call that cannot be served has the answer that the contract has for it; who leaves has none."""
+    bad = [request for request in phase.requests if request.kind != "generate"]
+    refused = sum(request.allowed and not 200 <= request.status < 400 for request in bad)
+    wrong = sorted({f"{request.item} ({request.status})" for request in bad if not request.allowed})
+    listed = ", ".join(f"{number:,} with {status or 'no answer'}" for status, number in _statuses(bad))
+    detail = f"{listed}; not as expected: {', '.join(wrong)}" if wrong else listed
+    return Check("garbage", name, f"{refused:,} of {len(bad):,}", "all", refused == len(bad) > 0, detail)
+
+
+def _good_between(name: str, phase: Phase) -> Check:
+    good = [request for request in phase.requests if request.kind == "generate"]
+    answered = sum(request.status == 200 for request in good)
+    measured = f"{answered:,} of {len(good):,} answered with 200"
+    return Check("garbage", name, measured, "all", answered == len(good) > 0)
 
 
 def _nothing_kept(fault: Phase) -> Check:

@@ -19,6 +19,7 @@ NAMES = {
     "pair": "2-item pipeline",
     "triple": "3-item pipeline",
     "typical": "Typical usage",
+    "typical-remote": "Typical usage, generator elsewhere",
 }
 #: Equal requests in a batch.
 _SIZES = {"pair": 2, "triple": 3}

@@ -6,7 +6,7 @@ import io
 from itertools import combinations
 
 import pytest
-from loadtest.sample_images import HEIGHT, WIDTH, photographs
+from loadtest.sample_images import HEIGHT, WIDTH, sample_images
 from PIL import Image, ImageStat
 
 COUNT = 12
@@ -32,7 +32,7 @@ def test_none_is_like_another() -> None:
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
     first = sample_images(1, COUNT)
-    photographs.cache_clear()
+    sample_images.cache_clear()
     again = sample_images(1, COUNT)
     assert first is not again
     assert first == again

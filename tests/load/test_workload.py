@@ -165,7 +165,7 @@ def test_an_item_has_one_key_and_no_other_item_has_it() -> None:
 
 
 def test_every_item_is_a_preview() -> None:
-    assert all("quality=preview" in item.query for item in of(DEFAULTS, "typical", 500))
+    assert all("quality=preview" in item.path for item in of(DEFAULTS, "typical", 500))
 
 
 def test_more_items_begin_with_the_same_ones() -> None:
