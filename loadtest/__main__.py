@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from loadtest import reach, report, runner, thresholds, verdict, workload
+from loadtest import preflight, report, runner, thresholds, verdict, workload
 from loadtest.environment import environment
 from loadtest.processes import ROOT, ProcessError
-from loadtest.prometheus import AskError, Direct, Source, ThroughGrafana
+from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
 from loadtest.result import Result
 
 EXIT_PASSED, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stream = sys.stderr if given.json else sys.stdout
     try:
         result = _run(given, settings, asked, service_settings, stream)
-    except (AskError, ProcessError) as error:
+    except (QueryError, ProcessError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNUSABLE
     page = report.write(result, given.output)
@@ -136,17 +136,17 @@ def _place(
     given: argparse.Namespace, settings: workload.Settings, service_settings: dict[str, str]
 ) -> Iterator[runner.Place]:
     if given.service:
-        reach.require(given.service, os.environ.get("RECOUP_ADMIN_TOKEN"))
+        preflight.require(given.service, os.environ.get("RECOUP_ADMIN_TOKEN"))
         yield runner.Place(given.service.rstrip("/"), (given.prometheus or "").rstrip("/"))
         return
     with runner.own_place(settings, given.output, service_settings) as place:
         yield place
 
 
-def _source(given: argparse.Namespace, place: runner.Place) -> Source:
+def _source(given: argparse.Namespace, place: runner.Place) -> Prometheus:
     if given.service and given.grafana:
         return ThroughGrafana(given.grafana, os.environ.get("GRAFANA_TOKEN", ""))
-    return Direct(place.prometheus)
+    return Prometheus(place.prometheus)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from loadtest.actions import ActionError, Actions, Send, configuration, configure, described
 from loadtest.control import Control
-from loadtest.lanes import OpenPhase, Stage, users
+from loadtest.lanes import OpenPhase, PhaseRunner, users
 from loadtest.plan import Action, Call, Phase
 from loadtest.recorder import Recorder
 
@@ -38,7 +38,7 @@ LocustCounts = Callable[[], Mapping[str, Mapping[str, int]]]
 _log = logging.getLogger(__name__)
 
 
-class Crowd(Protocol):
+class Users(Protocol):
     """Locust's users."""
 
     def want(self, count: int) -> None:
@@ -55,8 +55,8 @@ class Conductor:
         phases: What is played.
         settings: The workload's, for the journal.
         settle_seconds: What `Settle` waits.
-        stage: Where the users wait.
-        crowd: The users.
+        runner: Where the users wait.
+        users: The users.
         recorder: The journal.
         control: The way to the service.
         send: For what is done during a phase.
@@ -69,8 +69,8 @@ class Conductor:
         settings: Mapping[str, Any],
         settle_seconds: float,
         *,
-        stage: Stage,
-        crowd: Crowd,
+        runner: PhaseRunner,
+        users: Users,
         recorder: Recorder,
         control: Control,
         send: CountedSend,
@@ -79,8 +79,8 @@ class Conductor:
         self._phases = phases
         self._settings = settings
         self._settle_seconds = settle_seconds
-        self._stage = stage
-        self._crowd = crowd
+        self._stage = runner
+        self._crowd = users
         self._recorder = recorder
         self._control = control
         self._send = send

@@ -11,17 +11,23 @@ from loadtest.plan import Call
 _PATIENCE_SECONDS = 30.0
 
 
+#: Among the counters of a phase: what reached the paced upstream.
+UPSTREAM_REQUESTS = "loadtest_upstream_requests_total"
+
+
 class Control:
     """Asks the service for what the conductor needs.
 
     Args:
         url: Its base URL.
         token: The bearer token of its management API, where it has one.
+        upstream: The paced generator behind it, where there is one: its count is among the counters.
     """
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, upstream: str = "") -> None:
         self._url = url.rstrip("/")
         self._authorization = authorization(token)
+        self._upstream = upstream
         self._pool = urllib3.PoolManager(retries=False, timeout=_PATIENCE_SECONDS)
 
     def send(self, call: Call) -> tuple[int, bytes]:
@@ -43,7 +49,10 @@ class Control:
         status, body = self.send(Call("/metrics", "/metrics", method="GET"))
         if status != 200:
             raise OSError(f"GET /metrics was answered with {status or 'nothing'}: {body[:500]!r}")
-        return counters(body.decode())
+        read = counters(body.decode())
+        if self._upstream:
+            read[UPSTREAM_REQUESTS] = float(self._pool.request("GET", f"{self._upstream}/count").data)
+        return read
 
 
 def authorization(token: str | None) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-from loadtest.prometheus import AskError, Source
+from loadtest.prometheus import Prometheus, QueryError
 from loadtest.settings import cores
 
 _LIBRARIES = ("recoup", "locust")
 
 
-def environment(source: Source) -> dict[str, str]:
+def environment(source: Prometheus) -> dict[str, str]:
     """Versions and the machine, by name."""
     found = {
         "machine": f"{cores()} cores, {platform.system()} {platform.machine()}",
@@ -20,8 +20,8 @@ def environment(source: Source) -> dict[str, str]:
     return found | {name: version(name) for name in _LIBRARIES} | {"Prometheus": _prometheus(source)}
 
 
-def _prometheus(source: Source) -> str:
+def _prometheus(source: Prometheus) -> str:
     try:
         return str(source.ask("status/buildinfo", {})["version"])
-    except (AskError, KeyError) as error:
+    except (QueryError, KeyError) as error:
         return f"not known: {error}"

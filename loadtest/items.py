@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
-from loadtest.photographs import photographs
 from loadtest.plan import Batch, Call
+from loadtest.sample_images import sample_images
 from loadtest.settings import NAMES, Settings
 
 #: Different photographs, which all scenarios share.
-PHOTOGRAPHS = 24
+SAMPLE_IMAGES = 24
 #: Of one scenario, at most.
 MOST_ITEMS = 1_000_000
 OK = frozenset({200})
-_HEADERS = {"Content-Type": "image/jpeg"}
-_BYPASS_HEADERS = {**_HEADERS, "Cache-Control": "no-store"}
+#: What the paced upstream takes: the mean, and the standard deviation of the logarithm.
+SECONDS_MEAN, SECONDS_SIGMA = 0.5, 0.3
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,24 @@ class Item:
 
     Attributes:
         name: Short, such as `typical-17`.
-        query: The parameters of the relief.
-        body: The photograph.
+        path: Of the pipeline, with its query.
+        body: A photograph, or a prompt.
+        content_type: Of the body.
+        seconds: What its generation takes, where the load test sets that; else 0.
     """
 
     name: str
-    query: str
+    path: str
     body: bytes
+    content_type: str = "image/jpeg"
+    seconds: float = 0.0
 
     def call(self, *, bypass: bool = False, allowed: frozenset[int] = OK) -> Call:
         """The call for it; with `bypass` one that the cache does not answer and does not keep."""
-        headers = _BYPASS_HEADERS if bypass else _HEADERS
-        return Call(self.name, f"/api/generate/relief?{self.query}", self.body, headers, allowed=allowed)
+        headers = {"Content-Type": self.content_type}
+        if bypass:
+            headers["Cache-Control"] = "no-store"
+        return Call(self.name, self.path, self.body, headers, allowed=allowed)
 
 
 @lru_cache(maxsize=64)
@@ -47,8 +57,10 @@ def items(seed: int, scenario: str, count: int) -> tuple[Item, ...]:
     The plate's thickness tells scenarios apart and the relief's depth items, neither by so much that generation would
     take longer for some. A larger count begins with the same items.
     """
+    if scenario == "typical-remote":
+        return tuple(_prompt(seed, scenario, number) for number in range(count))
     draw = random.Random(f"items {seed} {scenario}")  # noqa: S311
-    pictures = photographs(seed, PHOTOGRAPHS)
+    pictures = sample_images(seed, SAMPLE_IMAGES)
     base = 1 + NAMES.index(scenario) / 10
     # One step of the draw after another, so that a count does not change what comes before it.
     depths: dict[int, None] = {}
@@ -57,11 +69,24 @@ def items(seed: int, scenario: str, count: int) -> tuple[Item, ...]:
     return tuple(
         Item(
             f"{scenario}-{number}",
-            f"quality=preview&base_mm={base:.1f}&depth_mm={2.5 + depth / MOST_ITEMS:.6f}",
-            pictures[number % PHOTOGRAPHS],
+            f"/api/generate/relief?quality=preview&base_mm={base:.1f}&depth_mm={2.5 + depth / MOST_ITEMS:.6f}",
+            pictures[number % SAMPLE_IMAGES],
         )
         for number, depth in enumerate(depths)
     )
+
+
+def _prompt(seed: int, scenario: str, number: int) -> Item:
+    """A request to the paced upstream, which takes as long as it says: log-normal, the same each time.
+
+    Items of like popularity have durations from all over the distribution (multiples of the golden ratio fill an
+    interval evenly), so that hits recoup what misses cost in the mean, whatever the few most popular items take.
+    """
+    share = (0.5 + number * _GOLDEN) % 1
+    spread = SECONDS_SIGMA * NormalDist().inv_cdf(share) - SECONDS_SIGMA**2 / 2
+    seconds = round(SECONDS_MEAN * math.exp(spread), 4)
+    body = json.dumps({"prompt": f"{scenario} {seed} {number}", "seconds": seconds}).encode()
+    return Item(f"{scenario}-{number}", "/api/generate/remote", body, "application/json", seconds)
 
 
 def of(settings: Settings, scenario: str, count: int) -> tuple[Item, ...]:

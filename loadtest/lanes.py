@@ -171,7 +171,7 @@ class OpenPhase:
         return [lane for lane in self.lanes if lane.lane.background is background]
 
 
-class Stage:
+class PhaseRunner:
     """Where users wait for a phase, and find their seat in it."""
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ class Stage:
         with self._changed:
             self._open = None
 
-    def sit(self) -> tuple[Phase, OpenLane]:
+    def next_lane(self) -> tuple[Phase, OpenLane]:
         """Wait for a seat."""
         with self._changed:
             while True:

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,12 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.exception import CatchResponseError
 
-from loadtest import answers, workload
-from loadtest.actions import asks_for_faults
+from loadtest import answers, rawhttp, workload
 from loadtest.conductor import REQUEST_SECONDS, Conductor
 from loadtest.control import Control, authorization
 from loadtest.exporter import Exporter
 from loadtest.journal import Request
-from loadtest.lanes import Stage
+from loadtest.lanes import PhaseRunner
 from loadtest.plan import Call, Phase
 from loadtest.recorder import Recorder, name_of
 
@@ -71,6 +71,8 @@ class Connection:
 
     def send(self, phase: Phase, call: Call) -> tuple[Request, list[bytes]]:
         """Send a call, and wait for all of its answer, as long as that may take; its body comes in parts."""
+        if call.raw is not None:
+            return self._send_raw(phase, call, call.raw)
         headers = {**call.headers, **self._authorization} if call.kind == "manage" else call.headers
         answer: HTTPSocketPoolResponse | None = None
         at, begun = time.time(), time.perf_counter()
@@ -93,6 +95,18 @@ class Connection:
             self.close()
         return request, body
 
+    def _send_raw(self, phase: Phase, call: Call, raw: rawhttp.Raw) -> tuple[Request, list[bytes]]:
+        at, begun, body = time.time(), time.perf_counter(), b""
+        try:
+            status, headers, body = rawhttp.exchange(self._host, raw, REQUEST_SECONDS)
+            sent = (at, time.perf_counter() - begun)
+            request = answers.answered(call, sent, status, headers.get, [body])
+        except (OSError, HTTPException) as error:
+            sent = (at, time.perf_counter() - begun)
+            request = answers.unanswered(call, sent, f"{type(error).__name__}: {error}")
+        self._count(phase, call, request)
+        return request, [body]
+
     def _client(self) -> HTTPClient:
         client = self._pool.get_client(self._host)
         # It sends what got no answer again, once more than its pool has places: one call would be counted twice.
@@ -100,7 +114,7 @@ class Connection:
         return client
 
     def _count(self, phase: Phase, call: Call, request: Request) -> None:
-        PLAY.recorder.request(phase, request)
+        RUN.recorder.request(phase, request)
         self._environment.events.request.fire(  # type: ignore[no-untyped-call]
             request_type=call.method,
             name=name_of(phase),
@@ -142,12 +156,12 @@ class Caller(FastHttpUser):
     def __init__(self, environment: Environment) -> None:
         self.client_pool = _new_pool()
         super().__init__(environment)
-        self._connection = Connection(environment, self.client_pool, PLAY.token)
+        self._connection = Connection(environment, self.client_pool, RUN.token)
 
     @task
     def play(self) -> None:
         """Play one lane of one phase."""
-        phase, lane = PLAY.stage.sit()
+        phase, lane = RUN.runner.next_lane()
         self._connection.close()
         while (batch := lane.take()) is not None:
             status = 0
@@ -166,15 +180,15 @@ class Shape(LoadTestShape):
     def reset_time(self) -> None:
         """A run begins."""
         super().reset_time()  # type: ignore[no-untyped-call]
-        PLAY.crowd.reset()
+        RUN.users.reset()
 
     def tick(self) -> tuple[int, float] | None:
         """The number of users that is wanted, as soon as it changes; None: the run has ended."""
-        wanted = PLAY.crowd.wait(1.0)
+        wanted = RUN.users.wait(1.0)
         return None if wanted is None else (wanted, _SPAWN_RATE)
 
 
-class LocustCrowd:
+class LocustUsers:
     """Locust's users, whose number the shape tells."""
 
     def __init__(self) -> None:
@@ -201,11 +215,11 @@ class LocustCrowd:
 
     def count(self) -> int:
         """How many there are."""
-        runner = PLAY.environment.runner
+        runner = RUN.environment.runner
         return 0 if runner is None else runner.user_count
 
 
-class Play:
+class ScenarioRun:
     """What the parts of this file share: Locust makes users and shapes by itself, and hands them nothing."""
 
     environment: Environment
@@ -217,8 +231,8 @@ class Play:
 
     def __init__(self) -> None:
         self.conductor: Conductor | None = None
-        self.crowd = LocustCrowd()
-        self.stage = Stage()
+        self.users = LocustUsers()
+        self.runner = PhaseRunner()
         self.token = os.environ.get("RECOUP_ADMIN_TOKEN") or None
 
     def prepare(self, environment: Environment) -> None:
@@ -231,14 +245,14 @@ class Play:
         self.settings = _settings(environment.parsed_options)
         self.phases = workload.phases(self.settings)
         owned = os.environ.get("LOADTEST_JOURNAL")
-        faults = asks_for_faults(self.phases)
+        faults = workload.needs_owner(self.phases)
         if faults and not owned:
             raise ValueError(
-                f"{', '.join(faults)}: somebody has to bring these faults about. Use `python -m loadtest`, or set "
+                f"{', '.join(faults)}: these need processes of the run's own. Use `python -m loadtest`, or set "
                 "LOADTEST_JOURNAL and answer what the journal asks for"
             )
         self.journal = Path(owned) if owned else DEFAULT_JOURNAL
-        self.exporter = Exporter(self.crowd.count)
+        self.exporter = Exporter(self.users.count)
 
     def begin(self) -> None:
         """Begin a run."""
@@ -248,10 +262,10 @@ class Play:
             self.phases,
             self.settings.to_mapping(),
             2 * self.settings.scrape_seconds,
-            stage=self.stage,
-            crowd=self.crowd,
+            runner=self.runner,
+            users=self.users,
             recorder=self.recorder,
-            control=Control(self.environment.host or "", self.token),
+            control=Control(self.environment.host or "", self.token, os.environ.get("LOADTEST_UPSTREAM", "")),
             send=lambda phase, call: _status_and_body(*counted.send(phase, call)),
             locust=self._counts,
         )
@@ -262,7 +276,7 @@ class Play:
         conductor.run()
         if conductor.went_well:
             self.environment.process_exit_code = EXIT_WELL
-        self.crowd.want(None)
+        self.users.want(None)
 
     def break_off(self) -> None:
         """End the run before its time, if one is under way; the service has its configuration back then."""
@@ -292,7 +306,7 @@ def _settings(options: Any) -> workload.Settings:
     return workload.Settings.from_mapping(given)
 
 
-PLAY = Play()
+RUN = ScenarioRun()
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
@@ -308,14 +322,14 @@ def _on_init(environment: Environment, **_: Any) -> None:
     try:
         if not environment.host:
             raise ValueError("say with --host where the service is")
-        PLAY.prepare(environment)
+        RUN.prepare(environment)
         port = int(os.environ.get("LOADTEST_METRICS_PORT", DEFAULT_METRICS_PORT) or 0)
         # Locust's own come later or not at all: while a shape leads, SIGTERM would end the process at once, and SIGINT
         # be an exception in whichever greenlet runs.
         for number in (signal.SIGTERM, signal.SIGINT):
-            gevent.signal_handler(number, PLAY.break_off)
+            gevent.signal_handler(number, RUN.break_off)
         if port:
-            PLAY.exporter.serve(os.environ.get("LOADTEST_METRICS_ADDRESS") or "127.0.0.1", port)
+            RUN.exporter.serve(os.environ.get("LOADTEST_METRICS_ADDRESS") or "127.0.0.1", port)
     except (ValueError, OSError) as error:
         _log.error("the load test cannot begin: %s", error)
         sys.exit(EXIT_UNUSABLE)
@@ -323,9 +337,9 @@ def _on_init(environment: Environment, **_: Any) -> None:
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def _on_test_start(**_: Any) -> None:
-    PLAY.begin()
+    RUN.begin()
 
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]
 def _on_test_stopping(**_: Any) -> None:
-    PLAY.break_off()
+    RUN.break_off()

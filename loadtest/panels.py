@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grafana.preview.charts import chart as plotted
+from grafana.preview.data import Series as Shown
 from grafana.preview.data import legend
-from grafana.queries import ALL, DASHBOARDS, Query, View, panel, panels, queries, read, substitute
+from grafana.queries import ALL, DASHBOARDS, View, panel, panels, queries, read, substitute
 
-from loadtest.prometheus import AskError, Series, Source
-from loadtest.result import Chart, Line
+from loadtest.prometheus import Prometheus, QueryError, Series
+from loadtest.result import PanelChart
 
 #: Boards, by the names of their files.
 LOAD_TEST, MISSES, PROCESS = "load-test", "misses", "process"
@@ -29,14 +31,8 @@ VERSIONS = (PROCESS, "Versions")
 
 #: A board's file and a panel's title.
 Name = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One line of a panel: its legend, and its points (seconds since the epoch, value, which may be NaN)."""
-
-    name: str
-    series: Series
+#: Gives the series of a query.
+Ask = Callable[[str], "tuple[Series, ...]"]
 
 
 @dataclass(frozen=True)
@@ -61,16 +57,16 @@ class Panels:
     """The panels, over a Prometheus.
 
     Attributes:
-        source: Who is asked.
-        scrape_seconds: Prometheus' scrape interval.
+        prometheus: Who is asked.
+        scrape_seconds: Its scrape interval.
         variables: What is chosen at the top of the dashboards.
         folder: The dashboards' files.
     """
 
-    source: Source
+    prometheus: Prometheus
     scrape_seconds: float
     variables: Mapping[str, str | Sequence[str]] = field(
-        default_factory=lambda: {"job": ALL, "instance": ALL, "pipeline": "relief"}
+        default_factory=lambda: {"job": ALL, "instance": ALL, "pipeline": ALL}
     )
     folder: Path = DASHBOARDS
 
@@ -84,13 +80,13 @@ class Panels:
             range_seconds: Of a panel so narrow that its one point covers all of that; None: a usual one.
         """
         view = self._view(self.scrape_seconds) if range_seconds is None else self._view(range_seconds, points=1)
-        return self._figure(name, ending, lambda text: self.source.instant(text, at), view)
+        return self._figure(name, ending, lambda query: self.prometheus.instant(query, at), view)
 
     def over(self, name: Name, begin: float, end: float, ending: str = "") -> Figure:
         """The highest point of a panel's one line, within a span."""
         view = self._view(end - begin)
         step = view.interval_seconds
-        return self._figure(name, ending, lambda text: self.source.range(text, begin, end, step), view)
+        return self._figure(name, ending, lambda query: self.prometheus.range(query, begin, end, step), view)
 
     def rate_seconds(self, span: float) -> float:
         """How far the rates look back in a panel that shows a span."""
@@ -99,53 +95,48 @@ class Panels:
     def _view(self, seconds: float, **more: int) -> View:
         return View(seconds, self.scrape_seconds, self.variables, **more)
 
-    def _figure(self, name: Name, ending: str, ask: Any, view: View) -> Figure:
-        source = _title(name)
+    def _figure(self, name: Name, ending: str, ask: Ask, view: View) -> Figure:
+        source = f"{name[0].replace('-', ' ').capitalize()}: {name[1]}"
         try:
-            shown = self._panel(name)
-            source = f"{_board(self._dashboard(name))}: {name[1]}"
-            lines = [line for line in _lines(shown, ask, view) if line.name.endswith(ending) and line.series.points]
-        except (AskError, KeyError, OSError) as error:
-            return Figure(source, None, f"cannot be asked: {_said(error)}")
+            lines = [line for line in _lines(self._panel(name), ask, view) if line.name.endswith(ending)]
+        except (QueryError, KeyError, OSError) as error:
+            # A KeyError's text is the representation of what it was given.
+            why = error.args[0] if isinstance(error, KeyError) and error.args else error
+            return Figure(source, None, f"cannot be asked: {why}")
         if not lines:
             return Figure(source, None, "Prometheus answered with nothing")
         if len(lines) > 1:
-            named = ", ".join(sorted(line.name for line in lines))
-            return Figure(source, None, f"one line was expected, and there are {len(lines)}: {named}")
-        return _highest(source, lines[0].series.points)
+            names = ", ".join(sorted(line.name for line in lines))
+            return Figure(source, None, f"one line was expected, and there are {len(lines)}: {names}")
+        return _highest(source, tuple(lines[0].points))
 
-    def chart(self, name: Name, begin: float, end: float) -> Chart:
+    def chart(self, name: Name, begin: float, end: float) -> PanelChart:
         """A panel as it looks over a span.
 
         Raises:
-            AskError: Prometheus cannot be asked.
+            QueryError: Prometheus cannot be asked.
             KeyError: There is no such panel.
         """
-        dashboard, shown = self._dashboard(name), self._panel(name)
+        board, shown = read(self.folder / f"{name[0]}.json"), self._panel(name)
         view = self._view(end - begin)
         step = view.interval_seconds
         # As Grafana does it: on whole steps, so that the points stand still when the span moves.
         first, last = math.floor(begin / step) * step, math.ceil(end / step) * step
-        lines = _lines(shown, lambda text: self.source.range(text, first, last, step), view)
-        looks = shown["fieldConfig"]["defaults"]
-        custom = looks.get("custom", {})
-        return Chart(
-            title=shown["title"],
-            board=dashboard["title"],
+        lines = list(_lines(shown, lambda query: self.prometheus.range(query, first, last, step), view))
+        for line in lines:
+            line.points[:] = [point for point in line.points if math.isfinite(point[1])]
+        return PanelChart(
+            board=board["title"],
             description=shown.get("description", ""),
-            unit=looks.get("unit", "short"),
             queries=tuple(substitute(query.expr, view) for query in queries(shown)),
-            lines=tuple(drawn for drawn in map(_drawn, lines) if drawn.points),
-            stacked=custom.get("stacking", {}).get("mode", "none") != "none",
-            logarithmic=custom.get("scaleDistribution", {}).get("type") == "log",
-            targets=_targets(looks),
+            plot=plotted(shown, [line for line in lines if line.points], (first, last)),
         )
 
-    def charts(self, begin: float, end: float) -> tuple[Chart, ...]:
+    def charts(self, begin: float, end: float) -> tuple[PanelChart, ...]:
         """Every panel of the board Load test, why it missed, and its memory, over a span.
 
         Raises:
-            AskError: Prometheus cannot be asked.
+            QueryError: Prometheus cannot be asked.
             KeyError: A board lacks a panel.
         """
         board = read(self.folder / f"{LOAD_TEST}.json")
@@ -157,30 +148,26 @@ class Panels:
         """When each instance was scraped, by its name.
 
         Raises:
-            AskError: Prometheus cannot be asked.
+            QueryError: Prometheus cannot be asked.
             KeyError: There is no panel of instances.
         """
         (query,) = queries(self._panel(VERSIONS))
-        found: dict[str, list[float]] = {}
-        for series in self.source.samples(substitute(query.expr, self._view(end - begin)), begin, end):
-            found.setdefault(series.labels["instance"], []).extend(at for at, _ in series.points)
-        return {instance: sorted(times) for instance, times in found.items()}
-
-    def _dashboard(self, name: Name) -> dict[str, Any]:
-        return read(self.folder / f"{name[0]}.json")
+        times: dict[str, list[float]] = {}
+        for series in self.prometheus.samples(substitute(query.expr, self._view(end - begin)), begin, end):
+            times.setdefault(series.labels["instance"], []).extend(at for at, _ in series.points)
+        return {instance: sorted(moments) for instance, moments in times.items()}
 
     def _panel(self, name: Name) -> dict[str, Any]:
-        return panel(self._dashboard(name), name[1])
+        return panel(read(self.folder / f"{name[0]}.json"), name[1])
 
 
-def _lines(shown: Mapping[str, Any], ask: Any, view: View) -> Iterator[Shown]:
+def _lines(shown: Mapping[str, Any], ask: Ask, view: View) -> Iterator[Shown]:
+    """The lines of a panel that have a point."""
     for query in queries(shown):
         for series in ask(substitute(query.expr, view)):
-            yield Shown(_legend(query, series), series)
-
-
-def _legend(query: Query, series: Series) -> str:
-    return legend(query.legend, dict(series.labels)) or query.ref
+            labels = dict(series.labels)
+            if series.points:
+                yield Shown(legend(query.legend, labels) or query.ref, labels, list(series.points))
 
 
 def _highest(source: str, points: tuple[tuple[float, float], ...]) -> Figure:
@@ -189,27 +176,3 @@ def _highest(source: str, points: tuple[tuple[float, float], ...]) -> Figure:
     if bad:
         return Figure(source, None, f"it shows {'NaN' if math.isnan(bad[0]) else 'infinity'}, which is no figure")
     return Figure(source, max(values), points=points)
-
-
-def _drawn(shown: Shown) -> Line:
-    return Line(shown.name, tuple((at, value) for at, value in shown.series.points if math.isfinite(value)))
-
-
-def _targets(looks: Mapping[str, Any]) -> tuple[float, ...]:
-    if looks.get("custom", {}).get("thresholdsStyle", {}).get("mode", "off") == "off":
-        return ()
-    steps = looks.get("thresholds", {}).get("steps", [])
-    return tuple(float(step["value"]) for step in steps if step["value"] is not None)
-
-
-def _title(name: Name) -> str:
-    return f"{name[0].replace('-', ' ').capitalize()}: {name[1]}"
-
-
-def _board(dashboard: Mapping[str, Any]) -> str:
-    return str(dashboard["title"]).removeprefix("Recoup: ")
-
-
-def _said(error: Exception) -> str:
-    # A KeyError's text is the representation of what it was given.
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

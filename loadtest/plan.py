@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: A call for a generation, one to the management API, and one that the service has to refuse.
-Kind = Literal["generate", "manage", "garbage"]
+from loadtest.rawhttp import Raw
+
+#: For a generation, to the management API, one that the service has to refuse, and one that is not even HTTP.
+Kind = Literal["generate", "manage", "garbage", "malformed"]
 #: What the run's owner does to the processes that it started.
 FaultName = Literal["kill-worker", "stop-prometheus", "start-prometheus", "terminate-service", "start-service"]
 
@@ -25,8 +27,9 @@ class Call:
         body: As it is sent.
         headers: Its content type among them.
         method: `POST` for every generation.
-        kind: `generate`, `manage` or `garbage`.
+        kind: `generate`, `manage`, `garbage` or `malformed`: the last may end before it reaches a count of the service.
         allowed: The statuses that the contract has for it here; any other, and none at all, is a failure.
+        raw: Sent instead of all that, byte for byte.
     """
 
     item: str
@@ -36,6 +39,7 @@ class Call:
     method: str = "POST"
     kind: Kind = "generate"
     allowed: frozenset[int] = frozenset({200})
+    raw: Raw | None = None
 
 
 #: Calls that one user sends one after another, each when the one before is answered.

@@ -171,6 +171,33 @@ def _is_worker(process: psutil.Process) -> bool:
     return False
 
 
+class Upstream(Server):
+    """The paced generator behind the service's pipeline `remote`.
+
+    Args:
+        folder: For its output.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        super().__init__(
+            "the upstream",
+            [sys.executable, "-m", "loadtest.upstream", "--port", str(port)],
+            url=f"http://127.0.0.1:{port}",
+            ready="/count",
+            log=folder / "upstream.log",
+            environment={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def pipelines(self, path: Path) -> Path:
+        """Write the service's pipelines, this one behind `remote`, into a file; gives the file."""
+        path.write_text(
+            '[pipelines.relief]\nkind = "relief"\n'
+            f'[pipelines.remote]\nkind = "http"\nurl = "{self.url}/"\nmax_concurrent = 64\nmax_waiting = 256\n'
+        )
+        return path
+
+
 class Prometheus(Server):
     """Prometheus with the committed rules, on a second's pace.
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from grafana.charts import Chart
 
 
 @dataclass(frozen=True)
@@ -95,38 +97,20 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a chart: its legend, and its points (seconds since the epoch, value)."""
-
-    name: str
-    points: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """What a panel shows for the time of the run.
+class PanelChart:
+    """What a dashboard's panel shows for the time of the run.
 
     Attributes:
-        title: The panel's.
         board: The dashboard's title, such as `Recoup: Load test`.
         description: The panel's.
-        unit: Grafana's name of the unit, such as `percentunit`, `s`, `bytes`, `reqps`, `short`.
         queries: The expressions that were asked, with every variable filled in.
-        lines: What Prometheus answered; none: nothing.
-        stacked: Whether the lines stand upon each other.
-        logarithmic: Whether the value axis is.
-        targets: Values that the panel marks: its thresholds.
+        plot: Its lines, as Prometheus answered, and how they look on the panel.
     """
 
-    title: str
     board: str
     description: str
-    unit: str
     queries: tuple[str, ...]
-    lines: tuple[Line, ...]
-    stacked: bool = False
-    logarithmic: bool = False
-    targets: tuple[float, ...] = ()
+    plot: Chart
 
 
 @dataclass(frozen=True)
@@ -150,7 +134,7 @@ class Result:
     checks: tuple[Check, ...]
     usages: tuple[Usage, ...]
     spans: tuple[Span, ...]
-    charts: tuple[Chart, ...]
+    charts: tuple[PanelChart, ...]
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     notes: tuple[str, ...]
@@ -170,14 +154,14 @@ class Result:
 
 def _made(kind: Any, value: Any) -> Any:
     """A value of a type of this module, from what JSON makes of it."""
-    origin = typing.get_origin(kind)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        (inner,) = (each for each in typing.get_args(kind) if each is not type(None))
-        return None if value is None else _made(inner, value)
-    if origin is tuple:
-        inner = typing.get_args(kind)
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_made(each, one) for each, one in zip(kinds, value, strict=True))
+        (known,) = (option for option in inner if option is not type(None))
+        return None if value is None else _made(known, value)
+    if origin in (tuple, Sequence):
+        endless = origin is Sequence or inner[-1] is Ellipsis
+        kinds = [inner[0]] * len(value) if endless else inner
+        return tuple(_made(one, item) for one, item in zip(kinds, value, strict=True))
     if hasattr(kind, "__dataclass_fields__"):
         return kind(**{name: _made(hint, value[name]) for name, hint in typing.get_type_hints(kind).items()})
     return value

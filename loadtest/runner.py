@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TextIO
 
 from loadtest import journal, workload
-from loadtest.actions import asks_for_faults
 from loadtest.processes import (
     PATIENCE_SECONDS,
     ROOT,
@@ -23,6 +22,7 @@ from loadtest.processes import (
     ProcessError,
     Prometheus,
     Service,
+    Upstream,
     free_port,
     started,
 )
@@ -31,6 +31,10 @@ from loadtest.progress import Follower, Progress
 _POLL_SECONDS = 0.1
 #: Seconds that a run may take beside its steady states; it is ended then.
 _MOST_SECONDS = 1800.0
+
+
+#: Of a service of the run's own: a sender that stalls is refused while one can wait for it.
+SERVICE_SETTINGS = {"RECOUP_BODY_TIMEOUT_SECONDS": "3"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Place:
         prometheus: Prometheus' base URL.
         faults: By name, what brings about a fault; none where the processes are not the run's own.
         metrics_port: Where Locust exports its figures.
+        upstream: The paced generator's URL; empty: there is none.
         accounts: Gives the last word of each process of the service that has ended in order: lookups by outcome.
     """
 
@@ -50,6 +55,7 @@ class Place:
     faults: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     metrics_port: int | None = None
     accounts: Callable[[], Sequence[Mapping[str, int]]] = tuple
+    upstream: str = ""
 
 
 @contextlib.contextmanager
@@ -60,7 +66,9 @@ def own_place(settings: workload.Settings, folder: Path, service_settings: Mappi
         ProcessError: One of them cannot be had.
     """
     with tempfile.TemporaryDirectory(prefix="recoup-loadtest-") as scratch:
-        service = Service(folder, service_settings)
+        upstream = Upstream(folder)
+        pipelines = upstream.pipelines(Path(scratch) / "pipelines.toml")
+        service = Service(folder, {**SERVICE_SETTINGS, "RECOUP_PIPELINES": str(pipelines), **service_settings})
         metrics_port = free_port()
         prometheus = Prometheus(
             Path(scratch),
@@ -75,11 +83,11 @@ def own_place(settings: workload.Settings, folder: Path, service_settings: Mappi
             "terminate-service": service.stop,
             "start-service": service.start,
         }
-        with started(service, prometheus):
+        with started(upstream, service, prometheus):
             prometheus.wait_until_scraped("recoup")
             # And until its rules have been evaluated over that: what the run grew by is measured from here.
             time.sleep(2 * settings.scrape_seconds)
-            yield Place(service.url, prometheus.url, faults, metrics_port, service.accounts)
+            yield Place(service.url, prometheus.url, faults, metrics_port, service.accounts, upstream.url)
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,8 @@ def _locust(
         "LOADTEST_SETTINGS": json.dumps(settings.to_mapping()),
         "LOADTEST_JOURNAL": str(path.absolute()),
     }
+    if place.upstream:
+        given["LOADTEST_UPSTREAM"] = place.upstream
     if place.metrics_port is not None:
         given["LOADTEST_METRICS_PORT"] = str(place.metrics_port)
     with (folder / "locust.log").open("wb") as output:
@@ -186,5 +196,5 @@ def _tail(path: Path, lines: int = 20) -> str:
 
 def without_faults(settings: workload.Settings) -> workload.Settings:
     """The settings without the scenarios that need processes of the run's own."""
-    theirs = set(asks_for_faults(workload.phases(settings)))
+    theirs = set(workload.needs_owner(workload.phases(settings)))
     return replace(settings, scenarios=tuple(each for each in settings.scenarios if each not in theirs))

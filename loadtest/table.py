@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from loadtest.checks import words
+from loadtest import formatting
 from loadtest.result import Check, Result, Usage
 
 _USAGES = ("usage", "requests", "without", "with", "gain", "hit ratio", "limit", "without*", "with*", "gain*")
@@ -14,8 +14,8 @@ def headline(result: Result) -> str:
     """One sentence."""
     bad = sum(not each.passed for each in result.checks)
     if result.passed:
-        return f"Load test passed: {words.count(len(result.checks), 'check')}"
-    return f"Load test FAILED: {bad} of {words.count(len(result.checks), 'check')} failed"
+        return f"Load test passed: {formatting.count(len(result.checks), 'check')}"
+    return f"Load test FAILED: {bad} of {formatting.count(len(result.checks), 'check')} failed"
 
 
 def as_text(result: Result) -> str:
@@ -54,14 +54,14 @@ def _row(usage: Usage) -> tuple[str, ...]:
     return (
         usage.name,
         f"{usage.requests:,}",
-        words.seconds(usage.without_seconds),
-        words.seconds(usage.with_seconds),
-        words.times(usage.gain),
-        words.percent(usage.hit_ratio),
-        "none" if usage.limit is None else words.times(usage.limit),
-        words.seconds(usage.scaled_without_seconds),
-        words.seconds(usage.scaled_with_seconds),
-        words.times(usage.scaled_gain),
+        formatting.seconds(usage.without_seconds),
+        formatting.seconds(usage.with_seconds),
+        formatting.times(usage.gain),
+        formatting.percent(usage.hit_ratio),
+        "none" if usage.limit is None else formatting.times(usage.limit),
+        formatting.seconds(usage.scaled_without_seconds),
+        formatting.seconds(usage.scaled_with_seconds),
+        formatting.times(usage.scaled_gain),
     )
 
 

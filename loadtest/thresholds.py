@@ -26,9 +26,14 @@ class Thresholds:
 
     hit_ratio_min: float
     hit_ratio_max: float
-    speedup_min: float
+    speedup_limit_share_min: float
     speedup_agreement: float
     theory_tolerance: float
+    remote_speedup_min: float
+    remote_limit_share_min: float
+    remote_speedup_agreement: float
+    remote_theory_tolerance: float
+    remote_achieved_min: float
     replay_tolerance: float
     replay_answers_max: float
     panel_tolerance: float

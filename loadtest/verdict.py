@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from loadtest import journal, report, thresholds
-from loadtest.checks import counts, faults, scraping, stress, typical, usages
+from loadtest.checks import counts, faults, remote, scraping, stress, typical, usages
 from loadtest.checks import spans as spans_of
 from loadtest.checks.case import Case
 from loadtest.panels import Panels
-from loadtest.prometheus import AskError, Direct, Source, ThroughGrafana
-from loadtest.result import Chart, Check, Result
+from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
+from loadtest.result import Check, PanelChart, Result
 from loadtest.table import as_text, headline
 from loadtest.thresholds import Thresholds
 
@@ -33,7 +33,7 @@ _FIRST = "run"
 
 def judge(
     run: journal.Run,
-    source: Source,
+    source: Prometheus,
     asked: Thresholds,
     *,
     environment: Mapping[str, str] | None = None,
@@ -70,10 +70,10 @@ def judge(
     )
 
 
-def _window(source: Source) -> tuple[float | None, tuple[str, ...]]:
+def _window(source: Prometheus) -> tuple[float | None, tuple[str, ...]]:
     try:
         return source.window_seconds(), ()
-    except AskError as error:
+    except QueryError as error:
         return None, (f"It is not known how far the recorded rules look back: {error}.",)
 
 
@@ -82,18 +82,19 @@ def _checks(case: Case) -> Iterator[Check]:
     found = [*counts.checks(case), *scraping.checks(case), *usages.checks(case)]
     if case.played(typical.SCENARIO):
         found += typical.checks(case)
+    found += remote.checks(case)
     found += [*stress.checks(case), *faults.checks(case)]
     order = list(dict.fromkeys((_FIRST, *(each.scenario for each in case.run.phases))))
     yield from sorted(found, key=lambda each: order.index(each.scenario))
 
 
-def _charts(case: Case) -> tuple[tuple[Chart, ...], tuple[str, ...]]:
+def _charts(case: Case) -> tuple[tuple[PanelChart, ...], tuple[str, ...]]:
     if not case.run.phases:
         return (), ()
     begin, end = scraping.span(case)
     try:
         return case.panels.charts(begin, end + case.settle_seconds), ()
-    except (AskError, KeyError) as error:
+    except (QueryError, KeyError) as error:
         return (), (f"There are no charts: {error}.",)
 
 
@@ -151,16 +152,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write(result, given)
         if isinstance(source, ThroughGrafana):
             source.annotate(result.begin, result.end, headline(result))
-    except (AskError, OSError, ValueError) as error:
+    except (QueryError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNUSABLE
     return EXIT_PASSED if result.passed else EXIT_FAILED
 
 
-def _source(given: argparse.Namespace) -> Source:
+def _source(given: argparse.Namespace) -> Prometheus:
     if given.grafana and not given.prometheus:
         return ThroughGrafana(given.grafana, os.environ.get("GRAFANA_TOKEN", ""))
-    return Direct(given.prometheus)
+    return Prometheus(given.prometheus)
 
 
 def _write(result: Result, given: argparse.Namespace) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from loadtest import theory
+from loadtest.actions import asks_for_faults
 from loadtest.plan import Phase, Settle
-from loadtest.scenarios import behaviour, faults, usage
-from loadtest.settings import DEFAULT_NAMES, FAULTS, NAMES, Settings, scenarios
+from loadtest.scenarios import behaviour, faults, remote, usage
+from loadtest.settings import DEFAULT_NAMES, NAMES, Settings, scenarios
 
 __all__ = [
     "DEFAULT_NAMES",
-    "FAULTS",
     "NAMES",
     "SCENARIOS",
     "Scenario",
     "Settings",
     "expected_hit_ratio",
     "is_steady",
+    "needs_owner",
     "phases",
     "scenarios",
 ]
@@ -51,8 +52,14 @@ SCENARIOS: Mapping[str, Scenario] = {
     "triple": Scenario("Batches of three equal requests.", "66.7 % hits, about 3x.", usage.triple),
     "typical": Scenario(
         "Zipf's popularity over a catalogue that is larger than the cache.",
-        "66.7 to 72 % hits in the steady state, within two points of theory; a mean speed-up of at least 3x.",
+        "66.7 to 72 % hits in the steady state, within two points of theory; exact counts, order and memory; a mean "
+        "speed-up of at least 80 % of its limit, 1 / (1 - hit ratio).",
         usage.typical_usage,
+    ),
+    "typical-remote": Scenario(
+        "The same popularity and thirty users, before an upstream that the run starts: half a second in the mean.",
+        "Hits within a point of theory; a mean speed-up of at least 3x and 95 % of its limit.",
+        remote.typical_remote,
     ),
     "stampede": Scenario(
         "Hundreds of callers of one cold key at once, key after key.",
@@ -114,9 +121,15 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
     return tuple(found)
 
 
+def needs_owner(phases: Iterable[Phase]) -> tuple[str, ...]:
+    """The scenarios among phases that need processes of the run's own: to bring about a fault, or an upstream."""
+    phases = tuple(phases)
+    return (*asks_for_faults(phases), *dict.fromkeys(p.scenario for p in phases if p.scenario == remote.SCENARIO))
+
+
 def is_steady(phase: Phase) -> bool:
     """Whether it is the steady state that the panels are asked for: Prometheus scrapes before and after it."""
-    return phase.part == "cached" and phase.scenario in ("typical", "soak")
+    return phase.part == "cached" and phase.scenario in ("typical", remote.SCENARIO, "soak")
 
 
 def expected_hit_ratio(settings: Settings) -> float:

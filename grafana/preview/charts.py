@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 from grafana.charts import PALETTE, Chart, Heatmap, Line, Mark, Target, render, text
@@ -65,23 +66,24 @@ def table(panel: Panel, series: list[Series]) -> str:
 
 def graph(panel: Panel, series: list[Series], span: tuple[float, float], marks: list[Mark], height: int) -> str:
     """Lines over time, stacked where the panel stacks them, with the thresholds dashed."""
+    return render(replace(chart(panel, series, span), marks=marks, height=height))
+
+
+def chart(panel: Panel, series: list[Series], span: tuple[float, float]) -> Chart:
+    """A panel of lines over time as a chart: its unit, axis, colours, dashes and thresholds."""
     defaults = panel["fieldConfig"]["defaults"]
     custom = defaults["custom"]
     steps = defaults.get("thresholds", {}).get("steps", []) if "thresholdsStyle" in custom else []
-    return render(
-        Chart(
-            panel["title"],
-            defaults["unit"],
-            [_line(panel, line, number) for number, line in enumerate(series)],
-            span,
-            stacked=custom.get("stacking", {}).get("mode") == "normal",
-            logarithmic=custom.get("scaleDistribution", {}).get("type") == "log",
-            maximum=defaults.get("max"),
-            targets=[Target(step["value"], step["color"]) for step in steps if step["value"] is not None],
-            marks=marks,
-            height=height,
-            empty=_no_value(panel),
-        )
+    return Chart(
+        panel["title"],
+        defaults["unit"],
+        tuple(_line(panel, line, number) for number, line in enumerate(series)),
+        span,
+        stacked=custom.get("stacking", {}).get("mode") == "normal",
+        logarithmic=custom.get("scaleDistribution", {}).get("type") == "log",
+        maximum=defaults.get("max"),
+        targets=tuple(Target(step["value"], step["color"]) for step in steps if step["value"] is not None),
+        empty=_no_value(panel),
     )
 
 
@@ -89,7 +91,7 @@ def _line(panel: Panel, series: Series, number: int) -> Line:
     properties = {override["id"]: override["value"] for override in _overrides(panel, series.name)}
     dash = tuple(properties.get("custom.lineStyle", {}).get("dash", ()))
     alone = "custom.stacking" in properties
-    return Line(series.name, series.points, colour(panel, series.name, number), dash, alone=alone)
+    return Line(series.name, tuple(series.points), colour(panel, series.name, number), dash, alone=alone)
 
 
 def heatmap(panel: Panel, series: list[Series], span: tuple[float, float], height: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from loadtest.journal import Phase, Run
 from loadtest.panels import Figure, Panels
 from loadtest.result import Check
+from loadtest.settings import Settings
 from loadtest.thresholds import Thresholds
 
 NOTHING = "nothing"
@@ -41,6 +42,14 @@ class Case:
     def setting(self, name: str) -> Any:
         """A setting of the workload."""
         return self.run.settings[name]
+
+    @property
+    def settings(self) -> Settings | None:
+        """The settings of the workload; None: they cannot be used."""
+        try:
+            return Settings.from_mapping(self.run.settings)
+        except (TypeError, ValueError):
+            return None
 
     @property
     def settle_seconds(self) -> float:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 
+from loadtest import journal
 from loadtest.journal import Phase, Request
 
 HITS = ("hit", "stale")
@@ -24,9 +25,7 @@ def reasons(requests: Iterable[Request]) -> Counter[str]:
 
 def hit_ratio(requests: Iterable[Request]) -> float | None:
     """Hits by lookups, without bypasses; None: there were none."""
-    found = outcomes(requests)
-    lookups = sum(found.values()) - found["bypass"]
-    return sum(found[each] for each in HITS) / lookups if lookups else None
+    return journal.hit_ratio(outcomes(requests))
 
 
 def waited(requests: Iterable[Request], *of: str) -> list[float]:

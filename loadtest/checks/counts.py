@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from loadtest.checks import clients, counters, words
+from loadtest import formatting
+from loadtest.checks import clients, counters
 from loadtest.checks.case import NOTHING, Bounds, Case, judged
 from loadtest.journal import Phase
 from loadtest.result import Check
@@ -26,6 +27,8 @@ WATCHING_ROUTES = frozenset({"/metrics", "/healthz", "/readyz"})
 GENERATE_ROUTE = "/api/generate/<pipeline>"
 #: A client that lost its connection reads nothing of what the service counted, so such phases have no exact counts.
 INTERRUPTED = frozenset({"terminate"})
+#: Calls that never ask the cache.
+NO_LOOKUP = ("manage", "malformed")
 _SHOWN = 3
 
 
@@ -63,14 +66,14 @@ def _answers(case: Case) -> Check:
     if bad:
         phase, first = bad[0]
         said.append(f"the first in {phase.name}: {first.error or f'status {first.status}'}")
-    found = f"{words.count(len(bad), 'failure')} in {words.count(sent, 'request')}"
+    found = f"{formatting.count(len(bad), 'failure')} in {formatting.count(sent, 'request')}"
     return Check(RUN, "Failures", found, "none", not bad, "; ".join(said))
 
 
 def _actions(case: Case) -> Check:
     done = [(phase, each) for phase in case.run.phases for each in phase.actions]
     bad = [f"{phase.name}: {each.action}: {each.error}" for phase, each in done if each.error is not None]
-    found = f"{words.count(len(bad), 'failure')} in {words.count(len(done), 'action')}"
+    found = f"{formatting.count(len(bad), 'failure')} in {formatting.count(len(done), 'action')}"
     return Check(RUN, "Actions beside the requests", found, "none", not bad, "; ".join(bad[:_SHOWN]))
 
 
@@ -85,12 +88,12 @@ def _agreement(name: str, case: Case, differences: Callable[[Phase], Iterator[st
         if phase.after is None and phase.scenario not in INTERRUPTED and differences is not _locust
     ]
     found = missed + [f"{phase.name}: {said}" for phase in compared for said in differences(phase)]
-    counted = words.count(sum(len(phase.requests) for phase in compared), "request")
-    where = f"in {words.count(len(compared), 'phase')}"
+    counted = formatting.count(sum(len(phase.requests) for phase in compared), "request")
+    where = f"in {formatting.count(len(compared), 'phase')}"
     if not compared:
         return Check(RUN, name, NOTHING, "equal", passed=False, detail="; ".join(found[:_SHOWN]))
     told = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
-    measured = f"equal {where}, {counted}" if not found else f"{words.count(len(found), 'difference')} {where}"
+    measured = f"equal {where}, {counted}" if not found else f"{formatting.count(len(found), 'difference')} {where}"
     return Check(RUN, name, measured, "equal", not found, told)
 
 
@@ -112,19 +115,25 @@ def _requests(phase: Phase) -> Iterator[str]:
     served: Counter[str] = Counter()
     for route in routes:
         served += counters.growth_by(phase, HTTP_REQUESTS.name, "status", route=route)
-    yield from _different("status", served, Counter(str(each.status) for each in sent))
+    # What is not even HTTP may be refused before anybody counts, and who leaves hears no status.
+    malformed = [request for request in phase.requests if request.kind == "malformed"]
+    seen = Counter(str(request.status) for request in sent if request.kind != "malformed")
+    surplus = served - seen
+    if malformed and not seen - served and surplus.total() <= len(malformed):
+        seen += surplus
+    yield from _different("status", served, seen)
 
 
 def _managed_aside(phase: Phase) -> bool:
     own = any(each.at >= phase.begin and not each.action.startswith(("Fault", "Settle")) for each in phase.actions)
-    return own and all(each.kind != "manage" for each in phase.requests)
+    return own and all(each.kind not in NO_LOOKUP for each in phase.requests)
 
 
 def _outcomes(phase: Phase) -> Iterator[str]:
     """An answer without an outcome (an error) may have had a lookup, a miss or a coalesced one; no other may differ."""
     counted = counters.growth_by(phase, LOOKUPS.name, "outcome")
     seen = clients.outcomes(phase.requests)
-    unseen = sum(each.outcome is None and each.kind != "manage" for each in phase.requests)
+    unseen = sum(each.outcome is None and each.kind not in NO_LOOKUP for each in phase.requests)
     surplus = {name: counted[name] - seen[name] for name in ("miss", "coalesced")}
     if unseen and min(surplus.values()) >= 0 and sum(surplus.values()) <= unseen:
         seen += Counter({name: number for name, number in surplus.items() if number})
@@ -135,7 +144,7 @@ def _reasons(phase: Phase) -> Iterator[str]:
     counted = counters.growth_by(phase, MISSES.name, "reason")
     seen = clients.reasons(phase.requests)
     unseen = sum(
-        each.outcome in (None, "miss") and each.reason is None and each.kind != "manage" for each in phase.requests
+        each.outcome in (None, "miss") and each.reason is None and each.kind not in NO_LOOKUP for each in phase.requests
     )
     surplus = counted - seen
     if unseen and not seen - counted and sum(surplus.values()) <= unseen:
@@ -165,7 +174,7 @@ def _bodies(case: Case) -> Check:
     for each in whole:
         digests.setdefault(each.item, set()).add((each.digest, each.bytes))
     bad = sorted(item for item, found in digests.items() if len(found) > 1 or ("", 0) in found)
-    found = f"{words.count(len(digests), 'item')} in {words.count(len(whole), 'answer')}"
+    found = f"{formatting.count(len(digests), 'item')} in {formatting.count(len(whole), 'answer')}"
     detail = f"different or empty bodies of {', '.join(bad[:_SHOWN])}" if bad else ""
     return Check(
         RUN, "One body for each item", found if whole else NOTHING, "always the same", not bad and bool(whole), detail
@@ -179,7 +188,7 @@ def _internal_errors(case: Case) -> Check:
         return Check(RUN, name, NOTHING, wanted, passed=False, detail=f"there is no {INTERNAL_ERRORS.name}")
     parts = sum((counters.growth_by(phase, INTERNAL_ERRORS.name, "part") for phase in known), Counter[str]())
     detail = ", ".join(f"{number} in {part}" for part, number in sorted(parts.items()))
-    return Check(RUN, name, words.count(sum(parts.values()), "failure"), wanted, not parts, detail)
+    return Check(RUN, name, formatting.count(sum(parts.values()), "failure"), wanted, not parts, detail)
 
 
 def _traffic(case: Case, scenario: str) -> Check:
@@ -189,4 +198,4 @@ def _traffic(case: Case, scenario: str) -> Check:
 
 
 def _requests_word(number: float) -> str:
-    return words.count(number, "request")
+    return formatting.count(number, "request")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from loadtest import panels
-from loadtest.checks import clients, counters, words
+from loadtest import formatting, panels
+from loadtest.checks import clients, counters
 from loadtest.checks.case import NOTHING, Bounds, Case, failed, judged
-from loadtest.checks.stress import recovered, recovery
+from loadtest.checks.stress import afterwards, recovered, recovery
 from loadtest.journal import Action, Phase, Request
-from loadtest.prometheus import AskError
+from loadtest.prometheus import QueryError
 from loadtest.result import Check
 from recoup.telemetry.catalogue import ENTRIES, EVICTIONS, LOOKUPS, MEMORY, MEMORY_LIMIT
 
@@ -71,24 +71,18 @@ def _kill_worker(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     yield Check("kill-worker", "Requests that failed with it", f"{len(failures)}", wanted, passed, by_status)
     generated = [each for each in (*fault.requests, *after.requests) if each.status == 200 and each.outcome == "miss"]
     yield recovered(case, "kill-worker", generated, _moment(fault, name))
-    yield from _afterwards(after)
+    yield afterwards(after)
 
 
 def _statuses(requests: list[Request]) -> list[tuple[int, int]]:
     return sorted(Counter(each.status for each in requests).items())
 
 
-def _afterwards(after: Phase) -> Iterator[Check]:
-    good = sum(each.status == 200 for each in after.requests)
-    measured = f"{good:,} of {len(after.requests):,} answered with 200"
-    yield Check(after.scenario, "Requests afterwards", measured, "all", good == len(after.requests) > 0)
-
-
 def _prometheus(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     yield _brought_about(fault, "Fault stop-prometheus", "Prometheus is stopped")
     yield _brought_about(fault, "Fault start-prometheus", "Prometheus is started again")
     yield _counters_survive(fault, after)
-    yield from _afterwards(after)
+    yield afterwards(after)
     yield _seen_again(case, fault, after)
 
 
@@ -100,7 +94,8 @@ def _counters_survive(fault: Phase, after: Phase) -> Check:
     names = [text for text in fault.before if counters.series(text)[0].endswith(("_total", "_count"))]
     fallen = [text for text in names if after.after.get(text, 0.0) < fault.before[text]]
     lookups = counters.growth(fault, LOOKUPS.name)
-    measured = f"{words.count(len(fallen), 'counter')} of {len(names)} fell, {words.count(lookups, 'lookup')} counted"
+    counted = formatting.count(lookups, "lookup")
+    measured = f"{formatting.count(len(fallen), 'counter')} of {len(names)} fell, {counted} counted"
     passed = not fallen and bool(names) and lookups > 0
     return Check("prometheus-restart", "Counters survive", measured, "none is lower", passed, ", ".join(fallen[:3]))
 
@@ -111,12 +106,12 @@ def _seen_again(case: Case, fault: Phase, after: Phase) -> Check:
     name = "Scraped again"
     try:
         times = case.panels.scrapes(fault.begin, after.end + case.settle_seconds)
-    except (AskError, KeyError) as error:
-        return failed("prometheus-restart", name, bounds.said(words.seconds), str(error))
+    except (QueryError, KeyError) as error:
+        return failed("prometheus-restart", name, bounds.said(formatting.seconds), str(error))
     soonest = [min((at for at in found if at >= back), default=None) for found in times.values()]
     known = [at for at in soonest if at is not None]
     late = max(known) - back if known and len(known) == len(soonest) else None
-    return judged("prometheus-restart", name, late, bounds, words.seconds, "after it was started again")
+    return judged("prometheus-restart", name, late, bounds, formatting.seconds, "after it was started again")
 
 
 def _terminate(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
@@ -151,7 +146,9 @@ def _last_word(fault: Phase) -> Check:
     apart = [
         f"{outcome}: {told:,} and {seen[outcome]:,}" for outcome, told in fault.account.items() if told != seen[outcome]
     ]
-    measured = f"{words.count(sum(fault.account.values()), 'lookup')}, {words.count(len(apart), 'difference')}"
+    measured = (
+        f"{formatting.count(sum(fault.account.values()), 'lookup')}, {formatting.count(len(apart), 'difference')}"
+    )
     return Check("terminate", name, measured, wanted, not apart and any(seen.values()), "; ".join(apart))
 
 
@@ -160,18 +157,34 @@ def _first(requests: list[Request]) -> str:
     return "" if bad is None else f"the first: {bad.error or f'status {bad.status}'}"
 
 
-def _garbage(_case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    good = [each for each in fault.requests if each.kind == "generate"]
-    bad = [each for each in fault.requests if each.kind != "generate"]
-    refused = sum(each.allowed and 400 <= each.status < 500 for each in bad)
-    measured = f"{refused:,} of {len(bad):,}"
-    listed = ", ".join(f"{number:,} with {status}" for status, number in _statuses(bad))
-    yield Check("garbage", "Garbage refused as the contract says", measured, "all", refused == len(bad) > 0, listed)
-    answered = sum(each.status == 200 for each in good)
-    measured = f"{answered:,} of {len(good):,} answered with 200"
-    yield Check("garbage", "Good requests in between", measured, "all", answered == len(good) > 0)
+def _garbage(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
+    yield _refused("Garbage refused as the contract says", fault)
+    yield _good_between("Good requests in between", fault)
     yield _nothing_kept(fault)
-    yield from _afterwards(after)
+    slow = case.run.phase("garbage", "slow")
+    if slow is None:
+        yield failed("garbage", "Slow senders and callers who leave", "all", "the run has no such phase")
+    else:
+        yield _refused("Slow senders and callers who leave", slow)
+        yield _good_between("Good requests beside slow ones", slow)
+    yield afterwards(after)
+
+
+def _refused(name: str, phase: Phase) -> Check:
+    """Each call that cannot be served has the answer that the contract has for it; who leaves has none."""
+    bad = [request for request in phase.requests if request.kind != "generate"]
+    refused = sum(request.allowed and not 200 <= request.status < 400 for request in bad)
+    wrong = sorted({f"{request.item} ({request.status})" for request in bad if not request.allowed})
+    listed = ", ".join(f"{number:,} with {status or 'no answer'}" for status, number in _statuses(bad))
+    detail = f"{listed}; not as expected: {', '.join(wrong)}" if wrong else listed
+    return Check("garbage", name, f"{refused:,} of {len(bad):,}", "all", refused == len(bad) > 0, detail)
+
+
+def _good_between(name: str, phase: Phase) -> Check:
+    good = [request for request in phase.requests if request.kind == "generate"]
+    answered = sum(request.status == 200 for request in good)
+    measured = f"{answered:,} of {len(good):,} answered with 200"
+    return Check("garbage", name, measured, "all", answered == len(good) > 0)
 
 
 def _nothing_kept(fault: Phase) -> Check:
@@ -179,7 +192,7 @@ def _nothing_kept(fault: Phase) -> Check:
     if fault.after is None or not counters.has(fault.after, ENTRIES.name):
         return failed("garbage", "Entries", "as many as before", "the service could not be asked")
     grown = counters.growth(fault, ENTRIES.name)
-    held = words.count(counters.total(fault.after, ENTRIES.name), "entry").replace("entrys", "entries")
+    held = formatting.count(counters.total(fault.after, ENTRIES.name), "entry").replace("entrys", "entries")
     return Check("garbage", "Entries", f"{held}, {grown:+.0f}", "as many as before", grown == 0)
 
 
@@ -187,10 +200,10 @@ def _shrink(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     yield _brought_about(fault, LOWER, "The memory limit is lowered")
     yield _brought_about(fault, RESTORE, "The memory limit is restored")
     evicted = counters.growth(fault, EVICTIONS.name, cause="memory")
-    yield Check("shrink", "Evictions by memory", words.count(evicted, "eviction"), "some", evicted > 0)
+    yield Check("shrink", "Evictions by memory", formatting.count(evicted, "eviction"), "some", evicted > 0)
     yield _held_low(case, fault)
     yield _held_again(after, fault)
-    yield from _afterwards(after)
+    yield afterwards(after)
     yield _ratio_recovers(case, fault, after)
 
 
@@ -203,9 +216,9 @@ def _held_low(case: Case, fault: Phase) -> Check:
     if held.value is None or limit.value is None:
         return failed("shrink", name, wanted, held.problem or limit.problem, held.source)
     usual = counters.total(fault.before, MEMORY_LIMIT.name)
-    measured = f"{words.megabytes(held.value)} of {words.megabytes(limit.value)}"
+    measured = f"{formatting.megabytes(held.value)} of {formatting.megabytes(limit.value)}"
     passed = 0 < held.value <= limit.value < usual
-    return Check("shrink", name, measured, wanted, passed, f"of {words.megabytes(usual)} usually", held.source)
+    return Check("shrink", name, measured, wanted, passed, f"of {formatting.megabytes(usual)} usually", held.source)
 
 
 def _held_again(after: Phase, fault: Phase) -> Check:
@@ -215,7 +228,7 @@ def _held_again(after: Phase, fault: Phase) -> Check:
         return failed("shrink", name, wanted, "the service could not be asked")
     held = counters.total(after.after, MEMORY.name)
     limits = [counters.total(found, MEMORY_LIMIT.name) for found in (fault.before, after.after)]
-    measured = f"{words.megabytes(held)} of {words.megabytes(limits[1])}"
+    measured = f"{formatting.megabytes(held)} of {formatting.megabytes(limits[1])}"
     return Check("shrink", name, measured, wanted, held <= limits[1] == limits[0] > 0)
 
 
@@ -226,7 +239,7 @@ def _ratio_recovers(case: Case, fault: Phase, after: Phase) -> Check:
     spans = ((fault.begin, down), (down, up), ((after.begin + after.end) / 2, after.end))
     ratios = [clients.hit_ratio(clients.answered_within(requests, *span)) for span in spans]
     first, low, last = ratios
-    told = ", then ".join(NOTHING if each is None else words.percent(each) for each in ratios)
+    told = ", then ".join(NOTHING if each is None else formatting.percent(each) for each in ratios)
     bounds = Bounds(low=case.asked.shrink_recovery_min)
     risen = None if first is None or low is None or last is None else last - low
-    return judged("shrink", "Hit ratio rises again", risen, bounds, words.points, told)
+    return judged("shrink", "Hit ratio rises again", risen, bounds, formatting.points, told)

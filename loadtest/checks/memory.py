@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loadtest import panels
-from loadtest.checks import counters, windows, words
+from loadtest import formatting, panels
+from loadtest.checks import counters, windows
 from loadtest.checks.case import Bounds, Case, failed, judged
 from loadtest.journal import Phase
 from loadtest.result import Check
@@ -57,9 +57,11 @@ def _judged(
 ) -> Check:
     bounds = Bounds(high=case.asked.memory_overhead_max)
     if resident is None or accounted is None:
-        return failed(scenario, name, bounds.said(words.percent), problem or "the service does not tell", source)
-    detail = f"the process grew by {words.megabytes(resident)}, the cache by {words.megabytes(accounted)}"
+        return failed(scenario, name, bounds.said(formatting.percent), problem or "the service does not tell", source)
+    detail = f"the process grew by {formatting.megabytes(resident)}, the cache by {formatting.megabytes(accounted)}"
     if accounted < case.asked.memory_growth_min:
-        least = words.megabytes(case.asked.memory_growth_min)
-        return failed(scenario, name, bounds.said(words.percent), f"{detail}: under {least} it says nothing", source)
-    return judged(scenario, name, resident / accounted - 1, bounds, words.percent, detail, source)
+        least = formatting.megabytes(case.asked.memory_growth_min)
+        return failed(
+            scenario, name, bounds.said(formatting.percent), f"{detail}: under {least} it says nothing", source
+        )
+    return judged(scenario, name, resident / accounted - 1, bounds, formatting.percent, detail, source)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import pairwise
 
-from loadtest.checks import words
+from loadtest import formatting
 from loadtest.checks.case import NOTHING, Case, failed
-from loadtest.prometheus import AskError
+from loadtest.prometheus import QueryError
 from loadtest.result import Check
 
 #: Scenarios that stop Prometheus, or what it scrapes.
@@ -44,7 +44,7 @@ def gaps(case: Case) -> tuple[Gap, ...]:
     A Prometheus that has just begun takes up to five seconds to find its targets, so the first sample may be late.
 
     Raises:
-        AskError: Prometheus cannot be asked.
+        QueryError: Prometheus cannot be asked.
         KeyError: A panel is missing.
     """
     begin, end = span(case)
@@ -84,11 +84,11 @@ def checks(case: Case) -> Iterator[Check]:
     try:
         found = gaps(case)
         instances = len(case.panels.scrapes(*span(case)))
-    except (AskError, KeyError) as error:
+    except (QueryError, KeyError) as error:
         yield failed("run", name, wanted, str(error))
         return
     wrong = [each for each in found if each.scenario is None]
-    measured = f"{words.count(len(wrong), 'gap')} in {words.count(instances, 'instance')}"
+    measured = f"{formatting.count(len(wrong), 'gap')} in {formatting.count(instances, 'instance')}"
     if not instances:
         measured = NOTHING
     detail = "; ".join(each.said() for each in wrong[:3]) if instances else "Prometheus has no samples of the service"
@@ -101,7 +101,7 @@ def notes(case: Case) -> tuple[str, ...]:
         return ()
     try:
         found = gaps(case)
-    except (AskError, KeyError):
+    except (QueryError, KeyError):
         return ()  # the check says so
     return tuple(
         f"Prometheus lacks what {each.scenario} kept from it. {each.said()}." for each in found if each.scenario

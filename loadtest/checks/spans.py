@@ -8,7 +8,7 @@ from loadtest.journal import Phase
 from loadtest.result import Span
 
 #: Scenarios whose cached phase is a steady state, which the panels are asked for.
-STEADY = ("typical", "soak")
+STEADY = ("typical", "typical-remote", "soak")
 
 
 def spans(case: Case) -> tuple[Span, ...]:

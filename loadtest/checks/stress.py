@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from loadtest import panels
-from loadtest.checks import clients, counters, windows, words
+from loadtest import formatting, panels
+from loadtest.checks import clients, counters, windows
 from loadtest.checks.case import NOTHING, Bounds, Case, failed, judged, shown
 from loadtest.checks.typical import hit_ratios
 from loadtest.journal import Phase, Request
@@ -31,12 +31,12 @@ def checks(case: Case) -> Iterator[Check]:
 
 
 def _stampede(case: Case) -> Iterator[Check]:
-    """The first of each crowd generates; the others wait for it, or come so late that it is stored."""
+    """The first of each users generates; the others wait for it, or come so late that it is stored."""
     phases = case.phases("stampede")
     requests = [each for phase in phases for each in clients.generations(phase)]
     keys = len({each.item for each in requests})
     found = counters.over(phases, f"{GENERATION_DURATION.name}_count")
-    measured = f"{words.count(found, 'generation')} for {words.count(keys, 'key')}"
+    measured = f"{formatting.count(found, 'generation')} for {formatting.count(keys, 'key')}"
     yield Check("stampede", "Generations", measured, "one for each key", found == keys > 0)
     outcomes = clients.outcomes(requests)
     waited = outcomes["coalesced"]
@@ -63,14 +63,14 @@ def _churn(case: Case) -> Iterator[Check]:
         clients.answered_within(after.requests, *span) for span in ((after.begin, middle), (middle, after.end))
     )
     ratios = [_ratio_of(popular, requests) for requests in (before.requests, scan.requests, early, late)]
-    told = ", then ".join(NOTHING if each is None else words.percent(each) for each in ratios)
+    told = ", then ".join(NOTHING if each is None else formatting.percent(each) for each in ratios)
     known = [each for each in ratios if each is not None]
     low = min(known[1:3]) if len(known) == len(ratios) else None
     fall = None if low is None else known[0] - low
     rise = None if low is None else known[3] - low
     least = Bounds(low=case.asked.churn_fall_min)
-    yield judged("churn", "The scan pushes popular keys out", fall, least, words.points, told)
-    yield judged("churn", "They come back", rise, Bounds(low=case.asked.churn_recovery_min), words.points, told)
+    yield judged("churn", "The scan pushes popular keys out", fall, least, formatting.points, told)
+    yield judged("churn", "They come back", rise, Bounds(low=case.asked.churn_recovery_min), formatting.points, told)
     yield _missed_once(after)
     yield _miss_reasons(scan, popular)
 
@@ -83,7 +83,7 @@ def _missed_once(after: Phase) -> Check:
     """As many keys as there is room for: none can be pushed out again once it was asked for. An LRU's exact order."""
     missed = Counter(each.item for each in after.requests if each.outcome == "miss")
     again = [item for item, number in missed.items() if number > 1]
-    measured = f"{words.count(len(again), 'key')} of {len(missed)}"
+    measured = f"{formatting.count(len(again), 'key')} of {len(missed)}"
     return Check("churn", "Missed twice in the calm", measured, "none", not again and bool(after.requests))
 
 
@@ -102,7 +102,9 @@ def _saturation(case: Case) -> Iterator[Check]:
         yield failed("saturation", "Flood", "hits, refusals, recovery", NOT_PLAYED)
         return
     refused = [each for each in flood.requests if each.status == 503]
-    yield Check("saturation", "Refused for want of room", words.count(len(refused), "request"), "some", bool(refused))
+    yield Check(
+        "saturation", "Refused for want of room", formatting.count(len(refused), "request"), "some", bool(refused)
+    )
     told = sum(each.retry_after is not None and each.retry_after > 0 for each in refused)
     measured = f"{told:,} of {len(refused):,}"
     yield Check("saturation", "Refusals that say when to come again", measured, "all", told == len(refused) > 0)
@@ -116,19 +118,25 @@ def _hits_in_flood(case: Case, flood: Phase) -> Iterator[Check]:
     seconds = flood.end - flood.begin
     figure = case.panels.at(panels.HIT_LATENCY, windows.last_moment(case, flood), "p99", seconds)
     client = clients.quantile(clients.waited(flood.requests, "hit"), 0.99)
-    detail = "" if client is None else f"clients, who share the processor with the flood, see {words.seconds(client)}"
-    yield shown("saturation", "Hits during the flood, 99th percentile", figure, bounds, words.seconds, detail)
+    detail = (
+        "" if client is None else f"clients, who share the processor with the flood, see {formatting.seconds(client)}"
+    )
+    yield shown("saturation", "Hits during the flood, 99th percentile", figure, bounds, formatting.seconds, detail)
     hits = clients.outcomes(flood.requests)["hit"]
-    yield Check("saturation", "Hits during the flood", words.count(hits, "hit"), "some", hits > 0)
+    yield Check("saturation", "Hits during the flood", formatting.count(hits, "hit"), "some", hits > 0)
 
 
 def recovery(case: Case, calm: Phase, ended: float) -> Iterator[Check]:
     """Every request after a flood or a fault succeeds, and the first of them soon."""
-    found = clients.generations(calm)
-    good = [each for each in found if each.status == 200]
-    measured = f"{len(good):,} of {len(found):,} answered with 200"
-    yield Check(calm.scenario, "Requests afterwards", measured, "all", len(good) == len(found) > 0)
-    yield recovered(case, calm.scenario, good, ended)
+    yield afterwards(calm)
+    yield recovered(case, calm.scenario, [each for each in calm.requests if each.status == 200], ended)
+
+
+def afterwards(calm: Phase) -> Check:
+    """Every request of a phase succeeds."""
+    good = sum(each.status == 200 for each in calm.requests)
+    measured = f"{good:,} of {len(calm.requests):,} answered with 200"
+    return Check(calm.scenario, "Requests afterwards", measured, "all", good == len(calm.requests) > 0)
 
 
 def recovered(case: Case, scenario: str, good: Sequence[Request], ended: float) -> Check:
@@ -136,7 +144,7 @@ def recovered(case: Case, scenario: str, good: Sequence[Request], ended: float) 
     bounds = Bounds(high=case.asked.recovery_seconds_max)
     soonest = min((each.at + each.seconds for each in good if each.at >= ended), default=None)
     seconds = None if soonest is None else soonest - ended
-    return judged(scenario, "Recovery", seconds, bounds, words.seconds, "until the first good answer")
+    return judged(scenario, "Recovery", seconds, bounds, formatting.seconds, "until the first good answer")
 
 
 def _management(case: Case) -> Iterator[Check]:
@@ -145,7 +153,7 @@ def _management(case: Case) -> Iterator[Check]:
     acted = [each for phase in phases for each in phase.actions if each.at >= phase.begin]
     bad = sum(not each.allowed for each in managed) + sum(each.error is not None for each in acted)
     done = len(managed) + len(acted)
-    measured = f"{words.count(bad, 'failure')} in {done:,}"
+    measured = f"{formatting.count(bad, 'failure')} in {done:,}"
     yield Check("management", "Operations under load", measured, "none, in some", bad == 0 < done)
 
 
@@ -156,10 +164,10 @@ def _soak(case: Case) -> Iterator[Check]:
         return
     asked = case.asked
     ratios = Bounds(asked.hit_ratio_min, asked.hit_ratio_max)
-    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, words.percent)
+    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, formatting.percent)
     yield from hit_ratios(case, cached)
     slow = Bounds(high=asked.slow_hits_max)
-    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, words.percent)
+    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, formatting.percent)
     yield _flat_latency(case, cached)
     yield _flat_memory(case, cached)
 
@@ -172,9 +180,11 @@ def _flat_latency(case: Case, cached: Phase) -> Check:
         clients.mean(clients.waited(clients.answered_within(cached.requests, *span), "miss")) for span in spans
     )
     growth = last / first - 1 if first and last else None
-    detail = f"{words.seconds(first)}, then {words.seconds(last)}" if first and last else "there are no misses"
+    detail = (
+        f"{formatting.seconds(first)}, then {formatting.seconds(last)}" if first and last else "there are no misses"
+    )
     bounds = Bounds(high=case.asked.soak_latency_growth_max)
-    return judged("soak", "Growth of response times", growth, bounds, words.percent, detail)
+    return judged("soak", "Growth of response times", growth, bounds, formatting.percent, detail)
 
 
 def _flat_memory(case: Case, cached: Phase) -> Check:
@@ -189,8 +199,10 @@ def _flat_memory(case: Case, cached: Phase) -> Check:
     problem = next((each.problem for pair in peaks for each in pair if each.value is None), None)
     source = peaks[0][0].source
     if problem is not None:
-        return failed("soak", name, bounds.said(words.percent), problem, source)
+        return failed("soak", name, bounds.said(formatting.percent), problem, source)
     resident, accounted = ([each.value or 0.0 for each in pair] for pair in peaks)
     beyond = (resident[1] - accounted[1]) - (resident[0] - accounted[0])
-    detail = f"resident {words.megabytes(resident[0])}, then {words.megabytes(resident[1])}"
-    return judged("soak", name, beyond / resident[0] if resident[0] else None, bounds, words.percent, detail, source)
+    detail = f"resident {formatting.megabytes(resident[0])}, then {formatting.megabytes(resident[1])}"
+    return judged(
+        "soak", name, beyond / resident[0] if resident[0] else None, bounds, formatting.percent, detail, source
+    )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from loadtest import panels, theory
-from loadtest.checks import clients, counters, windows, words
+from loadtest import formatting, panels, theory
+from loadtest.checks import clients, counters, windows
 from loadtest.checks.case import Bounds, Case, failed, judged
 from loadtest.checks.memory import overhead
 from loadtest.checks.usages import past
-from loadtest.journal import Phase, Request
+from loadtest.journal import Phase, Request, hit_ratio
 from loadtest.panels import Figure
 from loadtest.result import Check
+from loadtest.settings import Settings
+from loadtest.workload import expected_hit_ratio
 from recoup.telemetry.catalogue import LOOKUPS
 
 SCENARIO = "typical"
@@ -20,19 +22,19 @@ SCENARIO = "typical"
 
 def checks(case: Case) -> Iterator[Check]:
     """Those of typical usage."""
-    cached, without = case.run.phase(SCENARIO, "cached"), past(case, SCENARIO)
-    if cached is None or not without:
+    cached = case.run.phase(SCENARIO, "cached")
+    if cached is None or not past(case, SCENARIO):
         yield failed(SCENARIO, "Steady state", "with and without the cache", "the run has no such phases")
         return
     asked = case.asked
     ratios = Bounds(asked.hit_ratio_min, asked.hit_ratio_max)
-    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, words.percent)
+    yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, formatting.percent)
     yield from hit_ratios(case, cached)
-    yield from _speedups(case, cached, without)
+    yield from speedups(case, cached, asked.speedup_limit_share_min, asked.speedup_agreement)
     yield _achieved(case, cached)
     yield _failed(case, cached)
     slow = Bounds(high=asked.slow_hits_max)
-    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, words.percent)
+    yield windows.worst(case, cached, "Slow hits", panels.SLOW_HITS, slow, formatting.percent)
     yield from overhead(case, cached)
 
 
@@ -40,13 +42,23 @@ def hit_ratios(case: Case, cached: Phase) -> Iterator[Check]:
     """The hit ratio, from all who can know it."""
     scenario, asked = cached.scenario, case.asked
     measured = clients.hit_ratio(cached.requests)
+    yield from watched_hit_ratios(case, cached)
+    yield against_theory(scenario, measured, case.settings, asked.theory_tolerance)
+    yield from _replayed(case, cached)
+
+
+def watched_hit_ratios(case: Case, cached: Phase) -> Iterator[Check]:
+    """The panel against what the clients and the service's counters say."""
     yield _panel_agrees(case, cached)
     name = "Hit ratio: the service's counters against the panel"
     counted = _counted(cached)
-    yield _near(scenario, name, counted, _nearest(case, cached, counted), asked.panel_tolerance)
-    name = "Hit ratio against Che's approximation"
-    yield _near(scenario, name, measured, _expected(case), asked.theory_tolerance)
-    yield from _replayed(case, cached)
+    yield _near(cached.scenario, name, counted, _nearest(case, cached, counted), case.asked.panel_tolerance)
+
+
+def against_theory(scenario: str, measured: float | None, settings: Settings | None, tolerance: float) -> Check:
+    """A hit ratio against what Che's approximation gives for the settings."""
+    expected = None if settings is None else expected_hit_ratio(settings)
+    return _near(scenario, "Hit ratio against Che's approximation", measured, expected, tolerance)
 
 
 def _near(scenario: str, name: str, found: float | None, wanted: float | None, tolerance: float) -> Check:
@@ -54,9 +66,9 @@ def _near(scenario: str, name: str, found: float | None, wanted: float | None, t
     bounds = Bounds(high=tolerance)
     if found is None or wanted is None:
         why = "nothing was measured" if found is None else "there is nothing to compare with"
-        return failed(scenario, name, bounds.said(words.points), why)
-    detail = f"{words.percent(found)} against {words.percent(wanted)}"
-    return judged(scenario, name, abs(found - wanted), bounds, words.points, detail)
+        return failed(scenario, name, bounds.said(formatting.points), why)
+    detail = f"{formatting.percent(found)} against {formatting.percent(wanted)}"
+    return judged(scenario, name, abs(found - wanted), bounds, formatting.points, detail)
 
 
 def _panel_agrees(case: Case, cached: Phase) -> Check:
@@ -72,7 +84,7 @@ def _panel_agrees(case: Case, cached: Phase) -> Check:
 
 
 def _tolerated(case: Case) -> str:
-    return Bounds(high=case.asked.panel_tolerance).said(words.points)
+    return Bounds(high=case.asked.panel_tolerance).said(formatting.points)
 
 
 def _seen(cached: Phase, window: windows.Window) -> float | None:
@@ -89,17 +101,7 @@ def _nearest(case: Case, cached: Phase, ratio: float | None) -> float | None:
 
 
 def _counted(cached: Phase) -> float | None:
-    found = counters.growth_by(cached, LOOKUPS.name, "outcome")
-    lookups = sum(found.values()) - found["bypass"]
-    return sum(found[each] for each in clients.HITS) / lookups if lookups > 0 else None
-
-
-def _expected(case: Case) -> float | None:
-    try:
-        popularity = theory.zipf(case.setting("catalogue"), case.setting("alpha"))
-        return theory.che(popularity, case.setting("cache_entries"))
-    except (KeyError, ValueError):
-        return None
+    return hit_ratio(counters.growth_by(cached, LOOKUPS.name, "outcome"))
 
 
 def _replayed(case: Case, cached: Phase) -> Iterator[Check]:
@@ -112,17 +114,17 @@ def _replayed(case: Case, cached: Phase) -> Iterator[Check]:
     asked, warm, requests = case.asked, case.run.phase(cached.scenario, "warm"), _looked_up(cached)
     if warm is None or not requests:
         why = "the run has no warm phase" if warm is None else "nothing was measured"
-        yield failed(cached.scenario, ratio, Bounds(high=asked.replay_tolerance).said(words.points), why)
-        yield failed(cached.scenario, single, Bounds(high=asked.replay_answers_max).said(words.percent), why)
+        yield failed(cached.scenario, ratio, Bounds(high=asked.replay_tolerance).said(formatting.points), why)
+        yield failed(cached.scenario, single, Bounds(high=asked.replay_answers_max).said(formatting.percent), why)
         return
     found = [each.outcome != "miss" for each in requests]
     replayed = theory.replay([each.item for each in requests], case.setting("cache_entries"), _items(warm))
     total = len(requests)
     yield _near(cached.scenario, ratio, sum(found) / total, sum(replayed) / total, asked.replay_tolerance)
     other = sum(one != another for one, another in zip(found, replayed, strict=True))
-    detail = f"{words.count(other, 'answer')} of {total:,}"
+    detail = f"{formatting.count(other, 'answer')} of {total:,}"
     bounds = Bounds(high=asked.replay_answers_max)
-    yield judged(cached.scenario, single, other / total, bounds, words.percent, detail)
+    yield judged(cached.scenario, single, other / total, bounds, formatting.percent, detail)
 
 
 def _looked_up(phase: Phase) -> list[Request]:
@@ -134,22 +136,33 @@ def _items(phase: Phase) -> list[str]:
     return [each.item for each in _looked_up(phase)]
 
 
-def _speedups(case: Case, cached: Phase, without: Sequence[float]) -> Iterator[Check]:
-    """The client's way and the server's; and whether they agree."""
-    asked = case.asked
-    target = Bounds(low=asked.speedup_min)
-    slow, fast = clients.mean(without), clients.mean(clients.waited(cached.requests))
+def speedups(case: Case, cached: Phase, share: float, agreement: float, least: float = 0.0) -> Iterator[Check]:
+    """The clients' way and the service's; and whether they agree.
+
+    Args:
+        case: What is judged.
+        cached: The steady state.
+        share: The least share of the limit, which is 1 / (1 - hit ratio).
+        agreement: How far the two may be apart.
+        least: What it has to be in any case.
+    """
+    scenario, ratio = cached.scenario, clients.hit_ratio(cached.requests) or 0.0
+    target = Bounds(low=max(least, share * theory.limit(min(ratio, 0.9999))))
+    slow, fast = clients.mean(past(case, scenario)), clients.mean(clients.waited(cached.requests))
     client = slow / fast if slow is not None and fast else None
-    detail = f"{words.seconds(slow)} without the cache, {words.seconds(fast)} with it" if slow and fast else ""
+    detail = f"{formatting.percent(share)} of the limit {formatting.times(theory.limit(ratio))}"
+    if slow and fast:
+        detail += f"; {formatting.seconds(slow)} without the cache, {formatting.seconds(fast)} with it"
     detail += _machine(case, cached)
-    yield judged(SCENARIO, "Speed-up, the clients' way", client, target, words.times, detail)
-    yield windows.worst(case, cached, "Speed-up, the service's way", panels.SPEEDUP, target, words.times)
-    yield _agree(case, client, [each.figure for each in windows.figures(case, cached, panels.SPEEDUP)])
+    yield judged(scenario, "Speed-up, the clients' way", client, target, formatting.times, detail)
+    yield windows.worst(case, cached, "Speed-up, the service's way", panels.SPEEDUP, target, formatting.times)
+    figures = [window.figure for window in windows.figures(case, cached, panels.SPEEDUP)]
+    yield _agree(scenario, client, figures, Bounds(high=agreement))
 
 
 def _machine(case: Case, cached: Phase) -> str:
     """What one generation took without and with the cache, by the service: whether the machine changed."""
-    bypassed = [each for phase in case.phases(SCENARIO) for each in phase.requests if each.outcome == "bypass"]
+    bypassed = [each for phase in case.phases(cached.scenario) for each in phase.requests if each.outcome == "bypass"]
     missed = [each for each in cached.requests if each.outcome == "miss"]
     past_it, through_it = (
         clients.mean([each.generation_seconds for each in found if each.generation_seconds is not None])
@@ -157,18 +170,18 @@ def _machine(case: Case, cached: Phase) -> str:
     )
     if past_it is None or through_it is None:
         return ""
-    return f"; one generation took {words.seconds(past_it)} and {words.seconds(through_it)}"
+    return f"; one generation took {formatting.seconds(past_it)} and {formatting.seconds(through_it)}"
 
 
-def _agree(case: Case, client: float | None, server: list[Figure]) -> Check:
-    name, bounds = "Speed-up: clients and service agree", Bounds(high=case.asked.speedup_agreement)
-    known = [each.value for each in server if each.value]
+def _agree(scenario: str, client: float | None, server: list[Figure], bounds: Bounds) -> Check:
+    name = "Speed-up: clients and service agree"
+    known = [figure.value for figure in server if figure.value]
     if client is None or not known:
-        return failed(SCENARIO, name, bounds.said(words.percent), "one of the two is missing")
-    apart = {abs(client - each) / each: each for each in known}
+        return failed(scenario, name, bounds.said(formatting.percent), "one of the two is missing")
+    apart = {abs(client - value) / value: value for value in known}
     furthest = max(apart)
-    detail = f"{words.times(client)} and {words.times(apart[furthest])}"
-    return judged(SCENARIO, name, furthest, bounds, words.percent, detail)
+    detail = f"{formatting.times(client)} and {formatting.times(apart[furthest])}"
+    return judged(scenario, name, furthest, bounds, formatting.percent, detail)
 
 
 def _achieved(case: Case, cached: Phase) -> Check:
@@ -181,10 +194,10 @@ def _achieved(case: Case, cached: Phase) -> Check:
     mean = clients.mean([each.seconds for each in cached.requests])
     elapsed = cached.end - cached.begin
     if not mean or elapsed <= 0:
-        return failed(SCENARIO, name, bounds.said(words.percent), "nothing was measured")
+        return failed(SCENARIO, name, bounds.said(formatting.percent), "nothing was measured")
     offered, achieved = case.setting("users") / mean, len(cached.requests) / elapsed
     detail = f"{achieved:.1f} of {offered:.1f} requests a second"
-    return judged(SCENARIO, name, achieved / offered, bounds, words.percent, detail)
+    return judged(SCENARIO, name, achieved / offered, bounds, formatting.percent, detail)
 
 
 def _failed(case: Case, cached: Phase) -> Check:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from loadtest import theory
-from loadtest.checks import clients, counters, words
+from loadtest import formatting, theory
+from loadtest.checks import clients, counters
 from loadtest.checks.case import Bounds, Case, failed, judged
 from loadtest.journal import Phase, Request
 from loadtest.result import Check, Usage
@@ -19,6 +19,7 @@ NAMES = {
     "pair": "2-item pipeline",
     "triple": "3-item pipeline",
     "typical": "Typical usage",
+    "typical-remote": "Typical usage, generator elsewhere",
 }
 #: Equal requests in a batch.
 _SIZES = {"pair": 2, "triple": 3}
@@ -56,21 +57,21 @@ def _miss_overhead(case: Case, cached: Phase) -> Check:
     generated = _generated(cached)
     overhead = miss_overhead_seconds(cached)
     if not generated or overhead is None:
-        return failed("single", name, bounds.said(words.percent), "the service counts no generations")
-    detail = f"{words.seconds(generated)} to generate, {words.seconds(overhead)} beside it"
-    return judged("single", name, overhead / generated, bounds, words.percent, detail)
+        return failed("single", name, bounds.said(formatting.percent), "the service counts no generations")
+    detail = f"{formatting.seconds(generated)} to generate, {formatting.seconds(overhead)} beside it"
+    return judged("single", name, overhead / generated, bounds, formatting.percent, detail)
 
 
 def _duplicate(case: Case, cached: Phase) -> Iterator[Check]:
     asked, found = case.asked, clients.outcomes(cached.requests)
     requests = len(_through(cached))
-    others = f"{words.count(found['hit'], 'hit')} in {words.count(requests, 'request')}"
+    others = f"{formatting.count(found['hit'], 'hit')} in {formatting.count(requests, 'request')}"
     all_but_one = found["hit"] == requests - 1
     yield Check("duplicate", "Hits", others, "all but the first", all_but_one)
     yield _server_hits(cached, asked.hit_seconds_max)
     middle = clients.middle(clients.waited(cached.requests, "hit"))
     bounds = Bounds(high=asked.hit_client_seconds_max)
-    yield judged("duplicate", "A hit, as clients see it", middle, bounds, words.seconds, "the median")
+    yield judged("duplicate", "A hit, as clients see it", middle, bounds, formatting.seconds, "the median")
 
 
 def _server_hits(cached: Phase, most: float) -> Check:
@@ -78,7 +79,7 @@ def _server_hits(cached: Phase, most: float) -> Check:
     waited = counters.growth(cached, f"{REQUEST_DURATION.name}_sum", outcome="hit")
     mean = waited / hits if hits > 0 else None
     detail = "the mean" if hits > 0 else "the service counts no hits"
-    return judged("duplicate", "A hit, as the service measures it", mean, Bounds(high=most), words.seconds, detail)
+    return judged("duplicate", "A hit, as the service measures it", mean, Bounds(high=most), formatting.seconds, detail)
 
 
 def _batches(case: Case, cached: Phase, size: int) -> Iterator[Check]:
@@ -90,19 +91,21 @@ def _batches(case: Case, cached: Phase, size: int) -> Iterator[Check]:
 def _hit_ratio(cached: Phase, exactly: float) -> Check:
     found = clients.hit_ratio(cached.requests)
     passed = found is not None and math.isclose(found, exactly, abs_tol=_EXACT)
-    measured = "nothing" if found is None else words.percent(found)
-    return Check(cached.scenario, "Hit ratio", measured, words.percent(exactly), passed)
+    measured = "nothing" if found is None else formatting.percent(found)
+    return Check(cached.scenario, "Hit ratio", measured, formatting.percent(exactly), passed)
 
 
 def _gain(case: Case, scenario: str, bounds: Bounds) -> Check:
     row = usage(case, scenario)
-    return judged(scenario, "Gain", None if row is None else row.gain, bounds, words.times, _compared(row))
+    return judged(scenario, "Gain", None if row is None else row.gain, bounds, formatting.times, _compared(row))
 
 
 def _compared(row: Usage | None) -> str:
     if row is None:
         return ""
-    return f"{words.seconds(row.without_seconds)} without the cache, {words.seconds(row.with_seconds)} with it"
+    return (
+        f"{formatting.seconds(row.without_seconds)} without the cache, {formatting.seconds(row.with_seconds)} with it"
+    )
 
 
 def table(case: Case) -> tuple[Usage, ...]:

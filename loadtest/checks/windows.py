@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadtest.checks import words
+from loadtest import formatting
 from loadtest.checks.case import Bounds, Case, failed, shown
 from loadtest.journal import Phase
 from loadtest.panels import Figure, Name
@@ -73,7 +73,7 @@ def room(value: float, bounds: Bounds) -> float:
 
 def _said(case: Case, windows: int) -> str:
     seconds = f"{case.window_seconds:.0f} s"
-    return f"over {seconds}" if windows == 1 else f"the worst of {words.count(windows, 'window')} of {seconds}"
+    return f"over {seconds}" if windows == 1 else f"the worst of {formatting.count(windows, 'window')} of {seconds}"
 
 
 def _source(case: Case, phase: Phase, panel: Name) -> str:

@@ -1,23 +1,19 @@
-"""The page: what the template shows, worked out from a result."""
+"""The page: what the template shows, worked out from a result. Charts are drawn by uPlot, as the previews' are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 import jinja2
-from grafana.charts import DARK
+from grafana import charts
+from grafana.style import OUTCOMES, REASONS
+from markupsafe import Markup
 
-from loadtest.report import charts, words
-from loadtest.result import Check, Result, Span, Usage
+from loadtest import formatting
+from loadtest.result import Check, PanelChart, Result, Span, Usage
 
-#: The same colours where the page is light: dark enough to stand out from white.
-LIGHT = {
-    "green": "#2f8a3c", "dark-green": "#1f6b2c", "yellow": "#a67c00", "red": "#c4162a", "blue": "#1f60c4",
-    "orange": "#d2560a", "purple": "#8f3bb8",
-}  # fmt: skip
 #: The figures at the top: what each is called there, and the check that it is of.
 HEADLINES = (
     ("Hit ratio", "Hit ratio"),
@@ -29,8 +25,48 @@ HEADLINES = (
 #: The check whose detail says the measured hit ratio and the expected one.
 EXPECTED = "Hit ratio against Che's approximation"
 #: Where they are looked for, the first that has it.
-_HEADLINE_SCENARIOS = ("typical", "soak", "run")
-_ORDER = ("hit", "stale", "coalesced", "miss", "bypass")
+_HEADLINE_SCENARIOS = ("typical-remote", "typical", "soak", "run")
+#: How far the value axis of a chart reaches, at least, as a multiple of the largest value of the steady state.
+_PEAK_ROOM = 4
+#: For how many scrapes traffic rests after a steady state.
+_SETTLE_SCRAPES = 2
+_CHART_HEIGHT = 150
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The time that all charts share.
+
+    Attributes:
+        begin: Seconds since the epoch.
+        end: The same, later.
+        rest: The moment whose values are shown as long as nobody asks for another: that of the verdict, the end of
+            the steady state and of the rest after it, when Prometheus has it all and nothing that came later.
+        windows: The steady states, from and to.
+    """
+
+    begin: float
+    end: float
+    rest: float
+    windows: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def of(cls, result: Result) -> Axis:
+        """The axis of a run."""
+        end = max([result.end, result.begin + 1, *(span.end for span in result.spans)])
+        windows = tuple((span.begin, span.end) for span in result.spans if span.window)
+        steady = windows[-1][1] if windows else end
+        settled = steady + _SETTLE_SCRAPES * float(result.settings.get("scrape_seconds", 0))
+        following = [span.begin for span in result.spans if span.begin >= steady]
+        return cls(result.begin, end, min([settled, end, *following]), windows)
+
+    def percent(self, at: float) -> float:
+        """Where a moment is, from the left."""
+        return _percent(at, self.begin, self.end)
+
+
+def _percent(at: float, begin: float, end: float) -> float:
+    return round(100 * min(max((at - begin) / (end - begin), 0), 1), 3) if end > begin else 0.0
 
 
 @dataclass(frozen=True)
@@ -78,8 +114,7 @@ class Share:
 
 def render(result: Result) -> str:
     """The page's HTML: one file, which loads nothing."""
-    axis = charts.Axis.of(result)
-    pictures = [charts.draw(chart, axis) for chart in result.charts]
+    axis = Axis.of(result)
     return _ENVIRONMENT.get_template("page.html").render(
         result=result,
         failed=[check for check in result.checks if not check.passed],
@@ -87,14 +122,13 @@ def render(result: Result) -> str:
         groups=groups(result.checks),
         axis=axis,
         bands=list(bands(result.spans, axis)),
-        windows=[(axis.percent(span.begin), axis.percent(span.end)) for span in result.spans if span.window],
-        pictures=pictures,
-        data=_data(result, axis, pictures),
+        windows=[(axis.percent(begin), axis.percent(end)) for begin, end in axis.windows],
+        plots=[_drawn(chart, axis) for chart in result.charts],
+        chart_style=Markup(charts.style()),  # noqa: S704  # our own
+        chart_script=Markup(charts.script()),  # noqa: S704  # the same
         shares=shares,
         left=time_left,
-        words=words,
-        dark=DARK,
-        light=LIGHT,
+        formatting=formatting,
     )
 
 
@@ -103,52 +137,92 @@ def headlines(checks: tuple[Check, ...]) -> Iterator[Headline]:
     expected = _find(checks, EXPECTED)
     theory = f"{expected.detail} expected (Che's approximation)" if expected and expected.detail else ""
     for label, name in HEADLINES:
-        found = _find(checks, name)
-        if found is not None:
-            yield Headline(label, found, theory if label == "Hit ratio" else "")
+        check = _find(checks, name)
+        if check is not None:
+            yield Headline(label, check, theory if label == "Hit ratio" else "")
 
 
 def _find(checks: tuple[Check, ...], name: str) -> Check | None:
     by_scenario = {check.scenario: check for check in checks if check.name == name}
-    return next((by_scenario[each] for each in _HEADLINE_SCENARIOS if each in by_scenario), None)
+    return next((by_scenario[scenario] for scenario in _HEADLINE_SCENARIOS if scenario in by_scenario), None)
 
 
 def groups(checks: tuple[Check, ...]) -> list[Group]:
     """The checks by scenario, those with failures first."""
-    names = list(dict.fromkeys(check.scenario for check in checks))
-    found = [
-        Group(name, sorted((check for check in checks if check.scenario == name), key=lambda check: check.passed))
-        for name in names
-    ]
-    return sorted(found, key=lambda group: group.failed == 0)
+    names = dict.fromkeys(check.scenario for check in checks)
+    by_scenario = [Group(name, [check for check in checks if check.scenario == name]) for name in names]
+    for group in by_scenario:
+        group.checks.sort(key=lambda check: check.passed)
+    return sorted(by_scenario, key=lambda group: group.failed == 0)
 
 
-def bands(spans: tuple[Span, ...], axis: charts.Axis) -> Iterator[Band]:
+def bands(spans: tuple[Span, ...], axis: Axis) -> Iterator[Band]:
     """The scenarios on the time axis, each from its first phase to its last."""
     for number, (scenario, phases) in enumerate(groupby(spans, key=lambda span: span.scenario)):
         parts = list(phases)
         begin, end = parts[0].begin, parts[-1].end
         # A part's place is within its scenario, as the page has it.
-        within = tuple(Band(span.part, *_stretch(span, begin, end)) for span in parts)
-        left = axis.percent(begin)
-        yield Band(
-            scenario, left, round(axis.percent(end) - left, 3), number % 2 == 1, within if len(within) > 1 else ()
-        )
+        within = tuple(Band(part.part, *_stretch(part.begin, part.end, begin, end)) for part in parts)
+        place = _stretch(begin, end, axis.begin, axis.end)
+        yield Band(scenario, *place, odd=number % 2 == 1, parts=within if len(within) > 1 else ())
 
 
-def _stretch(span: Span, begin: float, end: float) -> tuple[float, float]:
-    left = charts.percent(span.begin, begin, end)
-    return left, round(charts.percent(span.end, begin, end) - left, 3)
+def _stretch(left: float, right: float, begin: float, end: float) -> tuple[float, float]:
+    start = _percent(left, begin, end)
+    return start, round(_percent(right, begin, end) - start, 3)
+
+
+def _drawn(chart: PanelChart, axis: Axis) -> tuple[PanelChart, str, Markup]:
+    """A chart, what its axis leaves out, and its element."""
+    shown = plot(chart, axis)
+    peak = _peak(shown)
+    beyond = charts.text(peak, shown.unit) if shown.maximum is not None and peak > shown.maximum else ""
+    return chart, beyond, Markup(charts.render(shown))  # noqa: S704  # it has escaped every text
+
+
+def plot(chart: PanelChart, axis: Axis) -> charts.Chart:
+    """A panel's chart over the whole run, with the steady states marked."""
+    return replace(
+        chart.plot,
+        span=(axis.begin, axis.end),
+        elapsed=True,
+        shaded=axis.windows,
+        resting=axis.rest,
+        maximum=_top(chart.plot, axis),
+        height=_CHART_HEIGHT,
+        empty=why_empty(chart),
+    )
+
+
+def _top(chart: charts.Chart, axis: Axis) -> float | None:
+    """Where the value axis ends: a peak elsewhere must not flatten the steady state to a line."""
+    points = [point for line in chart.lines for point in line.points]
+    steady = [value for at, value in points if any(begin <= at <= end for begin, end in axis.windows)]
+    room = _PEAK_ROOM * max(steady, default=0.0)
+    clipped = 0 < room < _peak(chart) / 1.5 and not chart.logarithmic and not chart.stacked
+    return room if clipped else chart.maximum
+
+
+def _peak(chart: charts.Chart) -> float:
+    return max((value for line in chart.lines for _, value in line.points), default=0.0)
+
+
+def why_empty(chart: PanelChart) -> str:
+    """What stands in the place of lines that are not there."""
+    if not chart.queries:
+        return "Nothing was asked of Prometheus for this chart."
+    if not chart.plot.lines:
+        return "Prometheus answered with no series for the time of the run."
+    return "Prometheus answered with series that have no value in the time of the run."
 
 
 def shares(counts: dict[str, int]) -> list[Share]:
     """How a number of things divides, without what there was none of."""
-    whole = sum(counts.values())
-    known = sorted(counts.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else len(_ORDER))
+    whole, colours = sum(counts.values()), {**REASONS, **OUTCOMES}
+    order = list(OUTCOMES)
+    known = sorted(counts.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
     return [
-        Share(name, charts.COLOURS.get(name, "blue"), count, round(100 * count / whole, 2))
-        for name, count in known
-        if count
+        Share(name, colours.get(name, "blue"), count, round(100 * count / whole, 2)) for name, count in known if count
     ]
 
 
@@ -156,18 +230,6 @@ def time_left(usage: Usage) -> float:
     """What is left of the time without the cache, in percent."""
     whole = usage.without_seconds
     return round(min(100 * usage.with_seconds / whole, 100), 2) if whole > 0 else 100.0
-
-
-def _data(result: Result, axis: charts.Axis, pictures: list[charts.Picture]) -> dict[str, Any]:
-    return {
-        "seconds": axis.end - axis.begin,
-        "rest": axis.rest - axis.begin,
-        "lines": [line.data for picture in pictures for line in picture.lines],
-        "phases": [
-            [round(span.begin - axis.begin, 1), round(span.end - axis.begin, 1), f"{span.scenario} · {span.part}"]
-            for span in result.spans
-        ],
-    }
 
 
 _ENVIRONMENT = jinja2.Environment(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from loadtest import traffic
 from loadtest.items import Item, of, singly
 from loadtest.plan import Fault, Lane, Moment, Phase, ScaleMemory, Settle
-from loadtest.scenarios.garbage import garbage_calls
+from loadtest.scenarios.garbage import garbage_calls, odd_calls, slow_calls
 from loadtest.scenarios.parts import lane, start, typical, warm
 from loadtest.settings import Settings
 
@@ -75,14 +75,22 @@ def terminate(settings: Settings) -> tuple[Phase, ...]:
 def garbage(settings: Settings) -> tuple[Phase, ...]:
     """Garbage between good requests: each is refused as the contract says, and the good ones are answered."""
     held = _held(settings, "garbage")
-    bad = garbage_calls(settings)
-    mixed = tuple(batch for call in bad for batch in ((call,), *singly(held[:2])))
+    (new,) = _distinct(settings, "garbage", 1)
+    sent = (*garbage_calls(settings), *odd_calls(held[2], new))
+    mixed = tuple(batch for call in sent for batch in ((call,), *singly(held[:2])))
     return (
         warm(settings, "garbage", held),
         # One caller: what is refused is never coalesced, so that the misses among it can be counted.
         Phase("garbage", "fault", (lane(mixed * GARBAGE_ROUNDS, 1),)),
+        Phase("garbage", "slow", (_slow(held), lane(singly(held * GARBAGE_ROUNDS), 1, HITS_RATE))),
         _recovery(settings, "garbage"),
     )
+
+
+def _slow(held: tuple[Item, ...]) -> Lane:
+    """All of them at once, beside callers of the usual kind."""
+    calls = slow_calls(held[2])
+    return lane(tuple((call,) for call in calls), len(calls))
 
 
 def shrink(settings: Settings) -> tuple[Phase, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from loadtest import theory
 from loadtest.journal import Action, Phase, Request, Run
-from loadtest.prometheus import WINDOW_RULE, AskError, Source
+from loadtest.prometheus import WINDOW_RULE, Prometheus, QueryError
 from loadtest.settings import NAMES, Settings
 
 BEGIN = 1_800_000_000.0
@@ -228,7 +228,7 @@ def _typical(made: Recording, scenario: str) -> None:
 
 
 def _stampede(made: Recording, scenario: str) -> None:
-    def crowd(begin: float) -> list[Request]:
+    def users(begin: float) -> list[Request]:
         found = []
         for number, item in enumerate(names(scenario, 5)):
             at = begin + number * 0.2
@@ -236,7 +236,7 @@ def _stampede(made: Recording, scenario: str) -> None:
             found += [made.request(at, item, "coalesced") for _ in range(SETTINGS.callers - 1)]
         return found
 
-    made.phase(scenario, "cached", crowd)
+    made.phase(scenario, "cached", users)
 
 
 def _churn(made: Recording, scenario: str) -> None:
@@ -358,7 +358,7 @@ Value = Callable[[float], float | None]
 
 
 @dataclass(frozen=True)
-class Recorded(Source):
+class Recorded(Prometheus):
     """A Prometheus that saw a run, asked at its API; every panel can be made to show something else.
 
     Attributes:
@@ -377,7 +377,7 @@ class Recorded(Source):
 
     def ask(self, path: str, parameters: Mapping[str, str]) -> Any:
         if self.down:
-            raise AskError("it cannot be asked")
+            raise QueryError("it cannot be asked")
         if path == "rules":
             rule = {"name": WINDOW_RULE, "query": f"sum (rate(recoup_lookups_total[{self.window}]))"}
             return {"groups": [{"rules": [] if self.window is None else [rule]}]}

@@ -15,7 +15,7 @@ from loadtest.conductor import Conductor
 from loadtest.control import Control
 from loadtest.exporter import Exporter
 from loadtest.journal import Run
-from loadtest.lanes import Stage
+from loadtest.lanes import PhaseRunner
 from loadtest.plan import Batch, Call, Clear, Configure, Lane, ListEntries, Moment, Phase
 from loadtest.recorder import Recorder, name_of
 
@@ -29,14 +29,14 @@ ONE: Batch = (Call("item", "/"),)
 class Threads:
     """Users as threads: each call is answered at once, or when it is let go."""
 
-    def __init__(self, stage: Stage, held: bool) -> None:
+    def __init__(self, runner: PhaseRunner, held: bool) -> None:
         self.recorder: Recorder
         self.let_go = threading.Event()
         self.stuck = False
         self.wrong = 0
         self.counted: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._stage = stage
+        self._stage = runner
         self._count = 0
         if not held:
             self.let_go.set()
@@ -52,7 +52,7 @@ class Threads:
 
     def _work(self) -> None:
         while True:
-            phase, lane = self._stage.sit()
+            phase, lane = self._stage.next_lane()
             while (batch := lane.take()) is not None:
                 for call in batch:
                     self.let_go.wait(PATIENCE)
@@ -74,8 +74,8 @@ class Scene:
 
     def __init__(self, url: str, cache: LRUCache, folder: Path) -> None:
         self.cache = cache
-        self.stage = Stage()
-        self.users = Threads(self.stage, held=False)
+        self.runner = PhaseRunner()
+        self.users = Threads(self.runner, held=False)
         self._url = url
         self._path = folder / "journal.jsonl"
         self.conductor: Conductor
@@ -86,8 +86,8 @@ class Scene:
             phases,
             {"seed": 1},
             0.0,
-            stage=self.stage,
-            crowd=self.users,
+            runner=self.runner,
+            users=self.users,
             recorder=self.users.recorder,
             control=Control(self._url, None),
             send=self.users.send,

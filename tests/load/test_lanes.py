@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from loadtest.lanes import OpenLane, OpenPhase, Stage, users
+from loadtest.lanes import OpenLane, OpenPhase, PhaseRunner, users
 from loadtest.plan import Batch, Call, Lane, Phase, Rendezvous
 
 #: Seconds that anything may take on a busy machine.
@@ -181,17 +181,17 @@ def test_what_is_under_way_after_the_wait_is_told() -> None:
 
 
 def test_users_wait_on_the_stage_for_a_seat_and_nobody_gets_one_twice(pool: ThreadPoolExecutor) -> None:
-    stage = Stage()
+    runner = PhaseRunner()
     planned = phase(Lane(stream(), users=2))
     opened = OpenPhase(planned, [].append)
-    sitting = [pool.submit(stage.sit) for _ in range(2)]
+    sitting = [pool.submit(runner.next_lane) for _ in range(2)]
     assert not any(each.done() for each in sitting)
-    stage.open(opened)
+    runner.open(opened)
     assert [(planned, opened.lanes[0])] * 2 == [each.result(PATIENCE) for each in sitting]
-    late = pool.submit(stage.sit)
-    stage.close()
+    late = pool.submit(runner.next_lane)
+    runner.close()
     assert not late.done()
-    stage.open(OpenPhase(planned, [].append))
+    runner.open(OpenPhase(planned, [].append))
     assert planned == late.result(PATIENCE)[0]
 
 

@@ -25,14 +25,14 @@ from loadtest.panels import (
     VERSIONS,
     Panels,
 )
-from loadtest.prometheus import AskError, Source
+from loadtest.prometheus import Prometheus, QueryError
 
 BEGIN = 1_800_000_000.0
 NAMES = (FAILED, HIT_LATENCY, HIT_RATIO, MEMORY, MEMORY_LIMIT, MISS_REASONS, SLOW_HITS, SPEEDUP, VERSIONS)
 
 
 @dataclass(frozen=True)
-class Asked(Source):
+class Asked(Prometheus):
     """Answers with one value, and keeps what it is asked."""
 
     value: float = 0.5
@@ -110,25 +110,26 @@ def test_what_is_no_number_is_no_figure(value: float, why: str) -> None:
 def test_charts_are_all_of_the_board_the_miss_reasons_and_the_memory() -> None:
     charts = Panels(Asked(), 1.0).charts(BEGIN, BEGIN + 60)
     titles = [each["title"] for each in panels(load(LOAD_TEST)) if each["type"] == "timeseries"]
-    assert [*titles, "Misses by reason", "Memory: accounted and resident"] == [each.title for each in charts]
-    assert {"Recoup: Load test", "Recoup: Misses", "Recoup: Process"} == {each.board for each in charts}
+    assert [*titles, "Misses by reason", "Memory: accounted and resident"] == [chart.plot.title for chart in charts]
+    assert {"Recoup: Load test", "Recoup: Misses", "Recoup: Process"} == {chart.board for chart in charts}
     assert "$" not in "".join(query for each in charts for query in each.queries)
 
 
-def test_a_chart_says_what_its_panel_says() -> None:
+def test_a_chart_looks_as_its_panel_does() -> None:
     chart = Panels(Asked(), 1.0).chart(HIT_RATIO, BEGIN + 0.4, BEGIN + 59.7)
-    assert ("percentunit", (0.6, 0.7), False, False) == (chart.unit, chart.targets, chart.stacked, chart.logarithmic)
+    assert ("percentunit", False, False) == (chart.plot.unit, chart.plot.stacked, chart.plot.logarithmic)
+    assert [0.6, 0.7] == [target.value for target in chart.plot.targets]
     assert ('job:recoup_hit_ratio:rate5m{job=~".+"}',) == chart.queries
-    (line,) = chart.lines
+    (line,) = chart.plot.lines
     # On whole steps; and NaN is a gap.
     assert ("a", ((BEGIN + 60, 0.5),)) == (line.name, line.points)
 
 
 def test_a_chart_is_stacked_or_logarithmic_as_its_panel_is() -> None:
     chosen = Panels(Asked(), 1.0)
-    assert chosen.chart(MISS_REASONS, BEGIN, BEGIN + 60).stacked
-    assert chosen.chart(HIT_LATENCY, BEGIN, BEGIN + 60).logarithmic
-    assert () == chosen.chart(HIT_LATENCY, BEGIN, BEGIN + 60).targets
+    assert chosen.chart(MISS_REASONS, BEGIN, BEGIN + 60).plot.stacked
+    assert chosen.chart(HIT_LATENCY, BEGIN, BEGIN + 60).plot.logarithmic
+    assert () == chosen.chart(HIT_LATENCY, BEGIN, BEGIN + 60).plot.targets
 
 
 def test_a_changed_dashboard_is_asked_as_it_is(tmp_path: Path) -> None:
@@ -143,9 +144,9 @@ def test_a_changed_dashboard_is_asked_as_it_is(tmp_path: Path) -> None:
 def test_charts_of_a_prometheus_that_is_gone_are_an_error() -> None:
     class Gone(Asked):
         def ask(self, path: str, parameters: Mapping[str, str]) -> Any:
-            raise AskError("gone")
+            raise QueryError("gone")
 
-    with pytest.raises(AskError, match="gone"):
+    with pytest.raises(QueryError, match="gone"):
         Panels(Gone(), 1.0).charts(BEGIN, BEGIN + 60)
 
 

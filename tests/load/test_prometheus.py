@@ -23,7 +23,7 @@ from grafana.queries import DASHBOARDS, read
 from loadtest import verdict
 from loadtest.panels import HIT_RATIO, LOAD_TEST, MEMORY, Panels
 from loadtest.processes import free_port
-from loadtest.prometheus import AskError, Direct, Source, ThroughGrafana
+from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
 from loadtest.result import Result
 from loadtest.settings import Settings
 
@@ -178,59 +178,59 @@ def grafana(url: str) -> Iterator[Grafana]:
 
 
 @pytest.fixture(params=["directly", "through Grafana"])
-def source(request: pytest.FixtureRequest, url: str, grafana: Grafana) -> Source:
-    return Direct(url) if request.param == "directly" else ThroughGrafana(grafana.url, TOKEN)
+def source(request: pytest.FixtureRequest, url: str, grafana: Grafana) -> Prometheus:
+    return Prometheus(url) if request.param == "directly" else ThroughGrafana(grafana.url, TOKEN)
 
 
-def test_a_moment_has_the_value_that_was_recorded_last(source: Source) -> None:
+def test_a_moment_has_the_value_that_was_recorded_last(source: Prometheus) -> None:
     (found,) = source.instant("job:recoup_hit_ratio:rate5m", BEGIN + 3.5)
     assert {"__name__": "job:recoup_hit_ratio:rate5m", "job": "recoup"} == found.labels
     assert ((BEGIN + 3.5, 0.63),) == found.points
 
 
-def test_a_span_has_a_value_at_each_step(source: Source) -> None:
+def test_a_span_has_a_value_at_each_step(source: Prometheus) -> None:
     (found,) = source.range("job:recoup_hit_ratio:rate5m", BEGIN, BEGIN + 4, 2)
     assert ((BEGIN, 0.6), (BEGIN + 2, 0.62), (BEGIN + 4, 0.64)) == found.points
 
 
-def test_what_nobody_recorded_is_empty(source: Source) -> None:
+def test_what_nobody_recorded_is_empty(source: Prometheus) -> None:
     assert () == source.instant("nothing", BEGIN + 3)
 
 
-def test_the_window_is_what_the_loaded_rule_says_not_what_its_name_says(source: Source) -> None:
+def test_the_window_is_what_the_loaded_rule_says_not_what_its_name_says(source: Prometheus) -> None:
     # Prometheus tells 150s as 2m30s.
     assert 150 == source.window_seconds()
 
 
-def test_a_refused_query_says_why(source: Source) -> None:
-    with pytest.raises(AskError, match=r"/api/v1/query answered 400: .*parse error"):
+def test_a_refused_query_says_why(source: Prometheus) -> None:
+    with pytest.raises(QueryError, match=r"/api/v1/query answered 400: .*parse error"):
         source.instant("rate(", BEGIN)
 
 
-def test_samples_show_the_gap_that_a_span_would_fill(source: Source) -> None:
+def test_samples_show_the_gap_that_a_span_would_fill(source: Prometheus) -> None:
     filled = source.range("recoup_build_info", BEGIN, BEGIN + 20, 1)
     assert 21 == len(filled[0].points)
     (found,) = source.samples("recoup_build_info", BEGIN - 1, BEGIN + 20)
     assert [BEGIN + at for at in TIMES] == [at for at, _ in found.points]
 
 
-def test_a_panel_gives_its_figure(source: Source) -> None:
+def test_a_panel_gives_its_figure(source: Prometheus) -> None:
     figure = Panels(source, 1.0).at(HIT_RATIO, BEGIN + 2)
     assert (0.62, "Load test: Hit ratio", "") == (figure.value, figure.source, figure.problem)
 
 
-def test_a_panel_that_shows_nan_has_no_figure(source: Source) -> None:
+def test_a_panel_that_shows_nan_has_no_figure(source: Prometheus) -> None:
     figure = Panels(source, 1.0).at((LOAD_TEST, "Speed-up"), BEGIN + 2)
     assert (None, "it shows NaN, which is no figure") == (figure.value, figure.problem)
 
 
-def test_a_panel_of_two_lines_gives_the_one_that_is_asked_for(source: Source) -> None:
+def test_a_panel_of_two_lines_gives_the_one_that_is_asked_for(source: Prometheus) -> None:
     held = Panels(source, 1.0).over(MEMORY, BEGIN, BEGIN + 5, "accounted")
     assert 1e8 + 5 == held.value
     assert 6 == len(held.points)
 
 
-def test_when_each_instance_was_scraped(source: Source) -> None:
+def test_when_each_instance_was_scraped(source: Prometheus) -> None:
     assert {"127.0.0.1:8080": [BEGIN + at for at in TIMES]} == Panels(source, 1.0).scrapes(BEGIN - 1, BEGIN + 20)
 
 
@@ -239,7 +239,7 @@ def test_when_each_instance_was_scraped(source: Source) -> None:
 
 def test_of_several_data_sources_the_default_prometheus_is_asked(grafana: Grafana) -> None:
     grafana.sources[1]["isDefault"], grafana.sources[2]["isDefault"] = True, False
-    with pytest.raises(AskError, match="proxy/uid/older/api/v1/query answered 404"):
+    with pytest.raises(QueryError, match="proxy/uid/older/api/v1/query answered 404"):
         ThroughGrafana(grafana.url, TOKEN).instant("up", BEGIN)
 
 
@@ -250,12 +250,12 @@ def test_a_data_source_can_be_named(grafana: Grafana) -> None:
 
 def test_a_grafana_without_a_prometheus_says_so(grafana: Grafana) -> None:
     del grafana.sources[1:]
-    with pytest.raises(AskError, match="has no data source of type Prometheus"):
+    with pytest.raises(QueryError, match="has no data source of type Prometheus"):
         ThroughGrafana(grafana.url, TOKEN)
 
 
 def test_a_wrong_token_is_refused(grafana: Grafana) -> None:
-    with pytest.raises(AskError, match=r"/api/datasources answered 401: .*Invalid API key"):
+    with pytest.raises(QueryError, match=r"/api/datasources answered 401: .*Invalid API key"):
         ThroughGrafana(grafana.url, "another")
 
 
@@ -269,7 +269,7 @@ def test_a_run_is_marked_on_every_dashboard(grafana: Grafana) -> None:
 
 def test_a_dashboard_that_is_not_there_is_told(grafana: Grafana) -> None:
     grafana.dashboards.clear()
-    with pytest.raises(AskError, match=r"/api/annotations answered 404: .*Dashboard not found"):
+    with pytest.raises(QueryError, match=r"/api/annotations answered 404: .*Dashboard not found"):
         ThroughGrafana(grafana.url, TOKEN).annotate(BEGIN, BEGIN + 1, "It held")
 
 
@@ -297,25 +297,25 @@ def test_the_verdict_asks_through_grafana_and_marks_the_run(
 
 
 def test_an_address_without_a_scheme_is_refused() -> None:
-    with pytest.raises(AskError, match="begins with http"):
-        Direct("127.0.0.1:9090")
+    with pytest.raises(QueryError, match="begins with http"):
+        Prometheus("127.0.0.1:9090")
 
 
 def test_nobody_there_is_one_clear_error() -> None:
-    with pytest.raises(AskError, match=r"http://127.0.0.1:1/api/v1/query cannot be asked: .*refused"):
-        Direct("http://127.0.0.1:1").instant("up", BEGIN)
+    with pytest.raises(QueryError, match=r"http://127.0.0.1:1/api/v1/query cannot be asked: .*refused"):
+        Prometheus("http://127.0.0.1:1").instant("up", BEGIN)
 
 
 def test_somebody_else_there_is_told_from_a_prometheus(url: str, grafana: Grafana) -> None:
-    with pytest.raises(AskError, match="answered 401"):
-        Direct(grafana.url).instant("up", BEGIN)
-    with pytest.raises(AskError, match="answered 404"):
-        Direct(f"{url}/nowhere").instant("up", BEGIN)
+    with pytest.raises(QueryError, match="answered 401"):
+        Prometheus(grafana.url).instant("up", BEGIN)
+    with pytest.raises(QueryError, match="answered 404"):
+        Prometheus(f"{url}/nowhere").instant("up", BEGIN)
 
 
 def test_a_prometheus_without_our_rules_has_no_window(tmp_path: Path) -> None:
     with (
         prometheus(tmp_path, "5m", record="another") as address,
-        pytest.raises(AskError, match="Prometheus has no rule job:recoup_hit_ratio:rate5m"),
+        pytest.raises(QueryError, match="Prometheus has no rule job:recoup_hit_ratio:rate5m"),
     ):
-        Direct(address).window_seconds()
+        Prometheus(address).window_seconds()

@@ -44,7 +44,11 @@ def test_a_short_run_of_typical_usage_holds_what_it_can_hold(tmp_path: Path) -> 
     failed = {check["name"]: check for check in result["checks"] if not check["passed"]}
     assert {} == {name: check for name, check in failed.items() if name not in OF_LONG_RUNS}
     assert (0 if result["passed"] else 1) == done.returncode
-    assert not any(chart["lines"] == [] for chart in result["charts"] if chart["title"] in {"Hit ratio", "Speed-up"})
+    assert not any(
+        chart["plot"]["lines"] == []
+        for chart in result["charts"]
+        if chart["plot"]["title"] in {"Hit ratio", "Speed-up"}
+    )
     (usage,) = result["usages"]
     assert usage["gain"] > 1.5
     assert (tmp_path / "report.html").stat().st_size > 10_000

@@ -13,11 +13,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from grafana.charts import Chart, Line, Target
 from loadtest import checks as checks_of_the_verdict
-from loadtest import report
-from loadtest.report import charts, words
+from loadtest import formatting, report
+from loadtest.report import page as pages
 from loadtest.report.page import EXPECTED, HEADLINES, groups, headlines
-from loadtest.result import Chart, Check, Line, Result, Span, Usage
+from loadtest.result import Check, PanelChart, Result, Span, Usage
 
 from tools import require_tool
 
@@ -81,13 +82,13 @@ def rate(outcome: str) -> Callable[[Span], float]:
     return lambda span: span.outcomes.get(outcome, 0) / (span.end - span.begin)
 
 
-def chart(title: str, unit: str, found: tuple[Line, ...], **further: object) -> Chart:
+def chart(title: str, unit: str, drawn: tuple[Line, ...], **further: object) -> PanelChart:
     query = f'sum by (outcome) (rate(recoup_lookups_total{{job="recoup",pipeline=~".+"}}[75s])) # {title}'
-    base = Chart(title, "Recoup: Load test", f"What {title.lower()} was, over the run.", unit, (query,), found)
-    return replace(base, **further)  # type: ignore[arg-type]
+    plot = Chart(title, unit, drawn, **further)  # type: ignore[arg-type]
+    return PanelChart("Recoup: Load test", f"What {title.lower()} was, over the run.", (query,), plot)
 
 
-def pictures(rng: random.Random) -> tuple[Chart, ...]:
+def pictures(rng: random.Random) -> tuple[PanelChart, ...]:
     """About what the load test's board has."""
     ratio = {"recoup": lambda span: span.hit_ratio}
     gain = {"recoup": lambda span: span.hit_ratio and min(1 / (1 - span.hit_ratio), 6)}
@@ -113,8 +114,8 @@ def pictures(rng: random.Random) -> tuple[Chart, ...]:
         "achieved": lambda span: span.requests / (span.end - span.begin),
     }
     return (
-        chart("Hit ratio", "percentunit", lines(rng, ratio, 0.01), targets=(0.6, 0.7)),
-        chart("Speed-up", "suffix:x", lines(rng, gain, 0.03), targets=(2.0, 3.0)),
+        chart("Hit ratio", "percentunit", lines(rng, ratio, 0.01), targets=(Target(0.6), Target(0.7))),
+        chart("Speed-up", "suffix:x", lines(rng, gain, 0.03), targets=(Target(2.0), Target(3.0))),
         chart("Lookups by outcome", "reqps", lines(rng, outcomes), stacked=True),
         chart("Hit latency", "s", lines(rng, hits, 0.2), logarithmic=True),
         chart("Miss latency", "s", lines(rng, misses, 0.2), logarithmic=True),
@@ -122,7 +123,7 @@ def pictures(rng: random.Random) -> tuple[Chart, ...]:
         chart("Misses by reason", "cps", lines(rng, reasons), stacked=True),
         chart("Offered and achieved load", "reqps", lines(rng, load, 0.05)),
         chart("Failed requests", "reqps", lines(rng, {"failed": lambda span: 0.0})),
-        chart("Slow hits", "percentunit", (), targets=(0.01,)),
+        chart("Slow hits", "percentunit", (), targets=(Target(0.01),)),
     )  # fmt: skip
 
 
@@ -284,29 +285,20 @@ class TestInABrowser:
         assert [] == console
         (shown,) = page.texts("h1")
         assert shown.endswith(verdict)
-        assert ["live"] == [has.get("class") for tag, has, _ in page.elements if tag == "html"]
+        drawn = [has for tag, has, _ in page.elements if tag == "div" and "uplot" in (has.get("class") or "").split()]
+        assert len(drawn) == sum(bool(chart.plot.lines) for chart in result.charts)
 
-    def test_pointing_at_a_chart_shows_every_line_of_that_moment(self, tmp_path: Path) -> None:
-        """At 3:32 it is the first part of `churn`, whose hit ratio was 71 %."""
+    def test_pointing_at_a_chart_shows_every_line_of_that_moment_in_all_charts(self, tmp_path: Path) -> None:
+        """At 3:32 it is the first part of `churn`, whose hit ratio was 71 %, and nobody's requests were coalesced."""
         script = """
-            const plot = document.querySelector(".plot"), box = plot.getBoundingClientRect();
-            const share = 212 / Number(document.getElementById("moment").max);
-            plot.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + box.width * share}));
-        """
+            const [first] = recoupCharts.plots, moment = first.data[0].find((at) => at >= BEGIN + 212);
+            first.setCursor({left: first.valToPos(moment, "x"), top: 10});
+        """.replace("BEGIN", f"{BEGIN:.0f}")
         page, console = seen(with_script(passed(), tmp_path, script), tmp_path / "browser")
         assert [] == console
-        assert ["3:32 · churn · before"] == page.texts("output")
-        hit_ratio = page.texts("dd", class_="value")[0]
-        assert 71 == pytest.approx(float(hit_ratio.removesuffix(" %")), abs=3)
-
-    def test_the_slider_moves_the_moment_for_those_who_use_keys(self, tmp_path: Path) -> None:
-        script = """
-            const moved = document.getElementById("moment");
-            moved.value = 125; moved.dispatchEvent(new Event("input"));
-        """
-        page, console = seen(with_script(passed(), tmp_path, script), tmp_path / "browser")
-        assert [] == console
-        assert ["2:05 · typical · cached"] == page.texts("output")
+        shown = [text for text in page.texts("li") if text.startswith(("recoup ", "coalesced "))]
+        assert 71 == pytest.approx(float(shown[0].removeprefix("recoup ").removesuffix("%")), abs=3)
+        assert "coalesced 0 req/s" == shown[2]
 
     def test_a_complaint_would_have_been_seen(self, tmp_path: Path) -> None:
         script = 'console.error("loud"); fetch("http://127.0.0.1:9/").catch(() => {});'
@@ -326,9 +318,9 @@ class TestEveryReport:
             if name in ("src", "href", "action", "data")
         ]
         assert ["data:,"] == sources
-        (style,) = page.texts("style")
-        assert not re.search(r"url\(|@import", style)
-        assert [] == re.findall(r"https?://", report.render(result))
+        assert not re.search(r"url\(|@import", "".join(page.texts("style")))
+        # The library names its home in the comment at its top.
+        assert ["https://github.com/leeoniya/uPlot"] == re.findall(r"https?://[\w./]+\w", report.render(result))
 
     def test_it_is_written_beside_its_json_which_gives_the_same_again(self, tmp_path: Path, result: Result) -> None:
         path = report.write(result, tmp_path / "new" / "folder")
@@ -415,20 +407,21 @@ def test_no_text_becomes_markup() -> None:
         checks=(Check(EVIL, EVIL, EVIL, EVIL, False, EVIL, EVIL),),
         usages=(replace(usages()[0], name=EVIL),),
         spans=tuple(replace(s, scenario=EVIL, part=EVIL, outcomes={EVIL: 1}, reasons={EVIL: 2}) for s in whole.spans),
-        charts=(Chart(EVIL, EVIL, EVIL, EVIL, (EVIL,), (Line(EVIL, ((BEGIN, 1.0),)),)),),
+        charts=(PanelChart(EVIL, EVIL, (EVIL,), Chart(EVIL, EVIL, (Line(EVIL, ((BEGIN, 1.0),)),))),),
         settings={EVIL: EVIL},
         environment={EVIL: EVIL},
         notes=(EVIL,),
     )
     page = Page(report.render(evil))
-    assert 2 == len(page.texts("script"))
-    assert 1 == len(page.texts("style"))
-    assert "alert" not in page.texts("script")[1]
+    data, library = page.texts("script")
+    assert 2 == len(page.texts("style"))
+    assert (True, False) == ("alert" in data, "alert" in library)
+    assert "<" not in data
     assert [EVIL] == page.texts("pre")
 
 
 class TestCharts:
-    AXIS = charts.Axis.of(passed())
+    AXIS = pages.Axis.of(passed())
 
     @pytest.mark.parametrize(
         ("empty", "why"),
@@ -439,8 +432,8 @@ class TestCharts:
         ],
         ids=["no series", "no value", "no query"],
     )
-    def test_an_empty_one_says_why(self, empty: Chart, why: str) -> None:
-        (said,) = Page(report.render(replace(passed(), charts=(empty,)))).texts("p", class_="empty")
+    def test_an_empty_one_says_why(self, empty: PanelChart, why: str) -> None:
+        (said,) = Page(report.render(replace(passed(), charts=(empty,)))).texts("div", class_="chart empty")
         assert said.startswith(why)
 
     @pytest.mark.parametrize(
@@ -450,70 +443,47 @@ class TestCharts:
         """At the end of the steady state, and of the rest of two scrapes after it, but never after what comes next."""
         (window,) = [span for span in spans() if span.window]
         whole = passed()
-        axis = charts.Axis.of(replace(whole, settings={**whole.settings, "scrape_seconds": scrape_seconds}))
         moments = tuple((window.begin + half / 2, half / 2) for half in range(400))
-        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", moments),)), axis)
-        assert second == drawn.lines[0].resting
+        settings = {**whole.settings, "scrape_seconds": scrape_seconds}
+        result = replace(whole, settings=settings, charts=(chart("Hit ratio", "short", (Line("recoup", moments),)),))
+        assert f"recoup {second}" in Page(report.render(result)).texts("li")
 
-    def test_a_value_does_not_stand_for_a_time_long_after_it(self) -> None:
-        early = tuple((BEGIN + second, 1.0) for second in range(20))
-        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", early),)), self.AXIS)
-        assert words.NOTHING == drawn.lines[0].resting
-
-    def test_a_gap_breaks_the_line(self) -> None:
-        points = tuple((BEGIN + second, 1.0) for second in (*range(20), *range(60, 80)))
-        drawn = charts.draw(chart("Hit ratio", "short", (Line("recoup", points),)), self.AXIS)
-        assert [20, 20] == [len(path.split()) for path in drawn.lines[0].paths]
-
-    def test_stacked_lines_stand_upon_each_other_and_say_their_own_values(self) -> None:
-        one, other = (Line(name, ((self.AXIS.rest - 1, 1.0), (self.AXIS.rest, 3.0))) for name in ("hit", "miss"))
-        lower, upper = charts.draw(chart("Lookups", "short", (one, other), stacked=True), self.AXIS).lines
-        assert ["3", "3"] == [lower.resting, upper.resting]
-        heights = [float(line.paths[0].split()[-1].split(",")[1]) for line in (lower, upper)]
-        assert 100 - heights[1] == pytest.approx(2 * (100 - heights[0]), abs=0.1)
+    def test_all_have_the_whole_run_as_their_axis_and_the_steady_state_marked(self) -> None:
+        (window,) = [span for span in spans() if span.window]
+        for drawn in passed().charts:
+            shown = pages.plot(drawn, self.AXIS)
+            assert ((BEGIN, passed().end), True) == (shown.span, shown.elapsed)
+            assert ((window.begin, window.end),) == shown.shaded
 
     def test_a_peak_elsewhere_does_not_flatten_the_steady_state_and_is_told(self) -> None:
         (window,) = [span for span in spans() if span.window]
         points = ((BEGIN + 5, 1000.0), *((window.begin + second, 30.0) for second in range(70)))
-        drawn = charts.draw(chart("Lookups", "reqps", (Line("hit", points),)), self.AXIS)
-        assert "1,000 req/s" == drawn.beyond
-        steady = [float(point.split(",")[1]) for point in drawn.lines[0].paths[-1].split()]
-        assert 20 < 100 - max(steady) < 30, "in percent of the chart's height"
+        drawn = chart("Lookups", "reqps", (Line("hit", points),))
+        assert 120.0 == pages.plot(drawn, self.AXIS).maximum
+        said = Page(report.render(replace(passed(), charts=(drawn,)))).texts("p", class_="faint beyond")
+        assert ["Beyond the axis: up to 1,000 req/s"] == said
 
-    def test_outcomes_have_the_colours_of_the_dashboards(self) -> None:
-        lines_ = tuple(Line(name, ((BEGIN, 1.0),)) for name in ("hit", "miss p95", "bypass", "unheard of"))
-        drawn = charts.draw(chart("Lookups", "reqps", lines_), self.AXIS).lines
-        assert ["green", "orange", "purple", "blue"] == [line.colour for line in drawn]
-
-    def test_of_many_lines_those_are_named_that_have_a_value_at_the_moment(self) -> None:
-        moments = [self.AXIS.rest if number == 3 else BEGIN for number in range(9)]
-        lines_ = tuple(Line(f"answer {number}", ((at, 1.0),)) for number, at in enumerate(moments))
-        page = Page(report.render(replace(passed(), charts=(chart("Response times", "s", lines_),))))
-        rows = [has for tag, has, text in page.elements if tag == "div" and "".join(text).strip().startswith("answer ")]
-        assert [number != 3 for number in range(9)] == ["hidden" in has for has in rows]
-
-    def test_lines_that_nothing_is_known_of_look_different_from_each_other(self) -> None:
-        lines_ = tuple(Line(f"127.0.0.1:{number}", ((BEGIN, 1.0),)) for number in range(12))
-        drawn = charts.draw(chart("Processor time", "percentunit", lines_), self.AXIS).lines
-        assert 12 == len({(line.colour, line.dash) for line in drawn})
+    def test_a_run_without_a_steady_state_is_drawn_as_it_is(self) -> None:
+        drawn = chart("Lookups", "reqps", (Line("hit", ((BEGIN + 5, 1000.0), (BEGIN + 6, 1.0))),))
+        assert None is pages.plot(drawn, pages.Axis.of(one_scenario())).maximum
 
 
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("113 ms", words.seconds(0.1134)),
-        ("124.6 s", words.seconds(124.6)),
-        ("3:05", words.clock(185.4)),
-        ("1:00:01", words.clock(3601)),
-        ("70.3 %", words.share(0.703)),
-        ("99.98 %", words.share(0.99975)),
-        ("100.0 %", words.share(1.0)),
-        ("no bound", words.times(None)),
-        ("3.31x", words.times(3.31)),
-        ("4,000x", words.times(4000.0)),
-        ("0.945", words.plain(0.945)),
-        ("at most\N{SPACE}10.0\N{NO-BREAK SPACE}% in 3 steps", words.tight("at most 10.0 % in 3 steps")),
-        ("single, pair", words.plain(["single", "pair"])),
+        ("113 ms", formatting.seconds(0.1134)),
+        ("124.6 s", formatting.seconds(124.6)),
+        ("3:05", formatting.clock(185.4)),
+        ("1:00:01", formatting.clock(3601)),
+        ("70.3 %", formatting.percent(0.703)),
+        ("99.98 %", formatting.percent(0.99975)),
+        ("100.0 %", formatting.percent(1.0)),
+        ("no bound", formatting.times(None)),
+        ("3.31x", formatting.times(3.31)),
+        ("4,000x", formatting.times(4000.0)),
+        ("0.945", formatting.setting(0.945)),
+        ("at most\N{SPACE}10.0\N{NO-BREAK SPACE}% in 3 steps", formatting.unbroken("at most 10.0 % in 3 steps")),
+        ("single, pair", formatting.setting(["single", "pair"])),
     ],
 )
 def test_figures_are_written_for_people(said: str, told: str) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from loadtest import theory, traffic, workload
+from loadtest.actions import asks_for_faults
 from loadtest.items import of
 from loadtest.plan import Call, Clear, Configure, Fault, Lane, Moment, Phase, Rendezvous, ScaleMemory, Settle
 from loadtest.scenarios import behaviour, faults, usage
@@ -164,7 +165,7 @@ def test_an_item_has_one_key_and_no_other_item_has_it() -> None:
 
 
 def test_every_item_is_a_preview() -> None:
-    assert all("quality=preview" in item.query for item in of(DEFAULTS, "typical", 500))
+    assert all("quality=preview" in item.path for item in of(DEFAULTS, "typical", 500))
 
 
 def test_more_items_begin_with_the_same_ones() -> None:
@@ -416,12 +417,7 @@ def test_whatever_is_stopped_is_started_again() -> None:
 
 
 def test_the_scenarios_that_need_the_owner_of_the_processes_are_told() -> None:
-    found = {
-        phase.scenario
-        for phase in workload.phases(EVERYTHING)
-        if any(isinstance(action, Fault) for action in (*phase.before, *(each.action for each in phase.during)))
-    }
-    assert workload.FAULTS == found
+    assert ("kill-worker", "prometheus-restart", "terminate") == asks_for_faults(workload.phases(EVERYTHING))
 
 
 def test_only_the_phase_in_which_the_service_ends_is_interrupted() -> None:

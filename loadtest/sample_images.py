@@ -16,7 +16,7 @@ _JPEG_QUALITY = 85
 
 
 @lru_cache(maxsize=8)
-def photographs(seed: int, count: int) -> tuple[bytes, ...]:
+def sample_images(seed: int, count: int) -> tuple[bytes, ...]:
     """So many JPEG files, each another part of the photograph. The same seed gives the same bytes.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from loadtest.preflight import require
 from loadtest.processes import ProcessError, Service, free_port, started
-from loadtest.reach import require
 
 TOKEN = "a-token-of-the-test"
 
