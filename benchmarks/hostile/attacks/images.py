@@ -1,0 +1,74 @@
+"""Images that are none, or far more than they seem."""
+
+from __future__ import annotations
+
+from benchmarks.hostile import payloads
+from benchmarks.hostile.attack import Attack, Bounds, Check, Limits
+from benchmarks.hostile.client import ask, ask_all, request, statuses
+from benchmarks.hostile.target import Target
+
+_REFUSED = {"400", "413", "415", "422", "503"}
+_PATH = "/api/generate/relief?quality=preview"
+
+
+async def _garbage(target: Target, bounds: Bounds) -> list[Check]:
+    body = payloads.garbage_png(bounds.size)
+    data = request("POST", _PATH, body, [("Content-Type", "image/png")])
+    answers = await ask_all(target.address, [data] * bounds.count, seconds=bounds.seconds - 5)
+    held = all(answer.status in _REFUSED for answer in answers)
+    return [Check("all of them are refused", held, statuses(answers))]
+
+
+async def _refused_soon(target: Target, body: bytes, media: str, bounds: Bounds, seconds: float) -> list[Check]:
+    before = target.service.cpu_seconds()
+    answer = await ask(
+        target.address, request("POST", _PATH, body, [("Content-Type", media)]), seconds=bounds.seconds - 5
+    )
+    spent = target.service.cpu_seconds() - before
+    words = answer.body.decode("utf-8", "replace")
+    held = answer.status in _REFUSED and answer.seconds <= seconds
+    return [
+        Check(
+            f"refused within {seconds:.0f} s",
+            held,
+            f"{answer.status} in {answer.seconds:.1f} s, {spent:.1f} s of processor",
+        ),
+        Check(
+            "in words for people", "Error" not in words and "Bomb" not in words, words[:120].strip() or "without a word"
+        ),
+    ]
+
+
+async def _scans(target: Target, bounds: Bounds) -> list[Check]:
+    body = payloads.jpeg_of_scans(bounds.count, bounds.size)
+    return await _refused_soon(target, body, "image/jpeg", bounds, 15)
+
+
+async def _gigapixel(target: Target, bounds: Bounds) -> list[Check]:
+    return await _refused_soon(target, payloads.gigapixel_png(bounds.size), "image/png", bounds, 5)
+
+
+ATTACKS = (
+    Attack(
+        "garbage-images",
+        "30 images of 31 MB that are none, at once",
+        Bounds(30, seconds=150, size=31_000_000),
+        Bounds(6, seconds=60, size=2_000_000),
+        _garbage,
+        Limits(hit_p99_seconds=0.5),
+    ),
+    Attack(
+        "jpeg-scans",
+        "A JPEG of 4,000 by 4,000 pixels in 2,001 scans (half a megabyte)",
+        Bounds(2001, seconds=150, size=4000),
+        Bounds(501, seconds=60, size=1000),
+        _scans,
+    ),
+    Attack(
+        "gigapixel-png",
+        "A black PNG of 40,000 by 40,000 pixels (200 KB)",
+        Bounds(1, seconds=60, size=40_000),
+        Bounds(1, seconds=60, size=20_000),
+        _gigapixel,
+    ),
+)
