@@ -24,13 +24,13 @@ def nested_arrays(size: int) -> bytes:
 
 
 def duplicate_member(size: int) -> bytes:
-    """JSON of about `size` bytes: an object whose last member has the name of its first."""
+    """JSON of about `size` bytes: an object whose last two members have one name."""
     members: list[bytes] = []
     length = 0
     while length < size:
         members.append(b'"m%d":0' % len(members))
         length += len(members[-1]) + 1
-    return b"{" + b",".join([*members, members[0]]) + b"}"
+    return b"{" + b",".join([*members, members[-1]]) + b"}"
 
 
 def empty_gzip_members(count: int) -> bytes:

@@ -59,7 +59,8 @@ def script(behaviour: str, right: bytes, rest: str) -> Script:
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, asyncio.LimitOverrunError):
+    broken_off = (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, asyncio.LimitOverrunError)
+    with contextlib.closing(writer), contextlib.suppress(*broken_off):
         while True:
             head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _READ_SECONDS)).decode("latin-1")
             lines = [line.partition(":") for line in head.split("\r\n")[1:]]
@@ -74,14 +75,23 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                 writer.write(plan.later)
             if plan.close:
                 break
-    writer.close()
 
 
 @contextlib.asynccontextmanager
 async def upstream() -> AsyncIterator[Address]:
     """The upstream on a free loopback port, until the block ends."""
-    server = await asyncio.start_server(_serve, "127.0.0.1", 0)
+    serving: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(_serve(reader, writer))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[:2]
     finally:
         server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)

@@ -82,7 +82,7 @@ ATTACKS = (
     ),
     Attack(
         "json-duplicate",
-        "JSON objects of 48 and 429 KB whose last member has the name of the first",
+        "JSON objects of 48 and 429 KB whose last two members have one name",
         Bounds(2, seconds=240, size=429_000),
         Bounds(2, seconds=30, size=90_000),
         _duplicate_member,

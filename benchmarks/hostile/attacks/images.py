@@ -34,7 +34,9 @@ async def _refused_soon(target: Target, body: bytes, media: str, bounds: Bounds,
             f"{answer.status} in {answer.seconds:.1f} s, {spent:.1f} s of processor",
         ),
         Check(
-            "in words for people", "Error" not in words and "Bomb" not in words, words[:120].strip() or "without a word"
+            "in words for people",
+            "Error" not in words and "Bomb" not in words,
+            words[:160] if words.isprintable() else "no words at all",
         ),
     ]
 
@@ -61,7 +63,7 @@ ATTACKS = (
         "jpeg-scans",
         "A JPEG of 4,000 by 4,000 pixels in 2,001 scans (half a megabyte)",
         Bounds(2001, seconds=150, size=4000),
-        Bounds(501, seconds=60, size=1000),
+        Bounds(2001, seconds=60, size=512),
         _scans,
     ),
     Attack(

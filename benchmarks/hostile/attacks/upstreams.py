@@ -13,6 +13,8 @@ from benchmarks.hostile.upstream import IDLE_SECONDS, PLAIN
 #: Behaviours after which the caller has its answer all the same, and those after which it cannot.
 _GOOD = ("102", "103", "late-103", "surplus", "unasked")
 _BROKEN = ("100-broken", "negative-length")
+#: How far around the moment at which the upstream closes its connection requests are sent.
+_SWEEP_SECONDS = 0.008
 
 
 async def _ask(target: Target, behaviour: str, caller: str) -> Answer:
@@ -59,14 +61,16 @@ def _counted(names: list[str]) -> str:
 
 
 async def _idle_close(target: Target, bounds: Bounds) -> list[Check]:
-    """The upstream closes 30 ms after each answer: the next request comes well after that, or at that moment."""
-    answers: dict[str, list[Answer]] = {}
-    for when, pause in (("before", 2 * IDLE_SECONDS), ("as", IDLE_SECONDS)):
-        answers[when] = []
-        for number in range(bounds.count):
-            answers[when].append(await _ask(target, "idle-close", f"{when}.{number}"))
-            await asyncio.sleep(pause)
-    closed, racing = ([replace(answer, seconds=0.0) for answer in answers[when]] for when in ("before", "as"))
+    """The upstream closes 30 ms after each answer: the next request comes well after that, or about that moment."""
+    answers: dict[str, list[Answer]] = {"after": [], "as": []}
+    for number in range(bounds.count):
+        answers["after"].append(await _ask(target, "idle-close", f"after.{number}"))
+        await asyncio.sleep(2 * IDLE_SECONDS)
+    for number in range(bounds.count):
+        answers["as"].append(await _ask(target, "idle-close", f"as.{number}"))
+        # Where that moment is, only going past it tells.
+        await asyncio.sleep(IDLE_SECONDS + _SWEEP_SECONDS * (number / bounds.count - 0.75))
+    closed, racing = ([replace(answer, seconds=0.0) for answer in answers[when]] for when in answers)
     good = sum(answer.status == "200" for answer in closed)
     lost = sum(answer.status != "200" for answer in racing)
     return [
