@@ -135,7 +135,8 @@ class Connection:
         Raises:
             OSError: It ended before a whole head.
         """
-        status, headers = "100", ()
+        status = "100"
+        headers: tuple[tuple[str, str], ...] = ()
         while status.startswith("1"):
             status, headers = _head(await self._until(b"\r\n\r\n"))
         fields = dict(headers)

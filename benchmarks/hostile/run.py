@@ -15,8 +15,8 @@ from benchmarks.hostile.service import PIPELINES, Options, Service, ready, start
 from benchmarks.hostile.target import Target
 from benchmarks.hostile.upstream import upstream
 
-_BEFORE_SECONDS = 4.0
-_AFTER_SECONDS = 8.0
+#: How long hits are watched before an attack and after it; for its short form.
+_WATCHED_SECONDS, _WATCHED_SHORT_SECONDS = (4.0, 8.0), (2.0, 3.0)
 
 
 async def attacked(attack: Attack, *, short: bool = False) -> Result:
@@ -42,12 +42,13 @@ async def _probed(attack: Attack, service: Service, group: MemoryGroup, bounds: 
     await service.post(PIPELINE, BODY)
     authorization = _authorization(attack)
     held_before = (await service.stats(authorization)).get("entries", 0)
+    before_seconds, after_seconds = _WATCHED_SHORT_SECONDS if short else _WATCHED_SECONDS
     with probing(service.address) as probe:
-        await asyncio.sleep(_BEFORE_SECONDS)
+        await asyncio.sleep(before_seconds)
         began = time.monotonic()
         checks = await _send(attack, Target(service), bounds)
         ended = time.monotonic()
-        await asyncio.sleep(_AFTER_SECONDS if not short else _AFTER_SECONDS / 2)
+        await asyncio.sleep(after_seconds)
         hits = await asyncio.to_thread(probe.finish)
     phases = {
         "before": Latency.of([hit for hit in hits if hit.due < began]),

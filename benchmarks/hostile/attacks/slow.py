@@ -139,7 +139,7 @@ ATTACKS = (
         "held-uploads",
         "92 uploads of 31 MB held back by their last byte",
         Bounds(92, seconds=90, size=31_000_000, hold_seconds=30),
-        Bounds(20, seconds=60, size=2_000_000, hold_seconds=20),
+        Bounds(20, seconds=60, size=2_000_000, hold_seconds=15),
         _held_uploads,
         Limits(hit_p99_seconds=0.5),
         environment=_BODY_LIMIT,
