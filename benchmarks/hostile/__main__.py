@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import signal
 import sys
 from pathlib import Path
 
 from benchmarks.hostile import report, result
 from benchmarks.hostile.attacks import ATTACKS
 from benchmarks.hostile.client import raise_descriptor_limit
-from benchmarks.hostile.run import main_loop
+from benchmarks.hostile.run import attacked
 
 _HERE = Path(__file__).parent
 BEFORE, NOW = _HERE / "before.json", _HERE / "now.json"
@@ -51,9 +53,10 @@ def main() -> int:
         sys.stdout.writelines(f"{attack.name}\n  {attack.sends}\n" for attack in attacks)
         return 0
     raise_descriptor_limit(_DESCRIPTORS)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the service ends with this process
     failed = []
     for attack in attacks:
-        outcome = main_loop(attack, short=arguments.short)
+        outcome = asyncio.run(attacked(attack, short=arguments.short))
         sys.stdout.write("\n".join(report.lines(outcome)) + "\n\n")
         sys.stdout.flush()
         if arguments.keep:

@@ -70,7 +70,7 @@ class Attack:
         run: Sends it. None of the service's failures raises: they are checks that did not hold.
         limits: What must hold beside the checks that `run` makes.
         environment: Settings of the service.
-        descriptors: The service's limit of open files; None: this process' own.
+        resources: Limits of the service's processes, as the shell's `ulimit` takes them; empty: this process' own.
         stalled_stderr: The service's standard error is a pipe that nobody reads.
         probed: Whether a service is started and probed with hits; otherwise the attack starts its own.
     """
@@ -82,7 +82,7 @@ class Attack:
     run: Run
     limits: Limits = Limits()
     environment: Mapping[str, str] = field(default_factory=dict)
-    descriptors: int | None = None
+    resources: str = ""
     stalled_stderr: bool = False
     probed: bool = True
 

@@ -31,6 +31,9 @@ class MemoryGroup(Protocol):
     def watch(self, pids: Callable[[], list[int]], end: Callable[[], None]) -> None:
         """Begin to measure the processes that `pids` names; `end` ends them."""
 
+    def pids(self) -> list[int]:
+        """The processes that are known to be inside, orphans among them."""
+
     def peak_bytes(self) -> int:
         """The most that was held at one time."""
 
@@ -67,6 +70,10 @@ class ControlGroup:
     def watch(self, pids: Callable[[], list[int]], end: Callable[[], None]) -> None:
         """Nothing to do: the kernel measures."""
 
+    def pids(self) -> list[int]:
+        """All that entered, or whose parent had."""
+        return list(map(int, (self._folder / "cgroup.procs").read_text().split()))
+
     def peak_bytes(self) -> int:
         """The kernel's own high-water mark."""
         return int((self._folder / self._files.peak).read_text())
@@ -83,7 +90,7 @@ class ControlGroup:
             OSError: Some process is still inside.
         """
         until = time.monotonic() + _REMOVE_SECONDS
-        while (self._folder / "cgroup.procs").read_text() and time.monotonic() < until:
+        while self.pids() and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
         self._folder.rmdir()
 
@@ -112,6 +119,10 @@ class Watched:
             if held > self._limit and not self._killed:
                 self._killed += 1
                 end()
+
+    def pids(self) -> list[int]:
+        """None: nothing tells an orphan from any other process."""
+        return []
 
     def peak_bytes(self) -> int:
         """The most that was seen."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.hostile.attack import Attack
+from benchmarks.hostile.probe import milliseconds
 from benchmarks.hostile.result import Result
 
 BEGIN, END = "<!-- generated: python -m benchmarks.hostile --page -->", "<!-- end of what is generated -->"
@@ -17,8 +18,8 @@ def lines(result: Result) -> Iterable[str]:
     if result.peak_mib is not None:
         yield f"  memory at its peak {result.peak_mib:.0f} MiB, {result.memory}"
     if result.hits:
-        medians = " / ".join(f"{latency.p50 * 1e3:.0f}" for latency in result.hits.values())
-        yield f"  hits before / during / after: p99 {result.hits_text}, p50 {medians} ms"
+        medians = " / ".join(milliseconds(latency.p50) if latency.count else "none" for latency in result.hits.values())
+        yield f"  hits before / during / after: p99 {result.hits_text}; p50 {medians}"
     for check in result.checks:
         yield f"  {'ok  ' if check.held else 'FAIL'} {check.what}: {check.figure}"
 

@@ -44,7 +44,7 @@ class Result:
     @property
     def hits_text(self) -> str:
         """The hits' p99 before, during and after."""
-        return " / ".join(milliseconds(latency.p99) for latency in self.hits.values())
+        return " / ".join(milliseconds(latency.p99) if latency.count else "none" for latency in self.hits.values())
 
     @property
     def failures(self) -> list[str]:

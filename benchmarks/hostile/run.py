@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 
@@ -31,7 +30,7 @@ async def attacked(attack: Attack, *, short: bool = False) -> Result:
         return Result(attack.name, tuple(checks), None, "not measured", {}, 0.0, _version(), short)
     async with upstream() as address:
         pipelines = PIPELINES.replace("UPSTREAM", f"{address[0]}:{address[1]}")
-        options = Options(pipelines, attack.environment, attack.descriptors, attack.stalled_stderr)
+        options = Options(pipelines, attack.environment, attack.resources, attack.stalled_stderr)
         with memory_group(attack.limits.memory_mib << 20) as group, started(options, group) as service:
             if not await ready(service):
                 raise RuntimeError(f"the service does not start: {service.log.read_text()[-2000:]}")
@@ -112,9 +111,3 @@ def _version() -> str:
     import recoup
 
     return recoup.__version__
-
-
-def main_loop(attack: Attack, *, short: bool = False) -> Result:
-    """`attacked`, to its end, in an event loop of its own."""
-    with contextlib.closing(asyncio.new_event_loop()) as loop:
-        return loop.run_until_complete(attacked(attack, short=short))

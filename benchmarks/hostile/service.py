@@ -73,6 +73,11 @@ key_headers = ["Authorization"]
 max_concurrent = 4
 timeout_seconds = 5
 
+[pipelines.fixed]
+kind = "http"
+url = "http://UPSTREAM/fixed?model=ours"
+timeout_seconds = 5
+
 [pipelines.relief]
 kind = "relief"
 workers = 2
@@ -94,7 +99,7 @@ class Options:
 
     pipelines: str
     environment: Mapping[str, str]
-    descriptors: int | None = None
+    resources: str = ""
     stalled_stderr: bool = False
 
 
@@ -183,11 +188,11 @@ def started(options: Options, group: MemoryGroup | None = None, port: int | None
     port = port or free_port()
     with tempfile.TemporaryDirectory() as folder:
         service = _start(options, group, port, Path(folder))
-        family: dict[int, str | None] = {}
         try:
             yield service
         finally:
-            family = {pid: _started_at(pid) for pid in service.pids()}
+            pids = (*service.pids(), *(group.pids() if group is not None else ()))
+            family = {pid: _started_at(pid) for pid in pids}
             _end(service, family)
 
 
@@ -196,8 +201,8 @@ def _start(options: Options, group: MemoryGroup | None, port: int, folder: Path)
     pipelines.write_text(options.pipelines)
     log.touch()
     command = [sys.executable, "-m", "recoup", "serve"]
-    if options.descriptors is not None:
-        command = ["/bin/sh", "-c", f'ulimit -n {options.descriptors} && exec "$@"', "sh", *command]
+    if options.resources:
+        command = ["/bin/sh", "-c", f'ulimit {options.resources} && exec "$@"', "sh", *command]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from benchmarks.hostile.client import Address
 from benchmarks.hostile.payloads import empty_gzip_members
 
-PLAIN = "plain"
+#: The right answer; and the path and query that were asked for, in its place.
+PLAIN, TARGET = "plain", "target"
 #: After an answer, how long until the upstream closes the connection, or says what nobody asked for.
 IDLE_SECONDS = 0.03
 _READ_SECONDS = 30.0
@@ -47,6 +48,7 @@ def script(behaviour: str, right: bytes, rest: str) -> Script:
         return Script(_response(packed, b"Content-Encoding: gzip"))
     return {
         PLAIN: Script(good),
+        TARGET: Script(good),
         "102": Script(b"HTTP/1.1 102 Processing\r\n\r\n" + good),
         "103": Script(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" + good),
         "late-103": Script(b"HTTP/1.1 103 Early Hints\r\n\r\n", later=good),
@@ -67,7 +69,10 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             fields = {name.lower(): value.strip() for name, _, value in lines}
             body = await asyncio.wait_for(reader.readexactly(int(fields.get("content-length", 0))), _READ_SECONDS)
             behaviour, _, rest = body.decode("latin-1").partition(" ")
-            plan = script(behaviour, f"{fields.get('authorization', 'nobody')} {body.decode('latin-1')}".encode(), rest)
+            right = f"{fields.get('authorization', 'nobody')} {body.decode('latin-1')}"
+            if behaviour == TARGET:
+                right = head.split(" ", 2)[1]
+            plan = script(behaviour, right.encode(), rest)
             writer.write(plan.now)
             await writer.drain()
             if plan.later or plan.close:

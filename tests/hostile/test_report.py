@@ -59,6 +59,11 @@ def test_hits_that_failed_have_no_figure() -> None:
     assert "2 ms / failed / 2 ms" == HELD.hits_text
 
 
+def test_a_phase_that_was_over_before_a_hit_was_due_has_none() -> None:
+    short = replace(HELD, hits={"before": QUIET, "during": Latency.of([]), "after": QUIET})
+    assert "2 ms / none / 2 ms" == short.hits_text
+
+
 def test_the_table_has_both_columns_and_the_command() -> None:
     row = report.table([ONE], {"one": FAILED}, {"one": HELD}).splitlines()[2]
     assert "| one thing | did not hold. nothing \\| is stored: 3 more | held. it stands: 5 s |" in row

@@ -19,6 +19,16 @@ async def _garbage(target: Target, bounds: Bounds) -> list[Check]:
     return [Check("all of them are refused", held, statuses(answers))]
 
 
+async def _form(target: Target, bounds: Bounds) -> list[Check]:
+    """As when the folder for temporary files is full."""
+    head = b'--part\r\nContent-Disposition: form-data; name="image"; filename="image.png"\r\n\r\n'
+    body = head + payloads.garbage_png(bounds.size) + b"\r\n--part--\r\n"
+    data = request("POST", _PATH, body, [("Content-Type", "multipart/form-data; boundary=part")])
+    answers = await ask_all(target.address, [data] * bounds.count, seconds=bounds.seconds - 5)
+    held = all(answer.status in {*_REFUSED, "507"} for answer in answers)
+    return [Check("it is refused, not failed", held, statuses(answers))]
+
+
 async def _refused_soon(target: Target, body: bytes, media: str, bounds: Bounds, seconds: float) -> list[Check]:
     before = target.service.cpu_seconds()
     answer = await ask(
@@ -58,6 +68,14 @@ ATTACKS = (
         Bounds(6, seconds=60, size=2_000_000),
         _garbage,
         Limits(hit_p99_seconds=0.5),
+    ),
+    Attack(
+        "large-form",
+        "A form with an image of 8 MB that is none, to a service whose files may have 1 MB",
+        Bounds(1, seconds=60, size=8_000_000),
+        Bounds(1, seconds=30, size=8_000_000),
+        _form,
+        resources="-f 2048",
     ),
     Attack(
         "jpeg-scans",

@@ -96,8 +96,20 @@ async def _encoded_body(target: Target, bounds: Bounds) -> list[Check]:
             if not (right or (name == "encoded" and answer.status == "415")):
                 wrong.append(name)
     return [
-        Check("an encoded body and its bytes are two requests", not wrong, f"{len(wrong)} of {2 * bounds.count} wrong")
+        Check("an encoded body and its bytes are two requests", not wrong, f"{len(wrong)} of {2 * bounds.count} wrong"),
+        await _tiny_number(target),
     ]
+
+
+async def _tiny_number(target: Target) -> Check:
+    """It may be refused, as 1e400 is."""
+    asked = [("Content-Type", "application/json")]
+    zero, tiny = [await target.service.post("digest", body, asked) for body in (b'{"x":0.0}', b'{"x":1e-400}')]
+    right = sha256(b'{"x":1e-400}').hexdigest().encode()
+    held = tiny.body == right or tiny.status == "400"
+    return Check(
+        "1e-400 is not answered as 0.0", held, f"{tiny.status}, {'the same' if tiny.body == zero.body else 'another'}"
+    )
 
 
 ATTACKS = (
@@ -111,7 +123,7 @@ ATTACKS = (
     ),
     Attack(
         "encoded-body",
-        "The same bytes as a gzip-encoded body and as they are",
+        "The same bytes as a gzip-encoded body and as they are; `1e-400` after `0.0`",
         Bounds(10, seconds=60),
         Bounds(2, seconds=30),
         _encoded_body,

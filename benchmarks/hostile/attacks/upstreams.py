@@ -8,7 +8,7 @@ from dataclasses import replace
 from benchmarks.hostile.attack import Attack, Bounds, Check, Limits
 from benchmarks.hostile.client import Answer, statuses
 from benchmarks.hostile.target import Target
-from benchmarks.hostile.upstream import IDLE_SECONDS, PLAIN
+from benchmarks.hostile.upstream import IDLE_SECONDS, PLAIN, TARGET
 
 #: Behaviours after which the caller has its answer all the same, and those after which it cannot.
 _GOOD = ("102", "103", "late-103", "surplus", "unasked")
@@ -80,6 +80,15 @@ async def _idle_close(target: Target, bounds: Bounds) -> list[Check]:
     ]
 
 
+async def _query(target: Target, bounds: Bounds) -> list[Check]:
+    answers = {
+        query: await target.service.post(f"fixed?{query}", TARGET.encode())
+        for query in ("model=theirs", "m%6Fdel=theirs", "a=1&model=theirs")
+    }
+    passed = [query for query, answer in answers.items() if answer.status == "200" and b"theirs" in answer.body]
+    return [Check("no member of the configured URL is overridden", not passed, ", ".join(passed) or "none is")]
+
+
 ATTACKS = (
     Attack(
         "upstream-interim",
@@ -97,6 +106,14 @@ ATTACKS = (
         Bounds(40, seconds=60),
         Bounds(10, seconds=30),
         _idle_close,
+        Limits(stored=None),
+    ),
+    Attack(
+        "url-members",
+        "Queries with the name of a member of the configured URL",
+        Bounds(3, seconds=30),
+        Bounds(3, seconds=30),
+        _query,
         Limits(stored=None),
     ),
 )
