@@ -156,23 +156,26 @@ def _head(head: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
     return first.split(" ")[1], tuple((name.lower(), value.strip()) for name, _, value in pairs)
 
 
-async def ask(address: Address, data: bytes, *, seconds: float = 30.0) -> Answer:
-    """Send on a connection of its own, and read the answer: within so many seconds, or what stands for one."""
+async def ask(address: Address, data: bytes, body: bytes = b"", *, seconds: float = 30.0) -> Answer:
+    """Send on a connection of its own, and read the answer: within so many seconds, or what stands for one.
+
+    A large `body` that many send comes apart from `data`, so that there is one of it.
+    """
     began = time.monotonic()
     try:
-        answer = await asyncio.wait_for(_ask(address, data), seconds)
+        answer = await asyncio.wait_for(_ask(address, data, body), seconds)
     except (asyncio.TimeoutError, TimeoutError):
         answer = Answer(NO_ANSWER)
     return Answer(answer.status, answer.headers, answer.body, time.monotonic() - began, answer.whole)
 
 
-async def _ask(address: Address, data: bytes) -> Answer:
+async def _ask(address: Address, data: bytes, body: bytes) -> Answer:
     try:
         connection = await Connection.open(address)
     except OSError:
         return Answer(REFUSED)
     # An answer may come before the request is sent in whole: it is read meanwhile.
-    sending = asyncio.ensure_future(connection.send(data))
+    sending = asyncio.ensure_future(_send(connection, data, body))
     try:
         return await connection.answer()
     except OSError:
@@ -184,9 +187,16 @@ async def _ask(address: Address, data: bytes) -> Answer:
         connection.close()
 
 
-async def ask_all(address: Address, requests: Iterable[bytes], *, seconds: float = 30.0) -> list[Answer]:
+async def _send(connection: Connection, *parts: bytes) -> None:
+    for part in parts:
+        await connection.send(part)
+
+
+async def ask_all(
+    address: Address, requests: Iterable[bytes], body: bytes = b"", *, seconds: float = 30.0
+) -> list[Answer]:
     """All at once, each on a connection of its own."""
-    return list(await asyncio.gather(*(ask(address, data, seconds=seconds) for data in requests)))
+    return list(await asyncio.gather(*(ask(address, data, body, seconds=seconds) for data in requests)))
 
 
 def statuses(answers: Iterable[Answer]) -> str:

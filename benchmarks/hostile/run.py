@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from dataclasses import replace
 
 from benchmarks.hostile.attack import Attack, Bounds, Check
 from benchmarks.hostile.memory_group import MemoryGroup, memory_group
@@ -34,7 +35,10 @@ async def attacked(attack: Attack, *, short: bool = False) -> Result:
         with memory_group(attack.limits.memory_mib << 20) as group, started(options, group) as service:
             if not await ready(service):
                 raise RuntimeError(f"the service does not start: {service.log.read_text()[-2000:]}")
-            return await _probed(attack, service, group, bounds, short=short)
+            result = await _probed(attack, service, group, bounds, short=short)
+    status = service.process.returncode
+    figure = f"status {status}" if status >= 0 else f"ended by signal {-status}"
+    return replace(result, checks=(*result.checks, Check("SIGTERM ends it in order", status == 0, figure)))
 
 
 async def _probed(attack: Attack, service: Service, group: MemoryGroup, bounds: Bounds, *, short: bool) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.hostile.attack import Attack, Bounds, Check
+from benchmarks.hostile.attack import Attack, Bounds, Check, Limits
 from benchmarks.hostile.client import ask
 from benchmarks.hostile.target import Target
 
@@ -73,5 +73,6 @@ ATTACKS = (
         Bounds(len(MALFORMED), seconds=120),
         Bounds(len(MALFORMED), seconds=120),
         _malformed,
+        Limits(stored=len(MAY_PASS)),
     ),
 )

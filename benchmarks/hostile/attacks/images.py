@@ -12,9 +12,11 @@ _PATH = "/api/generate/relief?quality=preview"
 
 
 async def _garbage(target: Target, bounds: Bounds) -> list[Check]:
+    """Of as many keys, so that each of them is decoded."""
     body = payloads.garbage_png(bounds.size)
-    data = request("POST", _PATH, body, [("Content-Type", "image/png")])
-    answers = await ask_all(target.address, [data] * bounds.count, seconds=bounds.seconds - 5)
+    headers = [("Content-Type", "image/png"), ("Content-Length", str(len(body)))]
+    heads = [request("POST", f"{_PATH}&width_mm={60 + n}", headers=headers) for n in range(bounds.count)]
+    answers = await ask_all(target.address, heads, body, seconds=bounds.seconds - 5)
     held = all(answer.status in _REFUSED for answer in answers)
     return [Check("all of them are refused", held, statuses(answers))]
 
@@ -30,18 +32,16 @@ async def _form(target: Target, bounds: Bounds) -> list[Check]:
 
 
 async def _refused_soon(target: Target, body: bytes, media: str, bounds: Bounds, seconds: float) -> list[Check]:
-    before = target.service.cpu_seconds()
     answer = await ask(
         target.address, request("POST", _PATH, body, [("Content-Type", media)]), seconds=bounds.seconds - 5
     )
-    spent = target.service.cpu_seconds() - before
     words = answer.body.decode("utf-8", "replace")
     held = answer.status in _REFUSED and answer.seconds <= seconds
     return [
         Check(
             f"refused within {seconds:.0f} s",
             held,
-            f"{answer.status} in {answer.seconds:.1f} s, {spent:.1f} s of processor",
+            f"{answer.status} in {answer.seconds:.1f} s",
         ),
         Check(
             "in words for people",
@@ -79,7 +79,7 @@ ATTACKS = (
     ),
     Attack(
         "jpeg-scans",
-        "A JPEG of 4,000 by 4,000 pixels in 2,001 scans (half a megabyte)",
+        "A JPEG of 4,000 by 4,000 pixels in 2,001 scans (125 KB)",
         Bounds(2001, seconds=150, size=4000),
         Bounds(2001, seconds=60, size=512),
         _scans,
