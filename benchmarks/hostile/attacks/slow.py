@@ -89,22 +89,22 @@ async def _unread_hits(target: Target, bounds: Bounds) -> list[Check]:
 
 
 async def _slow_senders(target: Target, bounds: Bounds) -> list[Check]:
-    """Half of them send their head so slowly, half of them their body."""
+    """As many send their head so slowly as the size says, the others their body."""
     connections = await _connected(target.address, bounds.count)
     head = request("POST", "/api/generate/digest", headers=[("Content-Length", "1000")])
     until = time.monotonic() + bounds.hold_seconds
     going, sent = dict(enumerate(connections)), 0
     try:
         for number, connection in going.items():
-            if number % 2:
+            if number >= bounds.size:
                 connection.send_now(head)
         while time.monotonic() < until:
             for number, connection in list(going.items()):
-                if not connection.send_now(b"x" if number % 2 else head[sent : sent + 1]):
+                if not connection.send_now(b"x" if number >= bounds.size else head[sent : sent + 1]):
                     del going[number]
             sent += 1
             await asyncio.sleep(1)
-        bodies = [connection for number, connection in enumerate(connections) if number % 2]
+        bodies = connections[bounds.size :]
         answers = await asyncio.gather(*(_read(connection, 2) for connection in bodies))
     finally:
         for connection in connections:
@@ -152,16 +152,21 @@ ATTACKS = (
         _unread_hits,
         Limits(stored=1),
     ),
-    *(
-        Attack(
-            f"slow-senders-{count}",
-            f"{count:,} senders of one byte a second, half of them of their head, half of their body",
-            Bounds(count, seconds=120, hold_seconds=_BODY_SECONDS + _LATE_SECONDS),
-            Bounds(min(count // 2, 600), seconds=60, hold_seconds=_BODY_SECONDS + _LATE_SECONDS),
-            _slow_senders,
-            environment=_BODY_LIMIT,
-        )
-        for count in (512, 5000)
+    Attack(
+        "slow-senders-512",
+        "512 senders of one byte a second, each of its body",
+        Bounds(512, seconds=120, hold_seconds=_BODY_SECONDS + _LATE_SECONDS),
+        Bounds(512, seconds=60, hold_seconds=_BODY_SECONDS + _LATE_SECONDS),
+        _slow_senders,
+        environment=_BODY_LIMIT,
+    ),
+    Attack(
+        "slow-senders-5000",
+        "5,000 senders of one byte a second, half of them of their head, half of their body",
+        Bounds(5000, seconds=120, size=2500, hold_seconds=_BODY_SECONDS + _LATE_SECONDS),
+        Bounds(600, seconds=60, size=300, hold_seconds=_BODY_SECONDS + _LATE_SECONDS),
+        _slow_senders,
+        environment=_BODY_LIMIT,
     ),
     Attack(
         "stalled-log",
