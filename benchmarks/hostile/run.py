@@ -20,11 +20,7 @@ _WATCHED_SECONDS, _WATCHED_SHORT_SECONDS = (4.0, 8.0), (2.0, 3.0)
 
 
 async def attacked(attack: Attack, *, short: bool = False) -> Result:
-    """Start what the attack needs, send it, and measure.
-
-    Raises:
-        RuntimeError: The service did not start.
-    """
+    """Start what the attack needs, send it, and measure."""
     bounds = attack.short if short else attack.full
     if not attack.probed:
         checks = await _send(attack, Target(), bounds)
@@ -34,7 +30,8 @@ async def attacked(attack: Attack, *, short: bool = False) -> Result:
         options = Options(pipelines, attack.environment, attack.resources, attack.stalled_stderr)
         with memory_group(attack.limits.memory_mib << 20) as group, started(options, group) as service:
             if not await ready(service):
-                raise RuntimeError(f"the service does not start: {service.log.read_text()[-2000:]}")
+                check = Check("the service starts", False, service.log.read_text()[-200:].strip() or "silence")
+                return Result(attack.name, (check,), None, group.description, {}, math.inf, _version(), short)
             result = await _probed(attack, service, group, bounds, short=short)
     status = service.process.returncode
     figure = f"status {status}" if status >= 0 else f"ended by signal {-status}"
@@ -92,7 +89,7 @@ def _common(
     if limits.hit_p99_seconds is not None:
         limit, during = max(limits.hit_p99_seconds, 10 * phases["before"].p99), phases["during"]
         failed = f", {during.failed} of {during.count} failed" if during.failed else ""
-        figure = f"p99 {milliseconds(during.p99)}{failed}"
+        figure = f"p99 {milliseconds(during.p99)}{failed}" if during.count else "none was due meanwhile"
         # An attack that is over before a probe was due has delayed none.
         checks.append(Check(f"hits within {milliseconds(limit)}", not during.count or during.p99 <= limit, figure))
     if limits.stored is not None:

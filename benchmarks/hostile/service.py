@@ -73,6 +73,12 @@ key_headers = ["Authorization"]
 max_concurrent = 4
 timeout_seconds = 5
 
+[pipelines.fetched]
+kind = "http"
+url = "http://UPSTREAM/fetched"
+method = "GET"
+timeout_seconds = 5
+
 [pipelines.fixed]
 kind = "http"
 url = "http://UPSTREAM/fixed?model=ours"

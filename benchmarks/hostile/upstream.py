@@ -1,7 +1,8 @@
-"""An upstream of the attacker's: it answers as the request's body says, and otherwise with what tells its caller.
+"""An upstream of the attacker's: it answers as the request says, and otherwise with what tells its caller.
 
-A body is a behaviour's name and, after a space, anything. A right answer's body is the caller's `Authorization` and the
-request's body, so that whoever gets another's answer can see it.
+A request's text is its body, or without one the value of the only member of its query: a behaviour's name and, after a
+space, anything. A right answer's body is the caller's `Authorization` and that text, so that whoever gets another's
+answer can see it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from urllib.parse import unquote_plus
 
 from benchmarks.hostile.client import Address
 from benchmarks.hostile.payloads import empty_gzip_members
@@ -68,10 +70,10 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             lines = [line.partition(":") for line in head.split("\r\n")[1:]]
             fields = {name.lower(): value.strip() for name, _, value in lines}
             body = await asyncio.wait_for(reader.readexactly(int(fields.get("content-length", 0))), _READ_SECONDS)
-            behaviour, _, rest = body.decode("latin-1").partition(" ")
-            right = f"{fields.get('authorization', 'nobody')} {body.decode('latin-1')}"
-            if behaviour == TARGET:
-                right = head.split(" ", 2)[1]
+            target = head.split(" ", 2)[1]
+            text = body.decode("latin-1") or unquote_plus(target.partition("=")[2])
+            behaviour, _, rest = text.partition(" ")
+            right = target if behaviour == TARGET else f"{fields.get('authorization', 'nobody')} {text}"
             plan = script(behaviour, right.encode(), rest)
             writer.write(plan.now)
             await writer.drain()

@@ -22,6 +22,22 @@ def test_the_right_answer_names_its_caller_and_its_request(behaviour: str) -> No
     assert ("200", f"me {behaviour} 1".encode()) == (answer.status, answer.body)
 
 
+def test_without_a_body_the_query_says_what_to_answer() -> None:
+    async def asked() -> Answer:
+        async with upstream() as address:
+            return await ask(address, request("GET", "/fetched?do=103+7"))
+
+    assert ("200", b"nobody 103 7") == ((answer := asyncio.run(asked())).status, answer.body)
+
+
+def test_the_target_that_was_asked_for_can_be_the_answer() -> None:
+    async def asked() -> Answer:
+        async with upstream() as address:
+            return await ask(address, request("POST", "/fixed?model=ours", b"target"))
+
+    assert b"/fixed?model=ours" == asyncio.run(asked()).body
+
+
 def test_an_answer_that_nobody_asked_for_follows() -> None:
     async def both() -> list[bytes]:
         async with upstream() as address:
