@@ -11,6 +11,9 @@ from benchmarks.hostile.result import Result
 
 BEGIN, END = "<!-- generated: python -m benchmarks.hostile --page -->", "<!-- end of what is generated -->"
 
+#: What a cell of the page shows: the first failures, each cut short. The terminal shows everything.
+_MOST_FAILURES, _MOST_CHARACTERS = 4, 200
+
 
 def lines(result: Result) -> Iterable[str]:
     """One result, a line for each figure and each check."""
@@ -48,8 +51,12 @@ def _verdict(result: Result | None) -> str:
     if result is None:
         return "not measured"
     if not result.held:
-        return "did not hold. " + "; ".join(result.failures)
-    return "held. " + "; ".join(f"{check.what}: {check.figure}" for check in result.checks[:2])
+        return "did not hold. " + "; ".join(_cut(text) for text in result.failures[:_MOST_FAILURES])
+    return "held. " + "; ".join(_cut(f"{check.what}: {check.figure}") for check in result.checks[:2])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS].rstrip() + " ..."
 
 
 def write(page: Path, text: str) -> None:
