@@ -21,7 +21,7 @@ NOTHING_COLLECTED := 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test loadtest loadtest-trials compose-test check format bench wheel requirements clean
+.PHONY: help run test loadtest loadtest-trials compose-test check format bench hostile wheel requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -60,6 +60,9 @@ format: $(VENV)/dev.stamp  ## format the code and fix what the linter can
 
 bench: $(VENV)/dev.stamp  ## measure, compared with the alternatives
 	$(BIN)/python -m benchmarks
+
+hostile: $(VENV)/dev.stamp  ## attack a service in 3 GiB, and say what held (NAMES="json-arrays html", SHORT=--short)
+	$(BIN)/python -m benchmarks.hostile $(SHORT) $(NAMES)
 
 wheel: $(VENV)/dev.stamp  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

@@ -1,0 +1,1 @@
+"""The harness of the attacks, and their small forms against a real service."""
