@@ -157,11 +157,11 @@ def _transparent_key(image: Image.Image, depth: int | None) -> int | tuple[int, 
     Pillow leaves it as the file has it: in steps of 2, 4 or 16 bits, where the pixels have eight.
     """
     key: object = image.info.get("transparency")
-    if isinstance(key, tuple) and depth == 16:
-        return tuple(value >> 8 for value in key)
+    if isinstance(key, tuple):
+        return tuple(int(value) >> (8 if depth == 16 else 0) for value in key)
     if isinstance(key, int) and depth in (2, 4) and image.mode == "L":
         return key * (255 // (2**depth - 1))
-    return key if isinstance(key, (int, tuple)) else None
+    return int(key) if isinstance(key, int) else None
 
 
 def _png_depth(body: bytes) -> int | None:
