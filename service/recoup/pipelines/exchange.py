@@ -207,4 +207,4 @@ def _reason(error: OSError) -> str:
         return f"certificate verify failed: {error.verify_message}"
     # uvloop and asyncio put words of their own in place of the system's
     known = error.errno is not None and not isinstance(error, (socket.gaierror, ssl.SSLError))
-    return os.strerror(error.errno) if known else error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno or 0) if known else error.strerror or str(error) or type(error).__name__
