@@ -111,9 +111,11 @@ class _Server(MPServer):
         )
 
     def _init_shared_socket(self) -> None:
-        self._ssp = self._sso = None
-        self._sfd = self._listener.fileno()
-        self._shd = SocketHolder(self._sfd, False, BACKLOG)
+        attributes: Any = self  # Granian's own are typed as what it first sets them to
+        attributes._ssp = attributes._sso = None
+        attributes._sfd = self._listener.fileno()
+        holder: Any = SocketHolder  # its stub has no arguments
+        attributes._shd = holder(self._listener.fileno(), False, BACKLOG)
 
 
 def _unusable(message: str) -> int:
@@ -193,7 +195,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
         pipelines = _pipelines(settings)
         most_waiting = min(MOST_WAITING, int(connections * (1 - _NOT_WAITING)))
         app = create_app(settings, LRUCache(**settings.cache_options()), pipelines, most_waiting=most_waiting)
-        loop.run_until_complete(app.service.pipelines.start())  # type: ignore[attr-defined]
+        loop.run_until_complete(pipelines.start())
     except RecoupError as error:
         control.send(str(error))
         sys.exit(EXIT_UNUSABLE)

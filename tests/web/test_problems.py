@@ -30,6 +30,7 @@ from recoup.errors import (
     UnprocessableError,
     UnsupportedMediaError,
     UpstreamError,
+    UpstreamRefusedError,
     WorkerDiedError,
 )
 from recoup.web.problem_types import PROBLEM_TYPES, type_of
@@ -53,6 +54,7 @@ EXPECTED: list[tuple[BaseException, int, str | None]] = [
     (UpstreamError("refused", status=409, upstream_status=409), 409, "upstream-failed"),
     (UpstreamError("too many", status=429, upstream_status=429), 429, "upstream-failed"),
     (UpstreamError("busy", status=503, upstream_status=503, retry_after_seconds=7), 503, "upstream-failed"),
+    (UpstreamRefusedError("who?", status=401, www_authenticate=(b"Bearer x",)), 401, "upstream-failed"),
     (QueueFullError("full", retry_after_seconds=3), 503, "queue-full"),
     (OverloadedError("full", retry_after_seconds=2), 503, "overloaded"),
     (GenerationTimeoutError("late"), 504, "generation-timeout"),

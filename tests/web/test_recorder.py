@@ -17,7 +17,7 @@ from recoup.settings import Settings
 from recoup.telemetry import HttpCounter, configure_logging
 from recoup.telemetry.request_log import RateLimit
 
-from .asgi_client import Client, Serving
+from .asgi_client import Serving
 from .conftest import Serve
 from .pipelines import Clock, Counting
 from .running import PIPELINES
@@ -120,14 +120,16 @@ def test_an_application_that_is_given_no_pipelines_starts_and_ends_its_own_with_
     assert [False] == [pipeline.ready() for pipeline in app.service.pipelines.values()]
 
 
-def test_a_record_on_the_way_to_an_answer_tells_whose_it_is(client: Client, cache: LRUCache) -> None:
+def test_a_record_on_the_way_to_an_answer_tells_whose_it_is(
+    serve: Serve, settings: Settings, pipelines: dict[str, Counting]
+) -> None:
     """A part that fails open logs with the id of the request that met it; the next request has its own."""
     stream = io.StringIO()
     root = logging.getLogger()
     before = root.handlers[:], root.level
     configure_logging("json", stream=stream)
     try:
-        cache._sizer = lambda value: 1 // 0  # no public way makes a sizer fail later
+        client = serve(settings, LRUCache(sizer=lambda value: 1 // 0), pipelines).test_client()
         for name in ("first", "second"):
             client.post(URL, data=name, headers={"X-Request-Id": name})
     finally:

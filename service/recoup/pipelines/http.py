@@ -13,6 +13,7 @@ from typing import ClassVar
 from urllib.parse import urlencode
 
 from recoup.errors import BadRequestError, GenerationTimeoutError, UpstreamError, UpstreamRefusedError
+from recoup.in_flight import answer_in_flight
 from recoup.pipelines.configured import ConfiguredPipeline, Terms
 from recoup.pipelines.connection import ExchangeError
 from recoup.pipelines.decoding import decoded, too_large
@@ -152,10 +153,12 @@ def is_upstream_url(url: str) -> bool:
 async def _collect(answer: Answer, max_bytes: int) -> bytes:
     # BytesIO gives its buffer away without a copy: one of 50 MB would hold up the event loop.
     whole = io.BytesIO()
-    async for chunk in answer.chunks:
-        whole.write(chunk)
-        if whole.tell() > max_bytes:
-            raise too_large(max_bytes)
+    with answer_in_flight() as held:
+        async for chunk in answer.chunks:
+            held.grow(len(chunk))
+            whole.write(chunk)
+            if whole.tell() > max_bytes:
+                raise too_large(max_bytes)
     return whole.getvalue()
 
 

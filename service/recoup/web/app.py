@@ -12,7 +12,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from recoup.cache import LRUCache
 from recoup.in_flight import InFlight
 from recoup.pipelines.protocol import Pipeline
-from recoup.pipelines.registry import load_pipelines
+from recoup.pipelines.registry import PipelineRegistry, load_pipelines
 from recoup.settings import Settings
 from recoup.telemetry import HttpCounter, RequestLog, build_registry, render, request_id
 from recoup.web.asgi import Application, Service
@@ -20,7 +20,6 @@ from recoup.web.bridge import FlaskBridge
 from recoup.web.catalog import catalog_blueprint
 from recoup.web.generation.body import BodyTimeouts
 from recoup.web.generation.endpoint import GENERATE_ROUTE, GenerationEndpoint, Limits
-from recoup.web.generation.interim import async_registry
 from recoup.web.generation.waiting import Admission
 from recoup.web.health import health_blueprint
 from recoup.web.management import management_blueprint
@@ -59,20 +58,18 @@ def create_app(
     """
     settings = Settings.from_environment() if settings is None else settings
     cache = LRUCache(**settings.cache_options()) if cache is None else cache
-    own = pipelines is None
-    if pipelines is None:
-        pipelines = load_pipelines(settings.pipelines, relief_workers=settings.workers)
-    pipelines = async_registry(pipelines)
+    own = load_pipelines(settings.pipelines, relief_workers=settings.workers) if pipelines is None else None
     budget = InFlight(int(settings.in_flight_mb * 2**20))
-    service = Service(settings, cache, pipelines, Admission(most_waiting), budget, Deliveries(budget))
-    return _assemble(service, own_pipelines=own)
+    served: Mapping[str, Pipeline] = own or pipelines or {}
+    service = Service(settings, cache, served, Admission(most_waiting), budget, Deliveries(budget))
+    return _assemble(service, own)
 
 
 #: A rate begins with a counter's second sample: these are there before the first generation fails.
 _FAILURES = [(GENERATE_ROUTE, "POST", status) for status in (502, 503, 504)]
 
 
-def _assemble(service: Service, *, own_pipelines: bool) -> Application:
+def _assemble(service: Service, own: PipelineRegistry | None) -> Application:
     settings, cache = service.settings, service.cache
     flask = Flask("recoup", static_folder=None)
     flask.extensions[EXTENSION] = service
@@ -100,7 +97,7 @@ def _assemble(service: Service, *, own_pipelines: bool) -> Application:
         budget=service.in_flight,
         deliveries=service.deliveries,
     )
-    return Application(service, flask, endpoint=endpoint, bridge=bridge, recorder=recorder, own_pipelines=own_pipelines)
+    return Application(service, flask, endpoint=endpoint, bridge=bridge, recorder=recorder, own_pipelines=own)
 
 
 def _add_blueprints(flask: Flask, service: Service) -> None:

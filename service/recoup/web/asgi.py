@@ -16,6 +16,7 @@ from recoup.cache import LRUCache
 from recoup.errors import BadRequestError, NotFoundError
 from recoup.in_flight import InFlight
 from recoup.pipelines.protocol import Pipeline
+from recoup.pipelines.registry import PipelineRegistry
 from recoup.settings import Settings
 from recoup.telemetry import request_id
 from recoup.web.bridge import FlaskBridge, raw_path
@@ -78,7 +79,7 @@ class Application:
         endpoint: Answers generation.
         bridge: Asks `flask`.
         recorder: Records what is refused before either is asked; None: nobody does.
-        own_pipelines: Whether it starts and ends the pipelines, as the server starts and ends it.
+        own_pipelines: Started and ended with the server; None: the caller's affair.
 
     Attributes:
         service: Its parts, for whoever runs it.
@@ -93,7 +94,7 @@ class Application:
         endpoint: GenerationEndpoint,
         bridge: FlaskBridge,
         recorder: RequestRecorder | None,
-        own_pipelines: bool,
+        own_pipelines: PipelineRegistry | None = None,
     ) -> None:
         self.service = service
         self.flask = flask
@@ -153,12 +154,12 @@ class Application:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        if self._own_pipelines:
-            await self.service.pipelines.start()  # type: ignore[attr-defined]  # a registry, made by the factory
+        if self._own_pipelines is not None:
+            await self._own_pipelines.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if self._own_pipelines:
-            await self.service.pipelines.close(0.0)  # type: ignore[attr-defined]
+        if self._own_pipelines is not None:
+            await self._own_pipelines.close(0.0)
         self._endpoint.close()
         self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})

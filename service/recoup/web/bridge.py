@@ -52,7 +52,8 @@ class FlaskBridge:
         budget: InFlight,
         deliveries: Deliveries,
     ) -> None:
-        self._bridge: Any = WSGIMiddleware(_Exact(application), workers=threads)
+        exact: Any = _Exact(application)  # a2wsgi types the same things otherwise
+        self._bridge: Any = WSGIMiddleware(exact, workers=threads)
         self._timeouts = timeouts
         self._budget = budget
         self._deliveries = deliveries

@@ -16,7 +16,7 @@ from flask import Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.sansio.response import Response as AnyResponse
 
-from recoup.errors import RecoupError, SettingError, SeveralMistakesError
+from recoup.errors import RecoupError, SettingError, SeveralMistakesError, UpstreamError
 from recoup.web.problem_types import BLANK, STATUS_ERRORS, type_of
 from recoup.web.responses import NO_STORE, encode
 
@@ -110,6 +110,12 @@ def _detail(error: BaseException, status: int) -> str:
 
 
 def _own_headers(error: BaseException) -> dict[str, str]:
+    if isinstance(error, UpstreamError):
+        # How to prove who one is, the upstream says, and in no words of ours.
+        own = b", ".join(error.www_authenticate).decode("latin-1")
+        return {"WWW-Authenticate": own} if own else {}
+    if _status(error) == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'Bearer realm="recoup"'}
     if not isinstance(error, HTTPException):
         return {}
     headers = {name: str(value) for name, value in error.get_headers() if name.lower() != "content-type"}
@@ -129,8 +135,6 @@ def _members(error: BaseException, status: int, headers: dict[str, str]) -> Docu
 
 def _require_headers(status: int, document: Document, headers: dict[str, str]) -> None:
     """Add what HTTP asks of some statuses, where the error did not bring it."""
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers.setdefault("WWW-Authenticate", 'Bearer realm="recoup"')
     if status in _RETRIED:
         seconds = document.setdefault("retry_after_seconds", DEFAULT_RETRY_SECONDS)
         headers.setdefault("Retry-After", str(seconds))

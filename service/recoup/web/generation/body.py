@@ -6,6 +6,7 @@ import asyncio
 import io
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from recoup.errors import BadRequestError, BodyTimeoutError, UnsupportedMediaError
@@ -20,6 +21,8 @@ _CODINGS = ("gzip", "deflate", "identity")
 #: Members of one gzip body: writers make one, or one for each block; a million empty ones take a minute.
 _MOST_MEMBERS = 4096
 _PIECE_BYTES = 2**18
+#: Seconds for which a refused body is read on.
+_READ_AWAY_SECONDS = 5.0
 
 
 class BodyTimeouts:
@@ -111,6 +114,21 @@ async def read_body(receive: Receive, length: int | None, limit_bytes: int, hold
         # The sender has gone, or its framing cannot be read; the server does not say which.
         raise BadRequestError(f"The body broke off after {size} bytes, or its framing is broken.")
     return _complete(gathered.getvalue(), length, limit_bytes)
+
+
+async def read_away(receive: Receive) -> None:
+    """Take, for a while, what a sender still sends that was refused already.
+
+    The connection is closed with the answer. If something came in that nobody read, it would be reset, and the sender,
+    who reads only when it has sent everything, would not see why it was refused.
+    """
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_read_to_end(receive), _READ_AWAY_SECONDS)
+
+
+async def _read_to_end(receive: Receive) -> None:
+    while (await receive()).get("more_body", False):
+        pass
 
 
 def _complete(body: bytes, length: int | None, limit_bytes: int) -> bytes:

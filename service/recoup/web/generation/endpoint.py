@@ -24,7 +24,7 @@ from recoup.in_flight import Holding, InFlight, budget_of_this_context
 from recoup.pipelines.protocol import Pipeline, Prepared, Result
 from recoup.telemetry import request_id
 from recoup.web.generation.answer import SANDBOX, GenerationResponse, hit_response, lookup_response
-from recoup.web.generation.body import BodyTimeouts, Receive, coding_of, decode, read_body
+from recoup.web.generation.body import BodyTimeouts, Receive, coding_of, decode, read_away, read_body
 from recoup.web.generation.forms import form_file
 from recoup.web.generation.request import (
     GenerationRequest,
@@ -51,6 +51,9 @@ _KEYED_AT_ONCE_BYTES = 64 * 1024
 _KEYING_THREADS = 2
 #: What is recorded of a request whose caller has left before its answer (nginx's number for it).
 _CALLER_LEFT = 499
+
+#: Statuses of bodies that were refused before their end: over their limit, and over the budget's.
+_REFUSED_WHILE_SENDING = (413, 503)
 
 Scope = Mapping[str, Any]
 
@@ -150,6 +153,8 @@ class GenerationEndpoint:
         finally:
             holding.release()
         await send_at_once(send, *failure)
+        if request is None and failure[0] in _REFUSED_WHILE_SENDING:
+            await read_away(receive)
 
     # --- reading
 
@@ -293,6 +298,7 @@ class GenerationEndpoint:
             limiter=route.limiter,
             wait_seconds=self._limits.wait_seconds,
             bypass_reason=request.bypass_reason,
+            store_if=_is_storable,
         )
 
     # --- recording, and failing
@@ -382,6 +388,10 @@ def _forget_frames(error: BaseException | None) -> None:
         seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
+
+
+def _is_storable(result: Result) -> bool:
+    return result.storable
 
 
 async def _generate(pipeline: Pipeline, prepared: Prepared) -> Result:
