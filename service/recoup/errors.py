@@ -6,6 +6,7 @@
     │   │   └── UnknownSettingError   an environment variable that is none of Recoup's
     │   └── SeveralMistakesError      several of these at once
     ├── KeyDigestError                an argument that cannot be part of a key (also a TypeError)
+    ├── UnmeasurableError             a value whose bytes cannot be told without a sizer (also a TypeError)
     ├── FlightTimeoutError            a caller waited its limit for another caller's generation (also a TimeoutError)
     ├── RequestError                  a request that is refused before anything is generated
     │   ├── BadRequestError           400
@@ -17,6 +18,8 @@
     │   └── UnprocessableError        422
     └── GenerationError               a generation that did not give a result
         ├── GenerationFailedError     502: the generator raised, or gave something that is not a result
+        │   ├── SelfDependencyError   502: it waits for its own result (also a RuntimeError)
+        │   ├── OneShotResultError    502: it gave what can be read only once (also a TypeError)
         │   ├── WorkerDiedError       502: its worker process is gone
         │   └── UpstreamError         what the upstream of an `http` pipeline answered, passed on
         │       └── UpstreamRefusedError  its 4xx: the caller's fault, not the generator's
@@ -111,6 +114,12 @@ class KeyDigestError(RecoupError, TypeError):
     title = "Undigestible argument"
 
 
+class UnmeasurableError(RecoupError, TypeError):
+    """A value that owns memory which cannot be seen: a `sizer` is needed to tell its bytes."""
+
+    title = "Unmeasurable value"
+
+
 class FlightTimeoutError(RecoupError, TimeoutError):
     """A caller waited its limit for the generation that another caller leads."""
 
@@ -196,6 +205,18 @@ class GenerationError(RecoupError):
 
 class GenerationFailedError(GenerationError):
     """The generator raised, or gave something that is not a result."""
+
+
+class SelfDependencyError(GenerationFailedError, RuntimeError):
+    """A generation that waits for its own result: through other threads, or again and again."""
+
+    title = "Waits for itself"
+
+
+class OneShotResultError(GenerationFailedError, TypeError):
+    """A generation that gave what can be read only once: a generator, an iterator, a coroutine, an open file."""
+
+    title = "Can be read only once"
 
 
 class WorkerDiedError(GenerationFailedError):

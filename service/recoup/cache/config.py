@@ -10,6 +10,7 @@ from recoup.cache.policies import POLICIES
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
+_COST_SECONDS = fields.Number(0, 10**12, "seconds")
 _POLICY = fields.Choice(tuple(POLICIES))
 
 T = TypeVar("T")
@@ -54,6 +55,34 @@ def checked_policy(value: object) -> str:
         ConfigurationError: There is none of this name.
     """
     return checked("policy", _POLICY, value)
+
+
+def checked_pipeline(value: object) -> str:
+    """The name of a pipeline: it becomes a label of metrics.
+
+    Raises:
+        ConfigurationError: It is no text, or none that can be written.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(fields.refusal("pipeline", fields.echo(value), "a name, as text"))
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        shown = fields.echo(ascii(value))
+        raise ConfigurationError(fields.refusal("pipeline", shown, "text without lone surrogates")) from None
+    return value
+
+
+def checked_cost(value: object) -> float:
+    """Seconds that a generation took.
+
+    Raises:
+        ConfigurationError: It is not a number of at least 0.
+    """
+    # Nearly every write comes with a plain float within the bounds.
+    if type(value) is float and 0.0 <= value <= _COST_SECONDS.most:
+        return value
+    return checked("cost_seconds", _COST_SECONDS, value)
 
 
 def checked_jitter(value: object) -> float:

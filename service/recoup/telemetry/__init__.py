@@ -1,4 +1,7 @@
-"""Telemetry: the catalogue of metrics, the Prometheus collector, the logs. It reads the cache."""
+"""Telemetry: the catalogue of metrics, the Prometheus collector, the logs. It reads the cache.
+
+What logs needs structlog, which is imported when it is first asked for: the collector alone needs prometheus-client.
+"""
 
 from __future__ import annotations
 
