@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import busy, growth, hits, memory, service, under_load
+from benchmarks import busy, door, growth, hits, memory, service, under_load
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "growth": growth.growth,
     "memory": memory.memory,
     "http": service.http_hits,
+    "door": door.slow_peers,
     "busy": busy.while_busy,
     "telemetry": service.telemetry,
     "load": under_load.under_load,
