@@ -81,6 +81,33 @@ def checked_policy(value: object) -> str:
     return value
 
 
+def checked_pipeline(value: object) -> str:
+    """The name of a pipeline: it becomes a label of metrics.
+
+    Raises:
+        ConfigurationError: It is no text, or none that can be written.
+    """
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"pipeline={value!r} cannot be used: expected a name, as text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"pipeline={value!a} cannot be used: expected text without lone surrogates") from None
+    return value
+
+
+def checked_cost(value: object) -> float:
+    """Seconds that a generation took.
+
+    Raises:
+        ConfigurationError: It is not a number of at least 0.
+    """
+    number = _number("cost_seconds", value)
+    if number < 0:
+        raise ConfigurationError(f"cost_seconds={value!r} cannot be used: expected a number of at least 0")
+    return number
+
+
 def checked_enabled(value: object) -> bool:
     """Whether lookups are answered.
 
