@@ -28,6 +28,9 @@ _LARGEST_NUMBER = 1e9
 _LARGEST_COUNT = 10_000
 _DEFAULTS = Terms(name="default")
 
+#: Who may have a stored result generated anew (`Cache-Control: no-cache` and `max-age`).
+REFRESHERS = ("anyone", "nobody")
+
 #: Options of every configured pipeline.
 COMMON_OPTIONS = (
     "kind",
@@ -39,6 +42,7 @@ COMMON_OPTIONS = (
     "max_waiting",
     "key_headers",
     "ignore_headers",
+    "refresh",
 )
 
 
@@ -200,4 +204,5 @@ class Options:
             max_waiting=self.count("max_waiting", _DEFAULTS.max_waiting, minimum=0),
             key_headers=key_headers,
             ignore_headers=ignore_headers,
+            refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
         )
