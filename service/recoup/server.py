@@ -252,5 +252,5 @@ async def drain(service: Service) -> bool:
         await pipeline.close(0.0)
     if not finished:
         # Whoever waited is told that their worker is gone.
-        await service.wait_until_idle(_MARGIN_SECONDS)
+        await service.wait_until_answered(_MARGIN_SECONDS)
     return finished

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -61,13 +61,21 @@ class Service:
 
     async def wait_until_idle(self, seconds: float) -> bool:
         """Wait up to `seconds` until nobody waits and nothing large is being sent, and tell whether that is so."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        while self.admission.waiting or self.deliveries.count:
-            if loop.time() >= deadline:
-                return False
-            await asyncio.sleep(_POLL_SECONDS)
-        return True
+        return await _wait_until(lambda: not self.admission.waiting and not self.deliveries.count, seconds)
+
+    async def wait_until_answered(self, seconds: float) -> bool:
+        """Wait up to `seconds` until nobody waits, and tell whether that is so."""
+        return await _wait_until(lambda: not self.admission.waiting, seconds)
+
+
+async def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition():
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(_POLL_SECONDS)
+    return True
 
 
 class Application:
