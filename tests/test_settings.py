@@ -130,7 +130,7 @@ class TestValues:
             ("RECOUP_STALE_SECONDS", "-0.1"),
             ("RECOUP_WORKERS", "0"),
             ("RECOUP_WORKERS", "many"),
-            ("RECOUP_THREADS", "1"),
+            ("RECOUP_THREADS", "0"),
             ("RECOUP_GRACE_SECONDS", "-1"),
             ("RECOUP_MAX_BODY_MB", "0"),
             ("RECOUP_LOG_HITS_PER_SECOND", "-1"),

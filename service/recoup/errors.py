@@ -11,6 +11,7 @@
     │   ├── BadRequestError           400
     │   ├── NotAuthorizedError        401
     │   ├── NotFoundError             404
+    │   ├── BodyTimeoutError          408
     │   ├── TooLargeError             413
     │   ├── UnsupportedMediaError     415
     │   └── UnprocessableError        422
@@ -18,7 +19,9 @@
         ├── GenerationFailedError     502: the generator raised, or gave something that is not a result
         │   ├── WorkerDiedError       502: its worker process is gone
         │   └── UpstreamError         what the upstream of an `http` pipeline answered, passed on
+        │       └── UpstreamRefusedError  its 4xx: the caller's fault, not the generator's
         ├── QueueFullError            503: no room to generate now
+        │   └── OverloadedError       503: too much is on its way
         ├── GenerationTimeoutError    504: past the pipeline's time limit (also a TimeoutError)
         └── NotCachedError            504: `only-if-cached`, and it is not
 
@@ -39,6 +42,7 @@ GENERATION_ERROR_KINDS = (
     "rejected",
     "worker_died",
     "upstream",
+    "refused",
     "queue_full",
     "timeout",
     "cancelled",
@@ -154,6 +158,13 @@ class NotFoundError(RequestError):
     title = "Not found"
 
 
+class BodyTimeoutError(RequestError):
+    """A body that did not arrive in time."""
+
+    status = 408
+    title = "Body too slow"
+
+
 class TooLargeError(RequestError):
     """A body over the limit."""
 
@@ -203,6 +214,7 @@ class UpstreamError(GenerationFailedError):
         upstream_status: The upstream's status; None when it gave no answer at all.
         upstream_body: The beginning of the upstream's body as text, for the person who reads the problem.
         retry_after_seconds: The upstream's own `Retry-After`, when it gave one.
+        www_authenticate: The values of the upstream's `WWW-Authenticate`: how a caller may prove who they are.
     """
 
     title = "Upstream failed"
@@ -216,12 +228,21 @@ class UpstreamError(GenerationFailedError):
         upstream_status: int | None = None,
         upstream_body: str | None = None,
         retry_after_seconds: int | None = None,
+        www_authenticate: tuple[bytes, ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status  # type: ignore[misc]  # one class, the upstream's own status
         self.upstream_status = upstream_status
         self.upstream_body = upstream_body
         self.retry_after_seconds = retry_after_seconds
+        self.www_authenticate = www_authenticate
+
+
+class UpstreamRefusedError(UpstreamError):
+    """The upstream's 4xx: it refuses the request of its caller, and is in order itself."""
+
+    title = "Refused by the upstream"
+    kind = "refused"
 
 
 class QueueFullError(GenerationError):
@@ -239,6 +260,12 @@ class QueueFullError(GenerationError):
     def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
         self.retry_after_seconds = max(1, int(retry_after_seconds))
+
+
+class OverloadedError(QueueFullError):
+    """Bodies, results and upstreams' answers on their way hold all the memory that they may."""
+
+    title = "Too much on its way"
 
 
 class GenerationTimeoutError(GenerationError, TimeoutError):

@@ -1,14 +1,16 @@
-"""Serving: Granian, in one serving process with many threads, and its orderly end.
+"""Serving: Granian, in one serving process with one event loop, and its orderly end.
 
-Granian runs an application in a child of its own main process. So there are two: the main process starts, watches and
-ends; the serving process holds the cache, answers, and is the parent of the generation workers. On the first SIGTERM
-(or SIGINT, or SIGHUP) the main process asks the serving one to drain: `/readyz` turns 503, nothing new is generated,
-and hits are still answered until the running generations have been, or the grace period is over. Then it closes the
-listener and both end. A second signal ends both at once. docs/explanation/server.md tells why it is done so.
+Granian runs an application in a child of its own main process. So there are two: the main process listens, starts,
+watches and ends; the serving process holds the cache, answers, and is the parent of the generation workers. On the
+first SIGTERM (or SIGINT, or SIGHUP) the main process asks the serving one to drain: `/readyz` turns 503, nothing new is
+generated, and hits are still answered until the running generations have been, and what is being sent has arrived, or
+the grace period is over. Then it closes the listener and both end. A second signal ends both at once.
+docs/explanation/server.md tells why it is done so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
@@ -17,44 +19,45 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
 from types import FrameType
 from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import MPServer
 
 from recoup.allocators import return_large_blocks
 from recoup.cache import LRUCache
 from recoup.errors import ConfigurationError, RecoupError
+from recoup.listener import BACKLOG, MOST_CONNECTIONS, connections_for, listen, raise_descriptor_limit
 from recoup.pipelines.registry import PipelineRegistry, load_pipelines
 from recoup.settings import Settings
 from recoup.telemetry import configure_logging
-from recoup.web.app import EXTENSION, Service, create_app
-from recoup.web.banner import print_when_ready
+from recoup.telemetry.logs import flush_log
+from recoup.web.app import MOST_WAITING, create_app
+from recoup.web.asgi import Application, Service
+from recoup.web.banner import print_banner
 
 #: Exit statuses, as of a command line: all went well, it ended before its time, it could not begin.
 EXIT_DONE, EXIT_CUT_SHORT, EXIT_UNUSABLE = 0, 1, 2
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: Open connections, idle ones included, that are accepted at one time; the rest wait in the kernel's queue.
-_MOST_CONNECTIONS = 4096
-_BACKLOG = 1024
 #: Seconds for what should take none: the last answers on their way out, a process to end.
 _MARGIN_SECONDS = 5
-_IDLE_THREAD_SECONDS = 60
+#: Of the connections, those that are kept for whoever need not wait.
+_NOT_WAITING = 1 / 4
+#: Seconds that a thread computes before another one has its turn: the event loop's is never far away.
+_SWITCH_SECONDS = 0.001
 #: Of a process' finalizers the one with the highest priority runs first; those of `multiprocessing` have at most 100.
 _BEFORE_ALL_ELSE = 1000
 #: What the main process sends, and what the serving one answers.
 _DRAIN, _DRAINED, _CUT_SHORT = "drain", "drained", "cut short"
 
 _log = logging.getLogger(__name__)
-
-WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def serve(settings: Settings) -> int:
@@ -65,17 +68,18 @@ def serve(settings: Settings) -> int:
         start, which is told on standard error.
     """
     configure_logging(settings.log_format, settings.log_level)
+    connections = connections_for(raise_descriptor_limit())
     try:
-        address = _free_address(settings.host, settings.port)
+        listener = listen(settings.host, settings.port)
         _pipelines(settings)  # a mistake in them is told before anything is started
     except ConfigurationError as error:
         return _unusable(str(error))
     ours, theirs = multiprocessing.Pipe()
-    server = _granian(settings, address)
+    server = _Server(listener, connections)
     supervisor = _Supervisor(server, ours, settings.grace_seconds)
     configure_logging(settings.log_format, settings.log_level)  # Granian has set up its own meanwhile
     try:
-        server.serve(target_loader=partial(_load, settings, theirs, ours), wrap_loader=False)
+        server.serve(target_loader=partial(_load, settings, connections, theirs, ours), wrap_loader=False)
     except SystemExit:
         _log.debug("serving_process_failed")
     return supervisor.exit_status()
@@ -85,41 +89,33 @@ def _pipelines(settings: Settings) -> PipelineRegistry:
     return load_pipelines(settings.pipelines, relief_workers=settings.workers)
 
 
-def _granian(settings: Settings, address: str) -> MPServer:
-    return MPServer(
-        "recoup",
-        address=address,
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        workers=1,
-        blocking_threads=settings.threads,
-        blocking_threads_idle_timeout=_IDLE_THREAD_SECONDS,
-        backlog=_BACKLOG,
-        backpressure=_MOST_CONNECTIONS,
-        http=HTTPModes.http1,
-        websockets=False,
-        log_level=LogLevels.error,
-        workers_kill_timeout=_MARGIN_SECONDS,
-    )
+class _Server(MPServer):
+    """Granian, on a socket of ours: its own would share the port with whoever asks for it (SO_REUSEPORT)."""
 
+    def __init__(self, listener: socket.socket, connections: int) -> None:
+        host, port = listener.getsockname()[:2]
+        self._listener = listener
+        super().__init__(
+            "recoup",
+            address=host,
+            port=port,
+            interface=Interfaces.ASGI,
+            loop=Loops.uvloop,
+            workers=1,
+            backlog=BACKLOG,
+            backpressure=connections,
+            http=HTTPModes.http1,
+            websockets=False,
+            log_level=LogLevels.error,
+            workers_kill_timeout=_MARGIN_SECONDS,
+        )
 
-def _free_address(host: str, port: int) -> str:
-    """The IP address of a host, once it is sure that nobody else listens there.
-
-    Granian shares its port with whoever asks (SO_REUSEPORT), so a second service would start without a word.
-
-    Raises:
-        ConfigurationError: It cannot be listened on; says why.
-    """
-    try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-            probe.listen(1)
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-    return str(place[0])
+    def _init_shared_socket(self) -> None:
+        attributes: Any = self  # Granian's own are typed as what it first sets them to
+        attributes._ssp = attributes._sso = None
+        attributes._sfd = self._listener.fileno()
+        holder: Any = SocketHolder  # its stub has no arguments
+        attributes._shd = holder(self._listener.fileno(), False, BACKLOG)
 
 
 def _unusable(message: str) -> int:
@@ -185,33 +181,39 @@ class _Supervisor:
         return EXIT_CUT_SHORT
 
 
-def _load(settings: Settings, control: Connection, other_end: Connection) -> WSGI:
-    """The serving process' part: make the application. Granian calls it there."""
+def _load(settings: Settings, connections: int, control: Connection, other_end: Connection) -> Application:
+    """The serving process' part: make the application. Granian calls it there, with its event loop set."""
     other_end.close()  # so that the main process' death is the end of `control`
     return_large_blocks()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     os.setpgrp()  # Ctrl-C is for the main process alone
     for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_DFL)  # those of the main process were inherited; Granian's are still to come
-    configure_logging(settings.log_format, settings.log_level)
+    configure_logging(settings.log_format, settings.log_level, background=True)
+    loop = asyncio.get_event_loop()
     try:
         pipelines = _pipelines(settings)
-        pipelines.start()
-        app = create_app(settings, LRUCache(**settings.cache_options()), pipelines)
+        most_waiting = min(MOST_WAITING, int(connections * (1 - _NOT_WAITING)))
+        app = create_app(settings, LRUCache(**settings.cache_options()), pipelines, most_waiting=most_waiting)
+        loop.run_until_complete(pipelines.start())
     except RecoupError as error:
         control.send(str(error))
         sys.exit(EXIT_UNUSABLE)
+    if connections < MOST_CONNECTIONS:
+        _log.warning(
+            "few files may be open, so few connections", extra={"connections": connections, "wanted": MOST_CONNECTIONS}
+        )
     # What is there now stays: a full collection would look at all of it again, and some request would wait for it.
     gc.collect()
     gc.freeze()
-    service: Service = app.extensions[EXTENSION]
     # `multiprocessing` runs no `atexit` in a child. By then the listener is closed, and all has been answered.
-    Finalize(None, _tell_account, args=(service.cache,), exitpriority=_BEFORE_ALL_ELSE)
-    threading.Thread(target=_obey, args=(service, control), name="recoup-control", daemon=True).start()
-    print_when_ready(settings, list(pipelines.values()))
-    return app.wsgi_app
+    Finalize(None, _log_account, args=(app.service.cache,), exitpriority=_BEFORE_ALL_ELSE)
+    threading.Thread(target=_obey, args=(app.service, loop, control), name="recoup-control", daemon=True).start()
+    loop.call_soon(print_banner, settings, list(pipelines.values()))  # it runs with the loop, which serves then
+    return app
 
 
-def _tell_account(cache: LRUCache) -> None:
+def _log_account(cache: LRUCache) -> None:
     """Log what the cache has done in its life: what the last scrape could not see any more."""
     stats = cache.stats()
     outcomes = ("hits", "misses", "stale", "coalesced", "bypassed")
@@ -224,29 +226,31 @@ def _tell_account(cache: LRUCache) -> None:
             "uptime_seconds": round(stats.uptime_seconds, 3),
         },
     )
+    flush_log(_MARGIN_SECONDS)
 
 
-def _obey(service: Service, control: Connection) -> None:
+def _obey(service: Service, loop: asyncio.AbstractEventLoop, control: Connection) -> None:
     """Wait for the word to drain, and drain. Without the main process, end."""
     try:
         control.recv()
-        control.send(_DRAINED if drain(service) else _CUT_SHORT)
+        drained = asyncio.run_coroutine_threadsafe(drain(service), loop).result()
+        control.send(_DRAINED if drained else _CUT_SHORT)
         control.recv()
     except (EOFError, OSError):
         os._exit(EXIT_CUT_SHORT)  # the generation workers end with their parent
 
 
-def drain(service: Service) -> bool:
-    """Let nothing new be generated, and let what runs finish within the grace period, or end it.
+async def drain(service: Service) -> bool:
+    """Let nothing new be generated, and let what runs or is being sent finish within the grace period, or end it.
 
     Returns:
         Whether all of it finished.
     """
-    service.room.close()
-    finished = service.room.wait_until_empty(service.settings.grace_seconds)
+    service.admission.close()
+    finished = await service.wait_until_idle(service.settings.grace_seconds)
     for pipeline in service.pipelines.values():
-        pipeline.close(0.0)
+        await pipeline.close(0.0)
     if not finished:
         # Whoever waited is told that their worker is gone.
-        service.room.wait_until_empty(_MARGIN_SECONDS)
+        await service.wait_until_answered(_MARGIN_SECONDS)
     return finished

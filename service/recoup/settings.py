@@ -139,9 +139,9 @@ class Settings:
     )
     threads: int = _service(
         "RECOUP_THREADS",
-        kinds.Whole(2, 4096),
-        "512",
-        "Threads that answer requests. Generations and waits may take most of them; the rest is kept for hits.",
+        kinds.Whole(1, 256),
+        "8",
+        "Threads that answer management calls, pages and metrics. Generation and hits take none of them.",
     )
     wait_seconds: float = _service(
         "RECOUP_WAIT_SECONDS",

@@ -9,8 +9,9 @@ from loadtest import answers
 from loadtest.plan import Call
 
 from recoup.cache.stats import Lookup
-from recoup.web.cache_headers import cache_status, hit_status, server_timing
+from recoup.web.generation.cache_headers import cache_status, hit_status, server_timing
 
+KEY = "0123456789abcdef0123456789abcdef"
 CALL = Call("item", "/api/generate/relief")
 SENT = (1000.0, 0.25)
 
@@ -36,15 +37,19 @@ def lookup(**fields: object) -> Lookup:
 @pytest.mark.parametrize(
     ("expected", "text"),
     [
-        pytest.param(("hit", None), hit_status(86012.5), id="hit"),
-        pytest.param(("hit", None), hit_status(math.inf), id="hit without ttl"),
-        pytest.param(("stale", None), hit_status(-3.0), id="stale"),
-        pytest.param(("miss", "cold"), cache_status(lookup(), refreshed=False), id="miss"),
-        pytest.param(("miss", "evicted"), cache_status(lookup(reason="evicted"), refreshed=False), id="evicted"),
-        pytest.param(("miss", "too_large"), cache_status(lookup(reason="too_large", stored=False), refreshed=False)),
-        pytest.param(("miss", None), cache_status(lookup(), refreshed=True), id="refreshed"),
-        pytest.param(("coalesced", None), cache_status(lookup(outcome="coalesced"), refreshed=False), id="coalesced"),
-        pytest.param(("bypass", None), cache_status(lookup(outcome="bypass"), refreshed=False), id="bypass"),
+        pytest.param(("hit", None), hit_status(86012.5, KEY), id="hit"),
+        pytest.param(("hit", None), hit_status(math.inf, KEY), id="hit without ttl"),
+        pytest.param(("stale", None), hit_status(-3.0, KEY), id="stale"),
+        pytest.param(("miss", "cold"), cache_status(lookup(), KEY, refreshed=False), id="miss"),
+        pytest.param(("miss", "evicted"), cache_status(lookup(reason="evicted"), KEY, refreshed=False), id="evicted"),
+        pytest.param(
+            ("miss", "too_large"), cache_status(lookup(reason="too_large", stored=False), KEY, refreshed=False)
+        ),
+        pytest.param(("miss", None), cache_status(lookup(), KEY, refreshed=True), id="refreshed"),
+        pytest.param(
+            ("coalesced", None), cache_status(lookup(outcome="coalesced"), KEY, refreshed=False), id="coalesced"
+        ),
+        pytest.param(("bypass", None), cache_status(lookup(outcome="bypass"), KEY, refreshed=False), id="bypass"),
         pytest.param((None, None), "", id="nothing"),
         pytest.param((None, None), "recoup", id="no parameter"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -46,7 +47,7 @@ def echo(request: Request) -> dict[str, Any]:
         "body": request.body.decode(),
         "content_type": request.content_type,
         "query": {name: list(values) for name, values in request.query.items()},
-        "headers": dict(request.headers),
+        "headers": {name: request.header(name) for name in request.headers},
         "process": os.getpid(),
     }
 
@@ -62,6 +63,40 @@ def fail(request: Request) -> bytes:
     if request.body == b"hang":
         time.sleep(60)
     return json.dumps(request.body).encode()  # bytes are no JSON: a TypeError
+
+
+def fail_by_first_byte(request: Request) -> bytes:
+    """Fails in the way that the body begins with, however long the body is."""
+    body = request.body.rstrip(b"\0")
+    return fail(Request(body if body in (b"refuse", b"die", b"hang") else b"raise"))
+
+
+def environment(_: Request) -> dict[str, str]:
+    """All that the process has in its environment."""
+    return dict(os.environ)
+
+
+def limits(_: Request) -> dict[str, list[int]]:
+    """What the process may take."""
+    return {name: list(resource.getrlimit(getattr(resource, name))) for name in ("RLIMIT_AS", "RLIMIT_CPU")}
+
+
+def allocate(request: Request) -> bytes:
+    """As many megabytes as the body says."""
+    return b"%d" % len(bytearray(int(request.body) << 20))
+
+
+def spin(_: Request) -> bytes:
+    """Takes processor time for ever."""
+    while True:
+        pass
+
+
+def raise_at_length(request: Request) -> bytes:
+    """An error that is as long as the body, of the kind that it begins with."""
+    if request.body.startswith(b"own"):
+        raise UnprocessableError(request.body.decode())
+    raise ValueError(request.body.decode())
 
 
 async def later(_: Request) -> bytes:

@@ -21,8 +21,11 @@ from recoup.errors import (
 from recoup.pipelines.configured import Terms
 from recoup.pipelines.protocol import Request, Result
 from recoup.pipelines.python import PythonPipeline, is_callable_path
+from recoup.pipelines.worker_limits import WorkerLimits
+from recoup.pipelines.workers import WorkerPool
 
 from . import generators
+from .loops import LoopThread
 
 
 def path(name: str) -> str:
@@ -35,14 +38,14 @@ def make(name: str, **terms: float) -> PythonPipeline:
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[Callable[[str], PythonPipeline]]:
+def started(loop: LoopThread) -> Iterator[Callable[[str], PythonPipeline]]:
     """Pipelines by callable, started once for all tests."""
     pipelines: dict[str, PythonPipeline] = {}
     with ExitStack() as stack:
 
         def get(name: str) -> PythonPipeline:
             if name not in pipelines:
-                pipelines[name] = make(name)
+                pipelines[name] = loop.blocking(make(name))
                 stack.callback(pipelines[name].close, 0.0)
                 pipelines[name].start()
             return pipelines[name]
@@ -60,7 +63,7 @@ def test_the_callable_gets_the_whole_request_in_a_process_of_its_own(started):
         b'{"a": 1}',
         content_type="application/json",
         query=MappingProxyType({"style": ("x", "y")}),
-        headers=MappingProxyType({"accept-language": "de"}),
+        headers=MappingProxyType({"accept-language": (b"de", b"en")}),
     )
     told = json.loads(result.body)
     assert told.pop("process") != os.getpid()
@@ -68,7 +71,7 @@ def test_the_callable_gets_the_whole_request_in_a_process_of_its_own(started):
         "body": '{"a": 1}',
         "content_type": "application/json",
         "query": {"style": ["x", "y"]},
-        "headers": {"accept-language": "de"},
+        "headers": {"accept-language": "de, en"},
     }
 
 
@@ -129,8 +132,8 @@ def test_it_fails_its_own_request_alone(started, body, error, says):
         generate(started("fail"), b"refuse")
 
 
-def test_one_that_is_late_is_ended():
-    pipeline = make("fail", timeout_seconds=0.3)
+def test_one_that_is_late_is_ended(loop):
+    pipeline = loop.blocking(make("fail", timeout_seconds=0.3))
     pipeline.start()
     try:
         with pytest.raises(GenerationTimeoutError):
@@ -157,19 +160,19 @@ def test_json_bodies_are_canonical_for_the_key():
         ("later", "coroutine function"),
     ],
 )
-def test_a_callable_that_is_none_stops_the_start_and_names_the_option(name, says):
+def test_a_callable_that_is_none_stops_the_start_and_names_the_option(loop, name, says):
     with pytest.raises(ConfigurationError, match=f"'own'.*'callable'.*{name}.*{says}"):
-        make(name).start()
+        loop.run(make(name).start())
 
 
-def test_a_module_that_is_not_there_stops_the_start():
+def test_a_module_that_is_not_there_stops_the_start(loop):
     pipeline = PythonPipeline(Terms(name="own", max_concurrent=1), path="pipelines_absent.module:function")
     with pytest.raises(ConfigurationError, match="No module named 'pipelines_absent'"):
-        pipeline.start()
+        loop.run(pipeline.start())
 
 
-def test_it_is_ready_from_start_to_close():
-    pipeline = make("echo")
+def test_it_is_ready_from_start_to_close(loop):
+    pipeline = loop.blocking(make("echo"))
     states = [pipeline.ready()]
     pipeline.start()
     states.append(pipeline.ready())
@@ -194,3 +197,71 @@ def test_it_is_ready_from_start_to_close():
 )
 def test_a_path_is_checked_without_importing_it(expected, text):
     assert expected == is_callable_path(text)
+
+
+class TestSurroundings:
+    def test_a_worker_gets_what_programs_need_and_what_the_pipeline_names(self, loop, monkeypatch):
+        for name in ("RECOUP_ADMIN_TOKEN", "LLM_AUTHORIZATION", "AWS_SECRET_ACCESS_KEY", "NAMED", "LC_TIME", "TZ"):
+            monkeypatch.setenv(name, f"value of {name}")
+        pipeline = PythonPipeline(
+            Terms(name="own", max_concurrent=1), path=path("environment"), environment={"NAMED": "n"}
+        )
+        told = self.run(loop, pipeline)
+        assert ("n", "value of LC_TIME", "value of TZ", "1") == (
+            told["NAMED"],
+            told["LC_TIME"],
+            told["TZ"],
+            told["OMP_NUM_THREADS"],
+        )
+        assert {"PATH"} <= set(told)
+        assert {"RECOUP_ADMIN_TOKEN", "LLM_AUTHORIZATION", "AWS_SECRET_ACCESS_KEY"}.isdisjoint(told)
+
+    def test_its_memory_and_its_processor_are_limited(self, loop):
+        terms = Terms(name="own", max_concurrent=1, timeout_seconds=100.0)
+        pipeline = PythonPipeline(terms, path=path("limits"), memory_bytes=2**31)
+        told = self.run(loop, pipeline)
+        assert told["RLIMIT_AS"][0] == 2**31
+        assert 100 < told["RLIMIT_CPU"][0] <= 101 * (os.cpu_count() or 1) + 60
+
+    def test_one_that_takes_too_much_memory_fails_its_own_request_alone(self, loop):
+        pipeline = loop.blocking(
+            PythonPipeline(Terms(name="own", max_concurrent=1), path=path("allocate"), memory_bytes=2**30)
+        )
+        pipeline.start()
+        try:
+            with pytest.raises(GenerationFailedError, match="MemoryError"):
+                generate(pipeline, b"2000")
+            assert generate(pipeline, b"1").body == b"1048576"
+        finally:
+            pipeline.close(0.0)
+
+    def test_one_that_the_service_cannot_end_is_ended_by_the_kernel(self, skipping):
+        """The service's own clock stands still; the processor's does not."""
+        pipeline = skipping.blocking(WorkerPool(workers=1, timeout_seconds=1000.0))
+        pipeline.start()
+        try:
+            with pytest.raises(WorkerDiedError, match="SIGXCPU"):
+                pipeline.run(spin_within, 1)
+        finally:
+            pipeline.close(0.0)
+
+    @pytest.mark.parametrize(("kind", "error"), [(b"own", UnprocessableError), (b"other", GenerationFailedError)])
+    def test_an_error_is_no_longer_than_a_person_reads(self, started, kind, error):
+        with pytest.raises(error, match=kind.decode()) as raised:
+            generate(started("raise_at_length"), kind + b"x" * 1_000_000)
+        assert len(str(raised.value)) <= 2000
+
+    @staticmethod
+    def run(loop, pipeline):
+        pipeline = loop.blocking(pipeline)
+        pipeline.start()
+        try:
+            return json.loads(generate(pipeline, b"").body)
+        finally:
+            pipeline.close(0.0)
+
+
+def spin_within(seconds: float) -> None:
+    """Take processor time for ever, where a generation may take so many seconds of it."""
+    WorkerLimits(None, seconds).limit_processor()
+    generators.spin(Request(b""))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import logging
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,8 +60,8 @@ class TestLoading:
         assert (relief.timeout_seconds, relief.ttl_seconds, relief.max_waiting) == (120.0, 604800.0, 32)
         assert "secret" not in repr([pipeline.describe() for pipeline in registry.values()])
 
-    def test_the_callable_of_the_example_generates(self):
-        echo = load_pipelines(EXAMPLE, environ={"LLM_AUTHORIZATION": "Bearer secret"})["echo"]
+    def test_the_callable_of_the_example_generates(self, loop):
+        echo = loop.blocking(load_pipelines(EXAMPLE, environ={"LLM_AUTHORIZATION": "Bearer secret"})["echo"])
         echo.start()
         try:
             assert b"body=b'hello'" in echo.generate(echo.prepare(Request(b"hello"))).body
@@ -73,7 +73,7 @@ class TestLoading:
         options = {option for kind in registry_module._KINDS.values() for option in kind.options}
         assert [] == [option for option in sorted(options) if f"\n{option} = " not in text]
 
-    def test_a_pipeline_of_a_file_generates_with_all_that_it_configures(self, write):
+    def test_a_pipeline_of_a_file_generates_with_all_that_it_configures(self, write, loop):
         with serve(lambda handler, _: handler.answer(200, b"hello", Content_Type="text/plain")) as upstream:
             registry = load_pipelines(
                 write(f"""
@@ -86,10 +86,10 @@ class TestLoading:
                 """),
                 environ={"TOKEN": "Bearer t"},
             )
-            registry.start()
+            loop.run(registry.start())
             llm = registry["llm"]
-            result = llm.generate(llm.prepare(Request(b"x", "text/plain")))
-            registry.close(0.0)
+            result = loop.run(llm.generate(llm.prepare(Request(b"x", "text/plain"))))
+            loop.run(registry.close(0.0))
         sent = upstream.last.headers
         assert (b"hello", "PUT") == (result.body, upstream.last.method)
         assert ("recoup", "Bearer t") == (sent["x-client"], sent["authorization"])
@@ -206,6 +206,13 @@ class TestRefusals:
             ("kind = 'relief'\nmax_concurrent = 2", "unknown option max_concurrent; expected one of kind, max_waiting"),
             ("kind = 'relief'\nworkers = 0", "workers=0"),
             ("kind = 'relief'\ntimeout_seconds = 0", "timeout_seconds=0"),
+            ("kind = 'relief'\nmemory_mb = -1", "memory_mb=-1"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = 'HOME'", "environment='HOME'"),
+            ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['A B']", "environment="),
+            (
+                "kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['ABSENT_HERE']",
+                "environment: expected 'ABSENT_HERE' in the environment",
+            ),
         ],
     )
     def test_what_a_kind_needs_or_does_not_know_is_said(self, write, table, says):
@@ -277,47 +284,49 @@ class TestTogether:
         with pytest.raises(ConfigurationError, match="name"):
             PipelineRegistry([http(name) for name in names])
 
-    def test_it_is_ready_when_all_of_them_are(self):
+    def test_it_is_ready_when_all_of_them_are(self, loop):
         one, two = http("one"), http("two")
         registry = PipelineRegistry([one, two])
         states = [registry.ready()]
-        registry.start()
+        loop.run(registry.start())
         states.append(registry.ready())
-        two.close(0.0)
+        loop.run(two.close(0.0))
         assert [False, True, False] == [*states, registry.ready()]
 
-    def test_one_that_cannot_start_ends_the_others(self):
+    def test_one_that_cannot_start_ends_the_others(self, loop):
         one = http("one")
         broken = PythonPipeline(Terms(name="broken", max_concurrent=1), path=f"{generators.__name__}:absent")
         with pytest.raises(ConfigurationError, match="absent"):
-            PipelineRegistry([one, broken]).start()
+            loop.run(PipelineRegistry([one, broken]).start())
         assert not one.ready()
 
-    def test_all_are_closed_at_the_same_time_within_one_grace(self):
-        together = threading.Barrier(2)
-        graces: list[float] = []
+    def test_all_are_closed_at_the_same_time_within_one_grace(self, loop):
+        closing: list[float] = []
+        both = asyncio.Event()
 
         class Slow(HttpPipeline):
-            def close(self, grace_seconds: float) -> None:
-                together.wait(10)
-                graces.append(grace_seconds)
-                super().close(grace_seconds)
+            async def close(self, grace_seconds: float) -> None:
+                closing.append(grace_seconds)
+                if len(closing) == 2:
+                    both.set()
+                await both.wait()
+                await super().close(grace_seconds)
 
         registry = PipelineRegistry([Slow(Terms(name=name), url="http://127.0.0.1:9/") for name in ("one", "two")])
-        registry.start()
-        registry.close(7.0)
-        assert [7.0, 7.0] == graces
+        loop.run(registry.start())
+        loop.run(registry.close(7.0))
+        assert [7.0, 7.0] == closing
         assert not registry.ready()
 
-    def test_one_that_cannot_be_closed_is_logged_and_the_others_are_closed(self, caplog):
+    def test_one_that_cannot_be_closed_is_logged_and_the_others_are_closed(self, caplog, loop):
         class Broken(HttpPipeline):
-            def close(self, grace_seconds: float) -> None:
+            async def close(self, grace_seconds: float) -> None:
                 raise OSError("it is stuck")
 
         two = http("two")
         registry = PipelineRegistry([Broken(Terms(name="one"), url="http://127.0.0.1:9/"), two])
-        registry.start()
+        loop.run(registry.start())
         with caplog.at_level(logging.ERROR):
-            registry.close(0.0)
+            loop.run(registry.close(0.0))
         assert ["pipeline_not_closed"] == [record.message for record in caplog.records]
         assert not two.ready()

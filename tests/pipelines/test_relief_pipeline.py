@@ -166,8 +166,8 @@ class TestDescription:
 
 
 @pytest.fixture(scope="module")
-def pipeline():
-    pipeline = ReliefPipeline(workers=1)
+def pipeline(loop):
+    pipeline = loop.blocking(ReliefPipeline(workers=1))
     pipeline.start()
     yield pipeline
     pipeline.close(0.0)
@@ -191,15 +191,18 @@ class TestGeneration:
 
     def test_the_services_own_process_loads_no_numerical_library(self):
         script = (
-            "import sys\n"
+            "import asyncio, sys\n"
             "from recoup.pipelines.protocol import Request\n"
             "from recoup.pipelines.relief import ReliefPipeline\n"
-            "pipeline = ReliefPipeline(workers=1)\n"
-            "pipeline.start()\n"
-            "query = {'quality': ('preview',)}\n"
-            "result = pipeline.generate(pipeline.prepare(Request(open(sys.argv[1], 'rb').read(), None, query)))\n"
-            "pipeline.close(1.0)\n"
-            "assert len(result.body) > 100_000\n"
+            "async def main():\n"
+            "    pipeline = ReliefPipeline(workers=1)\n"
+            "    await pipeline.start()\n"
+            "    query = {'quality': ('preview',)}\n"
+            "    prepared = pipeline.prepare(Request(open(sys.argv[1], 'rb').read(), None, query))\n"
+            "    result = await pipeline.generate(prepared)\n"
+            "    await pipeline.close(1.0)\n"
+            "    assert len(result.body) > 100_000\n"
+            "asyncio.run(main())\n"
             "heavy = {'numpy', 'PIL', 'trimesh', 'manifold3d', 'fast_simplification'} & set(sys.modules)\n"
             "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
         )

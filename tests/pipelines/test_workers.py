@@ -23,9 +23,12 @@ from recoup.errors import (
     UpstreamError,
     WorkerDiedError,
 )
-from recoup.pipelines.workers import RemoteTraceback, WorkerPool
+from recoup.pipelines.worker import RemoteTraceback
+from recoup.pipelines.workers import WorkerPool
 
-PATIENCE = 20.0  # seconds until a test that waits for another thread or process gives up
+from .loops import LOOPS, PATIENCE, loop_thread
+
+LIMIT = 1000.0  # seconds that nobody waits for
 
 # What runs in workers. Conditions between processes are files: one that appears, one that is awaited.
 
@@ -53,6 +56,13 @@ def raise_setting_error():
 def wait_for_file(path):
     deadline = time.monotonic() + PATIENCE
     while not os.path.exists(path):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def await_true(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -119,18 +129,38 @@ def await_children(count):
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="module", params=LOOPS)
+def loop(request):
+    """Every test runs on both kinds of event loops."""
+    with loop_thread(LOOPS[request.param]) as thread:
+        yield thread
+
+
 @pytest.fixture
-def pool():
-    pool = WorkerPool(workers=2, timeout_seconds=PATIENCE, initializer=set_mark, initargs=("here",))
+def make(loop):
+    """Makes pools that are closed in the end."""
+    pools = []
+
+    def make(**options):
+        pools.append(loop.blocking(WorkerPool(**{"workers": 1, "timeout_seconds": PATIENCE, **options})))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close(0.0)
+
+
+@pytest.fixture
+def pool(make):
+    pool = make(workers=2, initializer=set_mark, initargs=("here",))
     pool.start()
-    yield pool
-    pool.close(0.0)
+    return pool
 
 
 @pytest.fixture
-def hasty():
-    # the initializer is of this module: the time limit does not pay for its import
-    pool = WorkerPool(workers=1, timeout_seconds=0.5, initializer=set_mark, initargs=("here",))
+def limited(skipping):
+    """A pool whose time limit is `LIMIT`, on a loop whose time can be put forward."""
+    pool = skipping.blocking(WorkerPool(workers=1, timeout_seconds=LIMIT, initializer=set_mark, initargs=("here",)))
     pool.start()
     yield pool
     pool.close(0.0)
@@ -164,16 +194,6 @@ class TestRunning:
             results = list(threads.map(lambda n: pool.run(operator.mul, n, 2), range(300)))
 
         assert [n * 2 for n in range(300)] == results
-
-    def test_waiting_for_a_worker_is_not_running(self, tmp_path):
-        """Five functions of 0.15 seconds share one worker that allows 0.5 to each: the last waits longer than that."""
-        pool = WorkerPool(workers=1, timeout_seconds=0.5)
-        pool.start()
-        try:
-            with ThreadPoolExecutor(5) as threads:
-                assert [None] * 5 == list(threads.map(lambda _: pool.run(time.sleep, 0.15), range(5)))
-        finally:
-            pool.close(0.0)
 
     def test_workers_let_the_service_go_first(self, pool):
         assert min(19, os.nice(0) + 19) == pool.run(niceness)
@@ -219,12 +239,12 @@ class TestErrors:
         assert "in raise_upstream" in str(caught.value.__cause__)
 
     @pytest.mark.parametrize("function", [sys.exit, threading.Lock], ids=["exits", "unpicklable result"])
-    def test_a_worker_outlives_its_functions_failure(self, hasty, function):
-        worker = hasty.run(os.getpid)
+    def test_a_worker_outlives_its_functions_failure(self, limited, function):
+        worker = limited.run(os.getpid)
         with pytest.raises(GenerationFailedError):
-            hasty.run(function)
+            limited.run(function)
 
-        assert worker == hasty.run(os.getpid)
+        assert worker == limited.run(os.getpid)
 
 
 class TestDeath:
@@ -271,38 +291,65 @@ class TestDeath:
 
 
 class TestTime:
-    def test_one_over_its_time_is_ended_and_gone(self, hasty, tmp_path):
-        announced = str(tmp_path / "pids")
-        with pytest.raises(GenerationTimeoutError, match=r"0\.5 seconds"):
-            hasty.run(announce_and_wait, announced, str(tmp_path / "never"))
+    def test_one_over_its_time_is_ended_and_gone(self, skipping, limited, tmp_path):
+        announced = str(tmp_path / "pid")
+        late = skipping.submit(limited.unblocked.run(announce_and_wait, announced, str(tmp_path / "never")))
+        wait_for_file(announced)
+        skipping.skip(LIMIT)
+        with pytest.raises(GenerationTimeoutError, match="1000 seconds"):
+            late.result(PATIENCE)
 
         assert is_gone(int(Path(announced).read_text()))
-        assert 5 == hasty.run(operator.add, 2, 3)
+        assert 5 == limited.run(operator.add, 2, 3)
 
-    def test_what_it_started_goes_with_it(self, tmp_path):
-        pool = WorkerPool(workers=1, timeout_seconds=2.0)
-        pool.start()
-        try:
-            with pytest.raises(GenerationTimeoutError):
-                pool.run(start_child, str(tmp_path / "pids"))
-        finally:
-            pool.close(0.0)
+    def test_one_within_its_time_is_not(self, skipping, limited, tmp_path):
+        announced, awaited = str(tmp_path / "pid"), str(tmp_path / "go")
+        running = skipping.submit(limited.unblocked.run(announce_and_wait, announced, awaited))
+        wait_for_file(announced)
+        skipping.skip(LIMIT * 0.9)
+        Path(awaited).touch()
 
-        for pid in (tmp_path / "pids").read_text().split():
+        assert "done" == running.result(PATIENCE)
+
+    def test_what_it_started_goes_with_it(self, skipping, limited, tmp_path):
+        announced = str(tmp_path / "pids")
+        late = skipping.submit(limited.unblocked.run(start_child, announced))
+        wait_for_file(announced)
+        skipping.skip(LIMIT)
+        with pytest.raises(GenerationTimeoutError):
+            late.result(PATIENCE)
+
+        for pid in Path(announced).read_text().split():
             await_gone(int(pid))
 
-    def test_a_stopped_worker_is_late_too(self, hasty):
+    def test_a_stopped_worker_is_late_too(self, skipping, limited):
         """Not even a body that does not fit into the socket waits for it longer than it may."""
-        os.kill(hasty.run(os.getpid), signal.SIGSTOP)
+        os.kill(limited.run(os.getpid), signal.SIGSTOP)
+        late = skipping.submit(limited.unblocked.run(len, bytes(5_000_000)))
+        await_true(lambda: limited._busy)
+        skipping.skip(LIMIT)
         with pytest.raises(GenerationTimeoutError):
-            hasty.run(len, bytes(5_000_000))
+            late.result(PATIENCE)
 
-        assert 5 == hasty.run(operator.add, 2, 3)
+        assert 5 == limited.run(operator.add, 2, 3)
+
+    def test_waiting_for_a_worker_is_not_running(self, skipping, limited, tmp_path):
+        """Who waited for the one worker as long as a function may run has its own time all the same."""
+        announced = str(tmp_path / "pid")
+        late = skipping.submit(limited.unblocked.run(announce_and_wait, announced, str(tmp_path / "never")))
+        wait_for_file(announced)
+        waiting = skipping.submit(limited.unblocked.run(operator.add, 2, 3))
+        await_true(lambda: limited._waiting)
+        skipping.skip(LIMIT)
+
+        assert 5 == waiting.result(PATIENCE)
+        with pytest.raises(GenerationTimeoutError):
+            late.result(PATIENCE)
 
 
 class TestLife:
-    def test_it_is_ready_from_start_to_close(self):
-        pool = WorkerPool(workers=1, timeout_seconds=PATIENCE)
+    def test_it_is_ready_from_start_to_close(self, make):
+        pool = make()
         before = pool.ready()
         pool.start()
         running = pool.ready()
@@ -313,8 +360,8 @@ class TestLife:
     def test_the_initializer_runs_in_each_worker_first(self, pool):
         assert "here" == pool.run(os.getenv, "RECOUP_TEST_MARK")
 
-    def test_a_failing_initializer_fails_the_start(self):
-        pool = WorkerPool(workers=2, timeout_seconds=PATIENCE, initializer=fail_to_start)
+    def test_a_failing_initializer_fails_the_start(self, make):
+        pool = make(workers=2, initializer=fail_to_start)
         with pytest.raises(GenerationFailedError, match="RuntimeError: no library"):
             pool.start()
 
@@ -326,8 +373,8 @@ class TestLife:
             running = threads.submit(pool.run, announce_and_wait, announced, awaited)
             wait_for_file(announced)
             closing = threads.submit(pool.close, PATIENCE)
-            while pool.ready():
-                assert not closing.done()
+            await_true(lambda: not pool.ready())
+            assert not closing.done()
             with pytest.raises(QueueFullError):
                 pool.run(operator.add, 2, 3)
             Path(awaited).touch()
@@ -353,19 +400,21 @@ class TestLife:
         pool.close(0.0)
         assert [] == children()
 
-    def test_nothing_is_left_open(self):
-        def descriptors():
-            return len(os.listdir("/proc/self/fd"))
+    def test_nothing_is_left_open(self, loop):
+        """The first pool leaves what the loop keeps for itself: its threads, and a socket to be woken by."""
 
-        before, threads = descriptors(), threading.active_count()
-        for _ in range(3):
-            pool = WorkerPool(workers=2, timeout_seconds=0.1)
+        def use_one():
+            pool = loop.blocking(WorkerPool(workers=2, timeout_seconds=PATIENCE))
             pool.start()
             with pytest.raises(WorkerDiedError):
                 pool.run(os._exit, 1)
             pool.close(0.0)
+            return len(os.listdir("/proc/self/fd"))
 
-        assert (before, threads) == (descriptors(), threading.active_count())
+        first = use_one()
+
+        assert [first] * 3 == [use_one() for _ in range(3)]
+        assert [] == children()
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
     def test_workers_outlive_the_signals_that_ask_the_service_to_drain(self, pool, signum):
@@ -382,16 +431,18 @@ class TestLife:
     def test_workers_die_with_their_parent(self, tmp_path):
         """Even in the middle of a function, and when the parent had no time for goodbyes."""
         script = (
-            "import os, sys, threading\n"
+            "import asyncio, os, sys\n"
             f"sys.path[:] = {sys.path!r}\n"
             f"from {__name__} import announce_and_wait, wait_for_file\n"
             "from recoup.pipelines.workers import WorkerPool\n"
-            "pool = WorkerPool(workers=1, timeout_seconds=60)\n"
-            "pool.start()\n"
-            "announced, never = sys.argv[1:]\n"
-            "threading.Thread(target=pool.run, args=(announce_and_wait, announced, never)).start()\n"
-            "wait_for_file(announced)\n"
-            "os.kill(os.getpid(), 9)\n"
+            "async def main():\n"
+            "    pool = WorkerPool(workers=1, timeout_seconds=60)\n"
+            "    await pool.start()\n"
+            "    announced, never = sys.argv[1:]\n"
+            "    running = asyncio.create_task(pool.run(announce_and_wait, announced, never))\n"
+            "    await asyncio.to_thread(wait_for_file, announced)\n"
+            "    os.kill(os.getpid(), 9)\n"
+            "asyncio.run(main())\n"
         )
         announced = tmp_path / "pid"
         done = subprocess.run([sys.executable, "-c", script, str(announced), str(tmp_path / "never")], timeout=PATIENCE)

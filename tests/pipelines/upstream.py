@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 #: Seconds after which a server that a test forgot to release gives up.
-PATIENCE = 20.0
+PATIENCE = 60.0
 #: Of 127.0.0.1, signed by itself, with its key.
 CERTIFICATE = Path(__file__).with_name("certificate.pem")
 

@@ -17,7 +17,6 @@ from recoup.pipelines.relief.parameters import SPECIFICATION
 from recoup.settings import SETTINGS, Settings
 from recoup.telemetry import METRICS
 from recoup.web import create_app
-from recoup.web.management import THE_REST
 from recoup.web.problem_types import PROBLEM_TYPES
 
 from .tree import PACKAGE, ROOT, anchors, commands, fences, files, links, name_of
@@ -35,11 +34,10 @@ _OTHER_NAMES = {"recoup_key", "recoup_management"}
 @cache
 def routes() -> frozenset[tuple[str, str]]:
     """Every route as the HTTP reference writes it: `GET /api/cache/entries/<key>`."""
-    rules = create_app(Settings(), pipelines={}).url_map.iter_rules()
-    # Below the management API one rule answers whatever is no route of it.
-    named = [rule for rule in rules if not rule.endpoint.endswith(THE_REST)]
-    found = {(method, re.sub(r"<\w+:", "<", rule.rule)) for rule in named for method in rule.methods or ()}
-    return frozenset((method, path) for method, path in found if method in {"GET", "POST", "DELETE"})
+    routes = create_app(Settings(), pipelines={}).routes()
+    return frozenset(
+        (method, re.sub(r"<\w+:", "<", path)) for method, path in routes if method in {"GET", "POST", "DELETE"}
+    )
 
 
 def asked(command: str) -> tuple[str, str] | None:

@@ -31,9 +31,12 @@ def transcript(text: str) -> list[tuple[str, str]]:
     return steps
 
 
+_VARYING = re.compile(r'(?<=dur=)[\d.]+|(?<=ttl=)\d+|(?<=key=")[0-9a-f]{32}|(?<=^age: )\d+', re.M | re.I)
+
+
 def comparable(output: str) -> list[str]:
-    """Lines without durations and ages, which differ from run to run; header names and their order mean nothing."""
-    lines = re.sub(r"(?<=dur=)[\d.]+|(?<=ttl=)\d+|(?<=^age: )\d+", "N", output, flags=re.M | re.I).splitlines()
+    """Lines without durations, ages and keys, which differ by run; header names and their order mean nothing."""
+    lines = _VARYING.sub("N", output).splitlines()
     return sorted(re.sub(r"^[A-Za-z-]+(?=:)", lambda name: name[0].lower(), line).strip() for line in lines)
 
 

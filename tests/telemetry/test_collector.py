@@ -25,6 +25,9 @@ from .scene import EPOCH, TRACE, a_full_life, registry_of
 
 LOOKUPS = 500
 
+#: What is no cache's: collectors of their own export these.
+DOORS = {"recoup_http_requests", "recoup_in_flight_bytes", "recoup_in_flight_limit_bytes", "recoup_log_lines_dropped"}
+
 
 @pytest.fixture(scope="module")
 def lived() -> CollectorRegistry:
@@ -176,7 +179,7 @@ class TestZeros:
         cache.register("relief")
         families = {family.name: family for family in CacheCollector(cache).collect()}
 
-        for metric in (metric for metric in METRICS if metric.values):
+        for metric in (metric for metric in METRICS if metric.values and metric.name not in DOORS):
             samples = families[metric.name.removesuffix("_total")].samples
             for label, words in metric.values.items():
                 assert set(words) == {sample.labels[label] for sample in samples}
@@ -245,7 +248,7 @@ class TestScrapes:
     def test_everything_of_the_catalogue_but_http_is_collected(self) -> None:
         collected = {family_of(family)[0] for family in CacheCollector(LRUCache()).collect()}
 
-        assert {metric.name.removesuffix("_total") for metric in METRICS} - {"recoup_http_requests"} == collected
+        assert {metric.name.removesuffix("_total") for metric in METRICS} - DOORS == collected
         assert HTTP_REQUESTS in METRICS
 
     @pytest.mark.load

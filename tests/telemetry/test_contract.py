@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from recoup.in_flight import InFlight
 from recoup.telemetry import METRICS, HttpCounter, Metric, build_registry, render
 from recoup.telemetry.catalogue import METHODS
 from recoup.telemetry.catalogue_page import page
@@ -41,6 +42,9 @@ CONTRACT = {
     "recoup_entry_size_bytes": ("histogram", ("pipeline",)),
     "recoup_hit_age_seconds": ("histogram", ("pipeline",)),
     "recoup_eviction_age_seconds": ("histogram", ("pipeline",)),
+    "recoup_in_flight_bytes": ("gauge", ("part",)),
+    "recoup_in_flight_limit_bytes": ("gauge", ()),
+    "recoup_log_lines_dropped_total": ("counter", ()),
     "recoup_config_changes_total": ("counter", ("setting",)),
     "recoup_internal_errors_total": ("counter", ("part",)),
     "recoup_build_info": ("gauge", ("version", "python")),
@@ -50,7 +54,7 @@ CONTRACT = {
 @pytest.fixture(scope="module")
 def exported() -> dict[str, tuple[str, set[tuple[str, ...]]]]:
     """Kind and label names of each exported metric; a counter's name with its `_total`, a bucket's `le` left out."""
-    registry = build_registry(a_full_life(), HttpCounter([("/metrics", "GET", 200)]))
+    registry = build_registry(a_full_life(), HttpCounter([("/metrics", "GET", 200)]), InFlight(2**20))
     families = text_string_to_metric_families(render(registry, None)[0].decode())
     return {
         family.name + ("_total" if family.type == "counter" else ""): (

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
 
 from recoup import LRUCache
 from recoup.settings import Settings
 from recoup.web import create_app
 
+from .asgi_client import Client, LoopThread, Serving
 from .pipelines import Clock, Counting
+
+Serve = Callable[..., Serving]
 
 
 @pytest.fixture
@@ -53,10 +54,23 @@ def echo(pipelines: dict[str, Counting]) -> Counting:
 
 
 @pytest.fixture
-def app(settings: Settings, cache: LRUCache, pipelines: dict[str, Counting]) -> Flask:
-    return create_app(settings, cache, pipelines)
+def loop() -> Iterator[LoopThread]:
+    thread = LoopThread()
+    yield thread
+    thread.close()
 
 
 @pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client(use_cookies=False)  # its cookie jar would replace the header that a test sets
+def serve(loop: LoopThread) -> Serve:
+    """Makes an application, served on the test's loop."""
+    return lambda *given, **named: Serving(create_app(*given, **named), loop)
+
+
+@pytest.fixture
+def app(serve: Serve, settings: Settings, cache: LRUCache, pipelines: dict[str, Counting]) -> Serving:
+    return serve(settings, cache, pipelines)
+
+
+@pytest.fixture
+def client(app: Serving) -> Client:
+    return app.test_client()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from recoup.errors import UnprocessableError
 from recoup.pipelines.protocol import Request
 
 
@@ -20,3 +21,13 @@ def meet(request: Request) -> str:
 def quick(request: Request) -> bytes:
     """The body, as it came."""
     return request.body
+
+
+def sized(request: Request) -> bytes:
+    """As many bytes as the body says."""
+    return b"r" * int(request.body)
+
+
+def garbage(request: Request) -> bytes:
+    """What a decoder says of garbage."""
+    raise UnprocessableError(f"{len(request.body)} bytes are no image")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from recoup.errors import UnprocessableError
@@ -28,7 +30,7 @@ class Counting:
         self.ignore_headers: tuple[str, ...] = given.get("ignore_headers", ())
         self.accepts: list[str] = given.get("accepts", ["*/*"])
         self.generations = 0
-        self.last_headers: dict[str, str] = {}
+        self.last_headers: dict[str, tuple[bytes, ...]] = {}
         self.error: Exception | None = None
         self.result: Any = None
         self.is_ready = True
@@ -36,6 +38,7 @@ class Counting:
         self._lock = threading.Lock()
         self._go = threading.Event()
         self._go.set()
+        self._held: list[Callable[[], object]] = []
 
     def hold(self) -> None:
         """Let generations begin, and not end."""
@@ -43,7 +46,11 @@ class Counting:
 
     def release(self) -> None:
         """Let generations end."""
-        self._go.set()
+        with self._lock:
+            self._go.set()
+            held, self._held = self._held, []
+        for let_go in held:
+            let_go()
 
     def wait_until_generating(self) -> None:
         """Wait until one more generation has begun."""
@@ -54,13 +61,13 @@ class Counting:
             raise UnprocessableError("This body is not to be generated.")
         return Prepared((request.body, request.content_type, dict(request.query)), request)
 
-    def generate(self, prepared: Prepared) -> Result:
-        with self._lock:
-            self.generations += 1
-            number = self.generations
-            self.last_headers = dict(prepared.job.headers)
+    async def generate(self, prepared: Prepared) -> Result:
+        self.generations += 1
+        number = self.generations
+        self.last_headers = dict(prepared.job.headers)
         self.started.release()
-        assert self._go.wait(LIMIT_SECONDS)
+        while not self._go.is_set():
+            await self._wait_for_release()
         if self.error is not None:
             raise self.error
         if self.result is not None:
@@ -84,13 +91,22 @@ class Counting:
             "ignore_headers": list(self.ignore_headers),
         }
 
-    def start(self) -> None:
+    async def _wait_for_release(self) -> None:
+        loop = asyncio.get_running_loop()
+        released = asyncio.Event()
+        with self._lock:
+            if self._go.is_set():
+                return
+            self._held.append(lambda: loop.call_soon_threadsafe(released.set))
+        await asyncio.wait_for(released.wait(), LIMIT_SECONDS)
+
+    async def start(self) -> None:
         """Nothing to start."""
 
     def ready(self) -> bool:
         return self.is_ready
 
-    def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float) -> None:
         """Nothing to end."""
 
 

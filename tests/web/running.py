@@ -106,6 +106,12 @@ class Running:
     def wait(self) -> int:
         return self.process.wait(PATIENCE)
 
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import schemathesis
-from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,8 +22,9 @@ from recoup.pipelines.protocol import Prepared, Result
 from recoup.pipelines.relief import ReliefPipeline
 from recoup.pipelines.relief.generation import CONTENT_TYPES
 from recoup.settings import Settings
-from recoup.web import create_app
 
+from .asgi_client import Serving
+from .conftest import Serve
 from .envelope import assert_problem
 from .pipelines import Counting
 
@@ -51,7 +51,7 @@ class QuickRelief(ReliefPipeline):
         super().__init__(workers=1)
         self.generations = 0
 
-    def generate(self, prepared: Prepared) -> Result:
+    async def generate(self, prepared: Prepared) -> Result:  # type: ignore[override]
         self.generations += 1
         body, parameters = prepared.job
         if body[0] % 3 == 0:
@@ -60,11 +60,6 @@ class QuickRelief(ReliefPipeline):
 
     def ready(self) -> bool:
         return True
-
-
-def from_this_machine(app: Flask) -> Callable[..., Iterable[bytes]]:
-    """The fuzzer names no peer; management wants one."""
-    return lambda environ, start_response: app({"REMOTE_ADDR": "127.0.0.1", **environ}, start_response)
 
 
 def checks_left_out(operation: APIOperation) -> list[Any]:
@@ -99,15 +94,15 @@ def run(operation: APIOperation, mode: GenerationMode, seen: Counter[tuple[str, 
     send()
 
 
-def test_fuzzed_requests_are_answered_as_the_description_says_and_counted_once() -> None:
+def test_fuzzed_requests_are_answered_as_the_description_says_and_counted_once(serve: Serve) -> None:
     load_all_checks()
     for media_type in IMAGES:
         schemathesis.openapi.media_type(media_type, st.binary(min_size=1, max_size=3))
     cache = LRUCache(max_size=20)
     relief = QuickRelief()
     echo = Counting("echo", accepts=["application/json"], ignore_headers=("authorization", "cookie"))
-    app = create_app(Settings(), cache, {"relief": relief, "echo": echo})
-    schema = schemathesis.openapi.from_wsgi("/openapi.json", from_this_machine(app))
+    app = serve(Settings(), cache, {"relief": relief, "echo": echo})
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app.wsgi)
     seen: Counter[tuple[str, int]] = Counter()
     for result in schema.get_all_operations():
         operation = result.ok()
@@ -144,17 +139,16 @@ def broken_pictures(draw: st.DrawFn) -> bytes:
     return bytes(body[:end]) + draw(st.binary(max_size=8))
 
 
-@pytest.fixture(scope="module")
-def relief() -> Iterator[ReliefPipeline]:
-    pipeline = ReliefPipeline(workers=1, timeout_seconds=30.0)
-    pipeline.start()
-    yield pipeline
-    pipeline.close(0.0)
+@pytest.fixture
+def relief(serve: Serve) -> Iterator[Serving]:
+    app = serve(Settings(), LRUCache(), {"relief": ReliefPipeline(workers=1, timeout_seconds=30.0)})
+    app.loop.run(app.service.pipelines["relief"].start())
+    yield app
+    app.loop.run(app.service.pipelines["relief"].close(0.0))
 
 
-def test_random_bytes_as_images_are_refused_or_generated_and_counted_once(relief: ReliefPipeline) -> None:
-    cache = LRUCache()
-    client = create_app(Settings(), cache, {"relief": relief}).test_client()
+def test_random_bytes_as_images_are_refused_or_generated_and_counted_once(relief: Serving) -> None:
+    cache, client = relief.service.cache, relief.test_client()
     seen: Counter[int] = Counter()
 
     @settings(FUZZING, max_examples=80)

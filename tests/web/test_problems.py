@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, TooManyRequests, default_exceptio
 from recoup import errors
 from recoup.errors import (
     BadRequestError,
+    BodyTimeoutError,
     ConfigurationError,
     FlightTimeoutError,
     GenerationFailedError,
@@ -21,6 +22,7 @@ from recoup.errors import (
     NotAuthorizedError,
     NotCachedError,
     NotFoundError,
+    OverloadedError,
     QueueFullError,
     RecoupError,
     SettingError,
@@ -28,6 +30,7 @@ from recoup.errors import (
     UnprocessableError,
     UnsupportedMediaError,
     UpstreamError,
+    UpstreamRefusedError,
     WorkerDiedError,
 )
 from recoup.web.problem_types import PROBLEM_TYPES, type_of
@@ -42,6 +45,7 @@ EXPECTED: list[tuple[BaseException, int, str | None]] = [
     (ConfigurationError("bad"), 400, "unusable-configuration"),
     (NotAuthorizedError("who?"), 401, "not-authorized"),
     (NotFoundError("gone"), 404, "not-found"),
+    (BodyTimeoutError("slow"), 408, "body-timeout"),
     (TooLargeError("big"), 413, "too-large"),
     (UnsupportedMediaError("odd"), 415, "unsupported-media"),
     (UnprocessableError("no image"), 422, "unprocessable"),
@@ -50,7 +54,9 @@ EXPECTED: list[tuple[BaseException, int, str | None]] = [
     (UpstreamError("refused", status=409, upstream_status=409), 409, "upstream-failed"),
     (UpstreamError("too many", status=429, upstream_status=429), 429, "upstream-failed"),
     (UpstreamError("busy", status=503, upstream_status=503, retry_after_seconds=7), 503, "upstream-failed"),
+    (UpstreamRefusedError("who?", status=401, www_authenticate=(b"Bearer x",)), 401, "upstream-failed"),
     (QueueFullError("full", retry_after_seconds=3), 503, "queue-full"),
+    (OverloadedError("full", retry_after_seconds=2), 503, "overloaded"),
     (GenerationTimeoutError("late"), 504, "generation-timeout"),
     (FlightTimeoutError("late"), 504, "flight-timeout"),
     (NotCachedError("none"), 504, "not-cached"),

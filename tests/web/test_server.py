@@ -27,8 +27,9 @@ class TestServing:
     def test_a_result_is_generated_once_and_answered_again(self, service: Running) -> None:
         miss, hit = service.post("quick", b"cat"), service.post("quick", b"cat")
         assert (b"cat", b"cat") == (miss.body, hit.body)
-        assert "recoup; fwd=uri-miss; stored; detail=cold" == miss.headers["cache-status"]
-        assert "recoup; hit; ttl=86399" == hit.headers["cache-status"]
+        told, _, key = miss.headers["cache-status"].rpartition("; key=")
+        assert "recoup; fwd=uri-miss; stored; detail=cold" == told
+        assert f"recoup; hit; ttl=86399; key={key}" == hit.headers["cache-status"]
 
     def test_hits_are_answered_while_every_worker_is_busy(self, service: Running) -> None:
         service.post("quick", b"stored")
@@ -97,6 +98,36 @@ class TestServing:
         output, errors = second.communicate(timeout=PATIENCE)
         assert (2, "") == (second.returncode, output)
         assert f"recoup: cannot listen on 127.0.0.1 port {service.port}: " in errors
+
+    def test_of_services_that_are_started_at_one_moment_one_has_the_port(self, tmp_path: Path) -> None:
+        port = free_port()
+        started = [start(tmp_path, port) for _ in range(3)]
+        firsts = [process.stdout.readline() for process in started if process.stdout is not None]
+        (winner,) = [process for process, first in zip(started, firsts, strict=True) if first]
+        losers = [process for process in started if process is not winner]
+        assert [2, 2] == [process.wait(PATIENCE) for process in losers]
+        winner.terminate()
+        errors = [process.communicate(timeout=PATIENCE)[1] for process in started]
+        assert 2 == sum("cannot listen on" in text for text in errors)
+        assert 0 == winner.returncode
+
+    def test_requests_are_answered_while_nobody_reads_the_log(self, tmp_path: Path) -> None:
+        port = free_port()
+        with Running(start(tmp_path, port, RECOUP_LOG_FORMAT="json"), port, tmp_path) as service:
+            assert service.process.stdout is not None
+            service.process.stdout.readline()
+            for number in range(1000):  # a pipe takes 64 KB; each of these is logged
+                assert 200 == service.post("quick", b"%d" % number).status
+            assert 200 == service.ask("GET", "/healthz").status
+
+    def test_a_slow_page_does_not_hold_up_a_hit(self, tmp_path: Path) -> None:
+        """With one thread for pages, one that is asked for by somebody who sends slowly."""
+        with running(tmp_path, RECOUP_THREADS="1") as service:
+            service.post("quick", b"hit")
+            with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) as slow:
+                slow.sendall(b"POST /api/cache/clear HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{")
+                assert 200 == service.ask("GET", "/api/cache/stats").status
+                assert "hit" in service.post("quick", b"hit").headers["cache-status"]
 
 
 def lookups(service: Running, pipeline: str) -> dict[str, int]:

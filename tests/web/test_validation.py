@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from recoup.errors import BadRequestError, UnsupportedMediaError
 from recoup.fields import Choice, Flag, Number, Text, UnusableError, Whole
 from recoup.strict_json import parse as parse_json
-from recoup.web.answers import encode
+from recoup.web.responses import encode
 from recoup.web.validation import Field, check_object, check_query, require_json_type
 
 SIZE = Field("size", Whole(1, 100), "A size.")

@@ -20,7 +20,7 @@ from recoup.cache.config import (
 )
 from recoup.cache.counters import PipelineCounters, total
 from recoup.cache.entry import CacheEntry
-from recoup.cache.fetch import Fetcher, Mode, Request
+from recoup.cache.fetch import Fetcher, Mode, Request, failure_kind
 from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.read_path import ReadPath
 from recoup.cache.sizing import measure
@@ -368,6 +368,11 @@ class ResultCache(Generic[V]):
         with self._state.lock:
             self._state.reads.drain_locked()
             self._state.store.observers = (*self._state.store.observers, observer)
+
+    def record_failure(self, pipeline: str, error: BaseException) -> None:
+        """Count a request that was refused before its lookup as a failed generation, by the kind of its error."""
+        with self._state.lock:
+            self._state.store.of(pipeline).failures[failure_kind(error)] += 1
 
     def note_internal_error(self, part: str, error: BaseException) -> None:
         """Count and log that a part of the cache failed, and that the caller was served all the same."""

@@ -24,6 +24,7 @@ _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 _HEADER_NAMES = "a list of header names, each once, none of the connection's own (such as Host)"
 NAME_RULE = "lower-case letters, digits, '-' and '_', a letter or digit first, at most 64 in all"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 #: Seconds and megabytes go up to here: some thirty years, within what sockets and locks take as a time limit.
 _LARGEST_NUMBER = 10**9
@@ -151,13 +152,23 @@ class Options:
         """A number of seconds, above zero or, with `zero`, from zero on."""
         return float(self.take(option, Number(0, _LARGEST_NUMBER, "seconds", above=not zero), default))
 
-    def megabytes(self, option: str, default: float) -> float:
-        """A number of megabytes (2^20 bytes) above zero."""
-        return float(self.take(option, Number(0, _LARGEST_NUMBER, "megabytes", above=True), default))
+    def megabytes(self, option: str, default: float, *, zero: bool = False) -> float:
+        """A number of megabytes (2^20 bytes), above zero or, with `zero`, from zero on."""
+        return float(self.take(option, Number(0, _LARGEST_NUMBER, "megabytes", above=not zero), default))
 
     def count(self, option: str, default: int, *, minimum: int) -> int:
         """A whole number from `minimum` on."""
         return self.take(option, Whole(minimum, _LARGEST_COUNT), default)
+
+    def variables(self, option: str) -> tuple[str, ...]:
+        """Names of environment variables."""
+        names = self._table.get(option, [])
+        if not isinstance(names, list) or not all(
+            isinstance(name, str) and _VARIABLE.fullmatch(name) for name in names
+        ):
+            self.mistakes.append(self.refused(option, "a list of names of environment variables"))
+            return ()
+        return tuple(names)
 
     def headers(self, option: str) -> tuple[str, ...]:
         """Names of request headers, in lower case."""

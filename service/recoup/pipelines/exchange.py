@@ -1,293 +1,210 @@
-"""One HTTP exchange with an upstream, under one time limit for all of it.
-
-urllib3's own time limits hold for single waits, so an upstream that trickles could take for ever. Here the socket
-itself knows when the exchange has to be over, and waits for no byte of it longer than until then.
-"""
+"""Exchanges with one upstream, over connections that are kept for the next one."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import threading
-import time
-import zlib
-from collections.abc import Callable, Mapping
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from recoup import __version__
-from recoup.errors import GenerationTimeoutError, UpstreamError
+from recoup.pipelines.connection import Connection, ExchangeError
+from recoup.pipelines.upstream_url import UpstreamURL
 
-_CHUNK_BYTES = 1 << 16
-#: So much of a body that is no result is read, for the person who reads the problem.
-_REFUSAL_BYTES = 2048
-#: zlib's window, and 32 for: gzip or zlib, as the header says.
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-#: How exact the system's timers are, in seconds.
-_TIMER_SLACK = 0.005
+Headers = Iterable[tuple[bytes, bytes]]
+
+#: A connection that was idle for longer may have been forgotten on the way, without a word to either end.
+_IDLE_SECONDS = 60.0
+#: RFC 9110, 9.2.2: what these ask for happens once, however often they are sent.
+_IDEMPOTENT = ("GET", "PUT")
+_OWN_HEADERS = {b"user-agent": f"recoup/{__version__}".encode(), b"accept-encoding": b"identity"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an upstream answered: its status, its headers, and its body with all encodings undone.
+    """What an upstream answers: its status and its headers, and its body as it comes.
 
-    The body is whole for a status 2xx; for others it is its beginning.
+    Attributes:
+        status: 200 to 599; interim answers are skipped.
+        headers: Names in lower case; all of them, in their order.
+        chunks: The body's bytes as they come, encoded as they are. Raises ExchangeError where the body is cut short.
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: list[tuple[bytes, bytes]]
+    chunks: AsyncIterator[bytes]
+
+    def values(self, name: bytes) -> list[bytes]:
+        """All values of a header."""
+        return [value for header, value in self.headers if header == name]
+
+    def text(self, name: bytes) -> str:
+        """All values of a header as one text; empty where there are none."""
+        return b", ".join(self.values(name)).decode("latin-1")
 
 
 class Upstream:
-    """One URL, and the connections that are kept open to its server. Safe for many threads.
+    """One URL, and the connections that are kept open to its server. Used on one event loop.
 
-    Redirects are not followed and nothing is sent twice: a generation is neither free nor known to be repeatable.
+    Redirects are not followed, cookies are not kept, proxies of the environment are not used.
 
     Args:
-        url: `http://` or `https://`, with a host; certificates are verified against the system's authorities.
+        url: Where it is; certificates are verified against the system's authorities.
         connections: Connections that are kept open.
-        clock: Monotonic seconds.
     """
 
-    def __init__(self, url: str, *, connections: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pool = urllib3.connection_from_url(url, maxsize=connections)
-        self._pool.ConnectionCls = _TimedHTTPS if url.startswith("https:") else _TimedHTTP
-        self._target = urllib3.util.parse_url(url).request_uri
-        self._clock = clock
+    def __init__(self, url: UpstreamURL, *, connections: int) -> None:
+        self._url = url
+        self._connections = connections
+        self._idle: list[tuple[Connection, float]] = []
+        self._tls: ssl.SSLContext | None = None
+        self._closed = False
 
-    def exchange(
-        self,
-        method: str,
-        query: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        *,
-        timeout_seconds: float,
-        max_bytes: int,
-    ) -> Answer:
-        """Send one request and read the whole answer, within `timeout_seconds`.
+    async def start(self) -> None:
+        """Read the certificates of the authorities, if they are needed."""
+        self._closed = False
+        if self._url.tls:
+            self._tls = await asyncio.to_thread(_tls_context)
+
+    @asynccontextmanager
+    async def exchange(self, method: str, query: str, headers: Headers, body: bytes) -> AsyncIterator[Answer]:
+        """Send one request; within the block its answer can be read. There is no time limit but the caller's own.
 
         Args:
             method: The HTTP method.
             query: An encoded query, added to the URL's own.
-            headers: Request headers.
-            body: Sent as it is; nothing is sent when it is empty.
-            timeout_seconds: For connecting, sending, waiting and reading together.
-            max_bytes: A longer result is refused.
+            headers: Request headers, names in lower case, but those of the connection.
+            body: Sent as it is.
 
         Raises:
-            GenerationTimeoutError: It was not over in time.
-            UpstreamError: No connection, no HTTP, or a body that is cut short, too large or not to be decoded.
+            ExchangeError: There was no connection, or no answer that is HTTP.
         """
-        deadline = _Deadline(self._clock, self._clock() + timeout_seconds)
-        _current.deadline = deadline
+        head = self._head(method, query, headers, body)
+        connection, answer = await self._ask(method, head, body)
         try:
-            response = self._send(method, self._target_with(query), headers, body, timeout_seconds)
-            try:
-                return _read(response, max_bytes)
-            finally:
-                # A connection whose answer was read to its end has gone back to the pool before.
-                response.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if deadline.passed or _is_timeout(error):
-                raise GenerationTimeoutError(f"the upstream took longer than {timeout_seconds:g} seconds") from error
-            raise UpstreamError(f"the exchange with the upstream failed: {_cause(error)}") from error
+            yield answer
         finally:
-            _current.deadline = None
+            if connection.finish():
+                self._keep(connection)
 
     def close(self) -> None:
         """Close the connections that are idle; exchanges under way go on."""
-        self._pool.close()
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            connection.abort()
 
-    def _send(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
-    ) -> urllib3.BaseHTTPResponse:
-        return self._pool.urlopen(
-            method,
-            target,
-            body=body or None,
-            headers={"User-Agent": f"recoup/{__version__}", **headers},
-            timeout=urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds),
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-        )
+    async def _ask(self, method: str, head: bytes, body: bytes) -> tuple[Connection, Answer]:
+        connection = self._take()
+        if connection is not None:
+            try:
+                return connection, await _answer_of(connection, head, body)
+            except ExchangeError as error:
+                # An upstream may close an idle connection at any moment, as a request is on its way. What was not
+                # answered can be sent again if that happens once all the same; a generation by POST only if the
+                # upstream cannot have seen it.
+                if not error.unsent and not (error.unanswered and method in _IDEMPOTENT):
+                    raise
+        connection = await self._connect()
+        return connection, await _answer_of(connection, head, body)
 
-    def _target_with(self, query: str) -> str:
-        if not query:
-            return self._target
-        return self._target + ("&" if "?" in self._target else "?") + query
+    def _take(self) -> Connection | None:
+        """The connection that was used last: the one that is open most likely."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection, since = self._idle.pop()
+            if now - since < _IDLE_SECONDS and connection.is_usable():
+                return connection
+            connection.abort()
+        return None
 
+    def _keep(self, connection: Connection) -> None:
+        if self._closed or len(self._idle) >= self._connections:
+            connection.abort()
+            return
+        self._idle.append((connection, asyncio.get_running_loop().time()))
 
-@dataclass(frozen=True, slots=True)
-class _Deadline:
-    clock: Callable[[], float]
-    at: float
-
-    def remaining(self) -> float:
-        """Seconds that are left; raises TimeoutError when there are none."""
-        left = self.at - self.clock()
-        if left <= 0:
-            raise TimeoutError("the exchange's time is over")
-        return left
-
-    @property
-    def passed(self) -> bool:
-        return self.clock() + _TIMER_SLACK >= self.at
-
-
-class _Current(threading.local):
-    """The deadline of the exchange that this thread makes; all its waiting is done in the thread itself."""
-
-    deadline: _Deadline | None = None
-
-
-_current = _Current()
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads from a socket, and waits no longer than the exchange may last."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        _limit(self._sock)
-        count: int | None = self._raw.readinto(buffer)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _AnswerReader(io.BufferedReader):
-    """Refuses an answer that ends within its headers, which http.client takes for one with an empty body."""
-
-    _in_headers = True
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(size)
-        if self._in_headers:
-            if not line:
-                raise ConnectionError("the connection was closed within the headers")
-            self._in_headers = line not in (b"\r\n", b"\n")
-        return line
-
-
-class _TimedSocket:
-    """A connected socket, plain or TLS, that waits no longer than the exchange may last."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def sendall(self, data: Any) -> None:
-        _limit(self._sock)
-        self._sock.sendall(data)
-
-    def makefile(self, *_args: Any, **_options: Any) -> io.BufferedReader:
-        """The reader that http.client takes an answer from."""
-        return _AnswerReader(_TimedReader(self._sock), _CHUNK_BYTES)
-
-
-def _limit(sock: Any) -> None:
-    if _current.deadline is not None:
-        sock.settimeout(_current.deadline.remaining())
-
-
-class _TimedHTTP(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock: Any = _TimedSocket(self.sock)
-
-
-class _TimedHTTPS(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock: Any = _TimedSocket(self.sock)
-
-
-def _read(response: urllib3.BaseHTTPResponse, max_bytes: int) -> Answer:
-    headers = response.headers
-    if 200 <= response.status < 300:
-        encodings = headers.get("Content-Encoding", "")
-        return Answer(response.status, headers, _decoded(_read_whole(response, max_bytes), encodings, max_bytes))
-    return Answer(response.status, headers, _read_beginning(response))
-
-
-def _read_whole(response: urllib3.BaseHTTPResponse, max_bytes: int) -> bytes:
-    body = bytearray()
-    for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    return bytes(body)
-
-
-def _read_beginning(response: urllib3.BaseHTTPResponse) -> bytes:
-    body = bytearray()
-    # The status is known, and says more than that the rest of the body did not come.
-    with contextlib.suppress(urllib3.exceptions.HTTPError):
-        for chunk in response.stream(_REFUSAL_BYTES, decode_content=False):
-            body += chunk
-            if len(body) > _REFUSAL_BYTES:
-                break
-    return bytes(body[:_REFUSAL_BYTES])
-
-
-def _decoded(body: bytes, encodings: str, max_bytes: int) -> bytes:
-    """Undo the content encodings, the last one first; a body that ends early in one is an error."""
-    for encoding in reversed([name.strip().lower() for name in encodings.split(",")]):
-        if encoding in ("gzip", "x-gzip", "deflate"):
-            body = _inflated(body, max_bytes)
-        elif encoding not in ("", "identity"):
-            raise UpstreamError(f"the upstream's body is in the encoding {encoding[:40]!r}, which was not asked for")
-    return body
-
-
-def _inflated(body: bytes, max_bytes: int) -> bytes:
-    """Inflate gzip (RFC 1952, all its members) or zlib (RFC 1950) data, up to a limit."""
-    whole = bytearray()
-    while body:
-        part = zlib.decompressobj(_GZIP_OR_ZLIB)
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        sock = None
         try:
-            whole += part.decompress(body, max_bytes + 1 - len(whole))
-        except zlib.error as error:
-            raise UpstreamError(f"the upstream's body cannot be decoded: {error}") from None
-        if len(whole) > max_bytes:
-            raise _too_large(max_bytes)
-        if not part.eof:
-            raise UpstreamError("the upstream's body cannot be decoded: it ends early")
-        body = part.unused_data
-    return bytes(whole)
+            sock = await self._connected_socket()
+            _, connection = await loop.create_connection(
+                lambda: Connection(sock),
+                sock=sock,
+                ssl=self._tls,
+                server_hostname=self._url.host if self._tls else None,
+            )
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if isinstance(error, OSError):
+                raise ExchangeError(_reason(error)) from error
+            raise
+        return connection
+
+    async def _connected_socket(self) -> socket.socket:
+        """A socket to the first of the host's addresses that takes a connection."""
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(self._url.host, self._url.port, type=socket.SOCK_STREAM)
+        for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+            except OSError:
+                sock.close()
+                if number == len(addresses):
+                    raise
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise OSError("the host has no address")
+
+    def _head(self, method: str, query: str, headers: Headers, body: bytes) -> bytes:
+        target = self._url.target
+        if query:
+            target += ("&" if "?" in target else "?") + query
+        given = list(headers)
+        names = {name for name, _ in given}
+        lines = [(b"host", self._url.authority.encode())]
+        lines += [(name, value) for name, value in _OWN_HEADERS.items() if name not in names]
+        if body or method != "GET":
+            lines.append((b"content-length", b"%d" % len(body)))
+        lines += given
+        start = f"{method} {target} HTTP/1.1\r\n".encode()
+        return start + b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n"
 
 
-def _too_large(max_bytes: int) -> UpstreamError:
-    return UpstreamError(f"the upstream's result is larger than {max_bytes / 2**20:g} MB")
+async def _answer_of(connection: Connection, head: bytes, body: bytes) -> Answer:
+    try:
+        status, headers = await connection.ask(head, body)
+    except BaseException:
+        connection.finish()
+        raise
+    return Answer(status, headers, _chunks(connection))
 
 
-def _is_timeout(error: Exception) -> bool:
-    # urllib3 derives "no connection" from its timeouts.
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return False
-    return isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError))
+async def _chunks(connection: Connection) -> AsyncIterator[bytes]:
+    while chunk := await connection.read():
+        yield chunk
 
 
-def _cause(error: Exception) -> str:
-    """The innermost reason in words, without the objects and addresses that urllib3 names around it."""
-    inner = error.args[-1] if error.args and isinstance(error.args[-1], BaseException) else error.__cause__
-    if inner is None:
-        return type(error).__name__
-    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _reason(error: OSError) -> str:
+    """Why there is no connection, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    # uvloop and asyncio put words of their own in place of the system's
+    known = error.errno is not None and not isinstance(error, (socket.gaierror, ssl.SSLError))
+    return os.strerror(error.errno or 0) if known else error.strerror or str(error) or type(error).__name__

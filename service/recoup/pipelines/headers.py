@@ -6,13 +6,16 @@ import re
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_CONTENT_TYPE = re.compile(r"[\x21-\x7e][\x20-\x7e]*")
+_VALUE_BYTES = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_CONTENT_TYPE = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,1023}")
 
-#: Headers of one connection or of the body's framing: an exchange with an upstream sets its own.
+#: Headers of one connection or of the body's framing and encoding: an exchange with an upstream sets its own. A
+#: request's body has no content encoding any more when a pipeline gets it.
 CONNECTION_HEADERS = frozenset(
     {
         "accept-encoding",
         "connection",
+        "content-encoding",
         "content-length",
         "expect",
         "host",
@@ -37,6 +40,11 @@ def is_header_value(value: object) -> bool:
     return isinstance(value, str) and _VALUE.fullmatch(value) is not None
 
 
+def is_header_bytes(value: bytes) -> bool:
+    """Whether the bytes may stand in a header: one line without control characters."""
+    return _VALUE_BYTES.fullmatch(value) is not None
+
+
 def is_content_type(value: object) -> bool:
-    """Whether it is a text that may stand as a content type: one line of ASCII, not empty."""
+    """Whether it is a text that may stand as a content type: one line of ASCII, not empty and not endless."""
     return isinstance(value, str) and _CONTENT_TYPE.fullmatch(value) is not None

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import urlencode
 
-import urllib3
-
-from recoup.errors import BadRequestError, UpstreamError
+from recoup.errors import BadRequestError, GenerationTimeoutError, UpstreamError, UpstreamRefusedError
+from recoup.in_flight import answer_in_flight
 from recoup.pipelines.configured import ConfiguredPipeline, Terms
+from recoup.pipelines.connection import ExchangeError
+from recoup.pipelines.decoding import decoded, too_large
 from recoup.pipelines.exchange import Answer, Upstream
-from recoup.pipelines.headers import is_content_type, is_header_value
-from recoup.pipelines.protocol import Prepared, Request, Result
+from recoup.pipelines.headers import CONNECTION_HEADERS, is_content_type, is_header_bytes
+from recoup.pipelines.protocol import Prepared, Request, Result, make_result
+from recoup.pipelines.time_limit import time_limit
+from recoup.pipelines.upstream_url import parse_upstream_url
 
 #: The methods that can ask for a generation; the others mean something else, or have no body to answer with.
 METHODS = ("POST", "PUT", "PATCH", "GET")
@@ -25,13 +29,18 @@ _UNNAMED_CONTENT = "application/octet-stream"
 _DELTA_SECONDS = re.compile(r"[0-9]{1,9}")
 #: An upstream's longest `Retry-After` that is passed on, in seconds.
 _LONGEST_RETRY = 86_400
+#: So much of a body that is no result is read, for the person who reads the problem.
+_REFUSAL_BYTES = 2048
+#: Accepted, but not done; reset; a part. What they carry is no result to answer others with.
+_UNSTORABLE = (202, 204, 205, 206)
 
 
 class HttpPipeline(ConfiguredPipeline):
     """Sends each request on to an upstream, and takes a 2xx answer as the result.
 
     The body, its content type, the query and the headers that the pipeline was given are passed on. An upstream's
-    4xx and 503 keep their status, all else that is no result is a 502, and past the time limit it is a 504.
+    4xx and 503 keep their status, all else that is no result is a 502, and past the time limit it is a 504. A 202, a
+    206 and an answer without content are results that are not to be stored.
 
     Args:
         terms: Name, version, limits and headers.
@@ -39,7 +48,6 @@ class HttpPipeline(ConfiguredPipeline):
         method: One of `METHODS`.
         headers: Sent to the upstream with every request, in place of the caller's own.
         max_result_bytes: A larger result is a 502.
-        clock: Monotonic seconds.
     """
 
     kind: ClassVar[str] = "http"
@@ -52,16 +60,32 @@ class HttpPipeline(ConfiguredPipeline):
         method: str = "POST",
         headers: Mapping[str, str] = MappingProxyType({}),
         max_result_bytes: int = 256 * 2**20,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(terms)
         self._method = method
-        self._headers = dict(headers)
+        self._headers = {name.lower(): (value.encode("latin-1"),) for name, value in headers.items()}
         self._max_result_bytes = max_result_bytes
-        self._upstream = Upstream(url, connections=self.max_concurrent, clock=clock)
+        upstream_url = parse_upstream_url(url)
+        self._members = upstream_url.members
+        self._upstream = Upstream(upstream_url, connections=self.max_concurrent)
         self._ready = False
 
-    def generate(self, prepared: Prepared) -> Result:
+    def prepare(self, request: Request) -> Prepared:
+        """As any configured pipeline does; and the members of the URL's own query are not the caller's to give.
+
+        Raises:
+            BadRequestError: A query member of the URL, or a JSON body that is none.
+            UnsupportedMediaError: A form with parts, whose boundary the pipeline was not given.
+        """
+        for name in request.query:
+            if name in self._members:
+                raise BadRequestError(
+                    f"the query member {name[:100]!r} is set by the pipeline {self.name!r}, and cannot be given",
+                    errors=[{"parameter": name[:100], "detail": "set by the pipeline"}],
+                )
+        return super().prepare(request)
+
+    async def generate(self, prepared: Prepared) -> Result:
         """Ask the upstream.
 
         Raises:
@@ -70,68 +94,105 @@ class HttpPipeline(ConfiguredPipeline):
             BadRequestError: A header of the request cannot be passed on.
         """
         request: Request = prepared.job
-        answer = self._upstream.exchange(
-            self._method,
-            urlencode(request.query, doseq=True, errors="surrogatepass"),
-            self._headers_for(request),
-            request.body,
-            timeout_seconds=self.timeout_seconds,
-            max_bytes=self._max_result_bytes,
-        )
-        if 200 <= answer.status < 300:
-            return Result(answer.body, _content_type(answer))
-        raise _refusal(answer)
+        headers = self._headers_for(request)
+        query = urlencode(request.query, doseq=True, errors="surrogatepass")
+        try:
+            async with time_limit(self.timeout_seconds):
+                return await self._exchange(query, headers, request.body)
+        except asyncio.TimeoutError:
+            raise GenerationTimeoutError(f"the upstream took longer than {self.timeout_seconds:g} seconds") from None
 
-    def start(self) -> None:
+    async def _exchange(self, query: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Result:
+        try:
+            async with self._upstream.exchange(self._method, query, headers, body) as answer:
+                if not 200 <= answer.status < 300:
+                    raise _refusal(answer, await _beginning(answer))
+                content = await _collect(answer, self._max_result_bytes)
+        except ExchangeError as error:
+            raise UpstreamError(f"the exchange with the upstream failed: {error}") from error
+        encodings = answer.text(b"content-encoding")
+        if encodings:
+            content = await asyncio.to_thread(decoded, content, encodings, self._max_result_bytes)
+        storable = bool(content) and answer.status not in _UNSTORABLE
+        return await make_result(content, _content_type(answer), storable=storable)
+
+    async def start(self) -> None:
         """Connections are made when they are needed."""
+        await self._upstream.start()
         self._ready = True
 
     def ready(self) -> bool:
         """Whether it was started, and not closed; the upstream is not asked."""
         return self._ready
 
-    def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float) -> None:
         """Close the idle connections; generations under way end by their own time limit."""
         self._ready = False
         self._upstream.close()
 
-    def _headers_for(self, request: Request) -> dict[str, str]:
-        headers = {"content-type": request.content_type} if request.content_type else {}
-        headers.update(request.headers)
+    def _headers_for(self, request: Request) -> list[tuple[bytes, bytes]]:
+        headers = {name: values for name, values in request.headers.items() if name not in CONNECTION_HEADERS}
+        if request.content_type is not None:
+            headers.setdefault("content-type", (request.content_type.encode("utf-8", "surrogateescape"),))
         headers.update(self._headers)
-        for name, value in headers.items():
-            if not is_header_value(value):
-                raise BadRequestError(f"the header {name!r} has characters that cannot be passed on")
-        return headers
+        for name, values in headers.items():
+            if not all(map(is_header_bytes, values)):
+                raise BadRequestError(f"the header {name[:100]!r} has characters that cannot be passed on")
+        return [(name.encode("latin-1"), value) for name, values in headers.items() for value in values]
 
 
 def is_upstream_url(url: str) -> bool:
     """Whether it is an `http` or `https` URL of a host, without a user, a password or a fragment."""
     try:
-        parts = urllib3.util.parse_url(url)
-    except urllib3.exceptions.LocationParseError:
+        parse_upstream_url(url)
+    except ValueError:
         return False
-    complete = parts.scheme in ("http", "https") and bool(parts.host)
-    return complete and parts.auth is None and parts.fragment is None
+    return True
+
+
+async def _collect(answer: Answer, max_bytes: int) -> bytes:
+    # BytesIO gives its buffer away without a copy: one of 50 MB would hold up the event loop.
+    whole = io.BytesIO()
+    with answer_in_flight() as held:
+        async for chunk in answer.chunks:
+            held.grow(len(chunk))
+            whole.write(chunk)
+            if whole.tell() > max_bytes:
+                raise too_large(max_bytes)
+    return whole.getvalue()
+
+
+async def _beginning(answer: Answer) -> bytes:
+    body = b""
+    try:
+        async for chunk in answer.chunks:
+            body += chunk
+            if len(body) > _REFUSAL_BYTES:
+                break
+    except ExchangeError:
+        # The status is known, and says more than that the rest of the body did not come.
+        return body[:_REFUSAL_BYTES]
+    return body[:_REFUSAL_BYTES]
 
 
 def _content_type(answer: Answer) -> str:
-    named = " ".join(answer.headers.get("Content-Type", "").split())
+    named = " ".join(answer.text(b"content-type").split())
     return named if is_content_type(named) else _UNNAMED_CONTENT
 
 
-def _refusal(answer: Answer) -> UpstreamError:
+def _refusal(answer: Answer, body: bytes) -> UpstreamError:
     """What an answer that is no result becomes: contract statuses only, the upstream's own where it has a meaning."""
-    kept = 400 <= answer.status < 500 or answer.status == 503
-    retry_after = _retry_after(answer.headers.get("Retry-After", "")) if answer.status in (429, 503) else None
+    refused = 400 <= answer.status < 500
+    retry_after = _retry_after(answer.text(b"retry-after")) if answer.status in (429, 503) else None
     if answer.status == 503 and retry_after is None:
         retry_after = 1
-    return UpstreamError(
+    return (UpstreamRefusedError if refused else UpstreamError)(
         f"the upstream answered {answer.status}",
-        status=answer.status if kept else 502,
+        status=answer.status if refused or answer.status == 503 else 502,
         upstream_status=answer.status,
-        upstream_body=answer.body.decode("utf-8", "replace"),
+        upstream_body=body.decode("utf-8", "replace"),
         retry_after_seconds=retry_after,
+        www_authenticate=tuple(answer.values(b"www-authenticate")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 
 #: Result content types are few; this many bytes of digest make an ETag.
 _ETAG_BYTES = 16
+#: A body of more bytes is not hashed on the event loop: that would take over a fifth of a millisecond.
+_LARGE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +19,30 @@ class Request:
     """One generation's request, free of any web framework.
 
     Attributes:
-        body: The request's body, whole.
+        body: The request's body, whole, without any content encoding.
         content_type: The media type without its parameters, in lower case; None when the request names none.
         query: Query members by name, each with all its values in their order.
         headers: The headers that the pipeline names in `key_headers` and `ignore_headers`, and those that name a caller
-            (a request with one that is not named is never stored), names in lower case.
+            (a request with one that is not named is never stored). Names are in lower case; each has all its values
+            as bytes, in their order. A header that is present but empty is `(b"",)`.
     """
 
     body: bytes
     content_type: str | None = None
     query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+
+    def header(self, name: str) -> str | None:
+        """The text of a header, or None where the request has none of that name.
+
+        All values are joined by `", "` and read as UTF-8. Bytes that are not UTF-8 become lone surrogates, so that
+        `.encode("utf-8", "surrogateescape")` gives the same bytes back.
+
+        Args:
+            name: In any case.
+        """
+        values = self.headers.get(name.lower())
+        return None if values is None else b", ".join(values).decode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +61,19 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a generation gives: bytes and their content type, and the entity tag of both."""
+    """What a generation gives: bytes and their content type, and the entity tag of both.
+
+    Attributes:
+        body: The bytes.
+        content_type: Their media type with its parameters.
+        etag: Made from the body where it is left out, in about a millisecond for a megabyte.
+        storable: False where it answers its own request alone and is not to be stored.
+    """
 
     body: bytes
     content_type: str
     etag: str = ""
+    storable: bool = True
 
     def __post_init__(self) -> None:
         if not self.etag:
@@ -57,8 +81,15 @@ class Result:
             object.__setattr__(self, "etag", f'"{digest.hexdigest()}"')
 
 
+async def make_result(body: bytes, content_type: str, *, storable: bool = True) -> Result:
+    """A `Result`; the entity tag of a large one is computed in a thread, so that the event loop goes on meanwhile."""
+    if len(body) <= _LARGE_BYTES:
+        return Result(body, content_type, storable=storable)
+    return await asyncio.to_thread(Result, body, content_type, storable=storable)
+
+
 class Pipeline(Protocol):
-    """A named generator.
+    """A named generator. Its coroutines all run on one event loop, which none of them may hold up.
 
     Attributes:
         name: Its name: lower-case letters, digits, `-` and `_`.
@@ -95,12 +126,14 @@ class Pipeline(Protocol):
     def prepare(self, request: Request) -> Prepared:
         """Check a request and bring it to its canonical form. Fast: it runs on hits, too.
 
+        Not a coroutine, and thread-safe: for a large body it is called in a thread.
+
         Raises:
             RequestError: The request is not to be generated; says why.
         """
 
-    def generate(self, prepared: Prepared) -> Result:
-        """Generate, slowly. Called by at most `max_concurrent` threads at one time.
+    async def generate(self, prepared: Prepared) -> Result:
+        """Generate, slowly. At most `max_concurrent` calls run at one time.
 
         Raises:
             GenerationError: It failed.
@@ -116,11 +149,11 @@ class Pipeline(Protocol):
         `timeout_seconds`, `max_concurrent`, `max_waiting`, `key_headers`, `ignore_headers`.
         """
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start what it needs (worker processes). Called once, before the first request."""
 
     def ready(self) -> bool:
-        """Whether it can generate now."""
+        """Whether it can generate now. Only looks, and may be called in any thread."""
 
-    def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float) -> None:
         """End what `start` started, within `grace_seconds`. Running generations may finish in that time."""

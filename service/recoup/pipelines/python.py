@@ -7,6 +7,8 @@ The callable takes one argument, the `recoup.pipelines.protocol.Request`, and re
 - a dictionary or a list: as JSON, `application/json`;
 - a pair of `bytes` or `str` and a content type.
 
+The request's headers are bytes, all values of a name; `request.header(name)` gives the text of one.
+
 It refuses a request by raising a `recoup.errors.RequestError`, such as `UnprocessableError`; whatever else it raises is
 a failed generation. It runs in a process that imports it before its first request and runs one request at a time, so
 that it can be late, crash or exhaust its memory without harm to anything but its own request.
@@ -18,11 +20,12 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from recoup.errors import ConfigurationError, GenerationFailedError
@@ -34,6 +37,8 @@ from recoup.pipelines.workers import WorkerPool
 #: What a dotted path looks like, in words.
 PATH_RULE = '"package.module:function", of a module that can be imported'
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+#: Enough for libraries that reserve much more than they use.
+DEFAULT_MEMORY_BYTES = 8 * 2**30
 _RETURNS = "bytes, str, a dictionary or list for JSON, or a pair of bytes or str and a content type"
 
 
@@ -43,11 +48,20 @@ class PythonPipeline(ConfiguredPipeline):
     Args:
         terms: Name, version, limits and headers.
         path: The callable, as `package.module:function`.
+        memory_bytes: Address space of one worker; None: no limit.
+        environment: Variables that the callable needs, beside those that any program does.
     """
 
     kind: ClassVar[str] = "python"
 
-    def __init__(self, terms: Terms, *, path: str) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        path: str,
+        memory_bytes: int | None = DEFAULT_MEMORY_BYTES,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(terms)
         self._path = path
         self._pool = WorkerPool(
@@ -55,9 +69,11 @@ class PythonPipeline(ConfiguredPipeline):
             timeout_seconds=self.timeout_seconds,
             initializer=load_callable,
             initargs=(path,),
+            memory_bytes=memory_bytes,
+            environment=environment,
         )
 
-    def generate(self, prepared: Prepared) -> Result:
+    async def generate(self, prepared: Prepared) -> Result:
         """Call it in a worker.
 
         Raises:
@@ -68,17 +84,16 @@ class PythonPipeline(ConfiguredPipeline):
         request: Request = prepared.job
         # Plain dictionaries, which go to another process whatever kind of mapping the caller has.
         request = dataclasses.replace(request, query=dict(request.query), headers=dict(request.headers))
-        body, content_type = self._pool.run(call, self._path, request)
-        return Result(body, content_type)
+        return await self._pool.run(call, self._path, request)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start the workers and import the callable in each.
 
         Raises:
             ConfigurationError: It cannot be imported, is not there, or is nothing that can be called.
         """
         try:
-            self._pool.start()
+            await self._pool.start()
         except GenerationFailedError as error:
             raise ConfigurationError(
                 f"pipeline {self.name!r}: option 'callable' = {self._path!r} cannot be used: {error}"
@@ -88,9 +103,9 @@ class PythonPipeline(ConfiguredPipeline):
         """Whether a worker runs."""
         return self._pool.ready()
 
-    def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float) -> None:
         """Let running calls finish for `grace_seconds`, then end the workers."""
-        self._pool.close(grace_seconds)
+        await self._pool.close(grace_seconds)
 
 
 def is_callable_path(path: str) -> bool:
@@ -125,7 +140,7 @@ def load_callable(path: str) -> None:
     _resolve(path)
 
 
-def call(path: str, request: Request) -> tuple[bytes, str]:
+def call(path: str, request: Request) -> Result:
     """Call a callable and bring what it returns to bytes and content type. Runs in a worker.
 
     Raises:
@@ -137,8 +152,8 @@ def call(path: str, request: Request) -> tuple[bytes, str]:
         if len(result) != 2 or not isinstance(result[0], (bytes, str)) or not is_content_type(result[1]):
             raise _no_result(path, "another tuple")
         body, content_type = result
-        return _encoded(path, body), content_type
-    return _encoded(path, result), _default_content_type(result)
+        return Result(_encoded(path, body), content_type)
+    return Result(_encoded(path, result), _default_content_type(result))
 
 
 def _default_content_type(result: object) -> str:

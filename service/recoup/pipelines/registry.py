@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,7 @@ from recoup.pipelines.definition import COMMON_OPTIONS, NAME_RULE, Options, is_p
 from recoup.pipelines.headers import is_header_value
 from recoup.pipelines.http import METHODS, HttpPipeline, is_upstream_url
 from recoup.pipelines.protocol import Pipeline
-from recoup.pipelines.python import PATH_RULE, PythonPipeline, is_callable_path
+from recoup.pipelines.python import DEFAULT_MEMORY_BYTES, PATH_RULE, PythonPipeline, is_callable_path
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class PipelineRegistry(Mapping[str, Pipeline]):
     def __len__(self) -> int:
         return len(self._pipelines)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start all of them; when one cannot start, the others are ended again.
 
         Raises:
@@ -58,19 +58,19 @@ class PipelineRegistry(Mapping[str, Pipeline]):
         started: list[Pipeline] = []
         try:
             for pipeline in self._pipelines.values():
-                pipeline.start()
+                await pipeline.start()
                 started.append(pipeline)
         except BaseException:
-            _close_all(started, 0.0)
+            await _close_all(started, 0.0)
             raise
 
     def ready(self) -> bool:
         """Whether all of them can generate now."""
         return all(pipeline.ready() for pipeline in self._pipelines.values())
 
-    def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float) -> None:
         """End all of them at once, within one `grace_seconds`. One that fails to is logged, and holds up nobody."""
-        _close_all(self._pipelines.values(), grace_seconds)
+        await _close_all(self._pipelines.values(), grace_seconds)
 
 
 def load_pipelines(
@@ -81,7 +81,7 @@ def load_pipelines(
     Args:
         path: The file.
         relief_workers: Worker processes of `relief`, where the file says nothing else; None: its own default.
-        environ: Where `headers_from_env` is looked up; None: the process environment.
+        environ: Where `headers_from_env` and `environment` are looked up; None: the process environment.
 
     Raises:
         ConfigurationError: The file or an option cannot be used, or a library for a pipeline is not installed.
@@ -167,13 +167,30 @@ def _upstream_headers(options: Options, environ: Mapping[str, str], passed_on: s
     return headers
 
 
-def _make_python(options: Options, _context: _Context) -> Pipeline:
+def _make_python(options: Options, context: _Context) -> Pipeline:
     path = options.required("callable", PATH_RULE)
     if path is not None and not is_callable_path(path):
         options.mistakes.append(options.refused("callable", PATH_RULE))
     terms = options.terms()
+    memory_bytes = _memory(options, DEFAULT_MEMORY_BYTES)
+    environment = _worker_variables(options, context.environ)
     options.finish()
-    return PythonPipeline(terms, path=path or "")
+    return PythonPipeline(terms, path=path or "", memory_bytes=memory_bytes, environment=environment)
+
+
+def _memory(options: Options, default: int) -> int | None:
+    return int(options.megabytes("memory_mb", default / 2**20, zero=True) * 2**20) or None
+
+
+def _worker_variables(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a worker gets because the pipeline names them; values never appear in an error."""
+    variables = options.variables("environment")
+    options.mistakes += [
+        options.fault("environment", f"expected {name!r} in the environment")
+        for name in variables
+        if name not in environ
+    ]
+    return {name: environ[name] for name in variables if name in environ}
 
 
 def _make_relief(options: Options, context: _Context) -> Pipeline:
@@ -184,6 +201,8 @@ def _make_relief(options: Options, context: _Context) -> Pipeline:
         given["ttl_seconds"] = options.seconds("ttl_seconds", 0.0, zero=True)
     if "timeout_seconds" in options:
         given["timeout_seconds"] = options.seconds("timeout_seconds", 1.0)
+    if "memory_mb" in options:
+        given["memory_bytes"] = _memory(options, 0)
     if "max_waiting" in options:
         given["max_waiting"] = options.count("max_waiting", 0, minimum=0)
     options.finish()
@@ -212,24 +231,17 @@ def _given(**arguments: Any) -> dict[str, Any]:
 
 _KINDS: dict[str, _Kind] = {
     "http": _Kind((*COMMON_OPTIONS, "url", "method", "headers", "headers_from_env", "max_result_mb"), _make_http),
-    "python": _Kind((*COMMON_OPTIONS, "callable"), _make_python),
-    "relief": _Kind(("kind", "workers", "ttl_seconds", "timeout_seconds", "max_waiting"), _make_relief),
+    "python": _Kind((*COMMON_OPTIONS, "callable", "memory_mb", "environment"), _make_python),
+    "relief": _Kind(("kind", "workers", "ttl_seconds", "timeout_seconds", "max_waiting", "memory_mb"), _make_relief),
 }
 
 
-def _close_all(pipelines: Iterable[Pipeline], grace_seconds: float) -> None:
-    threads = [
-        threading.Thread(target=_close, args=(pipeline, grace_seconds), name=f"recoup-close-{pipeline.name}")
-        for pipeline in pipelines
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+async def _close_all(pipelines: Iterable[Pipeline], grace_seconds: float) -> None:
+    await asyncio.gather(*(_close(pipeline, grace_seconds) for pipeline in pipelines))
 
 
-def _close(pipeline: Pipeline, grace_seconds: float) -> None:
+async def _close(pipeline: Pipeline, grace_seconds: float) -> None:
     try:
-        pipeline.close(grace_seconds)
+        await pipeline.close(grace_seconds)
     except Exception:  # noqa: BLE001  # the others are to be ended all the same
         _log.exception("pipeline_not_closed", extra={"pipeline": pipeline.name})

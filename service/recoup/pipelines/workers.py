@@ -1,65 +1,38 @@
 """Worker processes for generators: each runs one function at a time, and can die or be ended without harm to others.
 
 Every worker has a socket pair of its own, so that nothing is shared that a killed worker could leave locked or half
-written. The pool has no threads: the caller of `run` itself waits for the answer and for its deadline.
+written. Waiting for one takes a task of the event loop and no thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import pickle
-import select
-import signal
-import socket
-import subprocess
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-from recoup.errors import GenerationFailedError, GenerationTimeoutError, QueueFullError, WorkerDiedError
-from recoup.pipelines.worker_process import command, receive_frame, send_frame
+from recoup.errors import GenerationFailedError, QueueFullError, WorkerDiedError
+from recoup.pipelines.frames import Frame, pack
+from recoup.pipelines.time_limit import time_limit
+from recoup.pipelines.worker import NotBegunError, Worker, unwrap
+from recoup.pipelines.worker_limits import WorkerLimits, cpu_seconds, worker_environment
 
 T = TypeVar("T")
 
-#: A worker that has not finished its initializer by then counts as dead.
-START_SECONDS = 60.0
-#: How long a worker may take to go by itself once its end is certain.
-_EXIT_SECONDS = 1.0
-#: Numerical libraries start a thread for each core unless told otherwise; a worker is one core.
-_ONE_CORE = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
-)
-
-
-class RemoteTraceback(Exception):  # noqa: N818  # it is a cause that prints, never raised
-    """The traceback of an error in a worker, as text: the `__cause__` of the error that `run` raises."""
-
-    def __str__(self) -> str:
-        return "\n" + str(self.args[0])
-
-
-class _NotBegunError(WorkerDiedError):
-    """The worker died before it began."""
-
 
 class WorkerPool:
-    """A fixed number of worker processes.
+    """A fixed number of worker processes, used on one event loop.
 
     Args:
         workers: Processes; each runs one function at a time.
         timeout_seconds: Seconds that one function may run. Waiting for a free worker does not count.
         initializer: Called with `initargs` in each worker before its first function; importable.
         niceness: Added to the workers' own niceness, so that answering hits goes before generating.
+        memory_bytes: Address space of one worker; None: no limit.
+        environment: Variables of the workers' environment, beside those that programs need to run at all.
     """
 
     def __init__(
@@ -70,56 +43,65 @@ class WorkerPool:
         initializer: Callable[..., None] | None = None,
         initargs: tuple[Any, ...] = (),
         niceness: int = 19,
+        memory_bytes: int | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._workers = workers
         self._timeout = timeout_seconds
-        self._greeting = pickle.dumps((initializer, initargs, niceness))
-        self._changed = threading.Condition()
-        self._idle: deque[_Worker | None] = deque()  # None: a place whose worker could not be started yet
-        self._busy: set[_Worker] = set()
+        limits = WorkerLimits(memory_bytes, cpu_seconds(timeout_seconds))
+        self._greeting = pack((initializer, initargs, niceness, limits))
+        self._environment = dict(environment)
+        self._idle: deque[Worker | None] = deque()  # None: a place whose worker could not be started
+        self._busy: set[Worker] = set()
+        self._waiting: deque[asyncio.Future[Worker | None]] = deque()
+        self._warming: set[Worker] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._running = 0
+        self._calm = asyncio.Event()
         self._started = self._closed = False
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start the workers and wait until each has run its initializer. A second call does nothing.
 
         Raises:
             WorkerDiedError: A worker died, or did not finish its initializer within `START_SECONDS`.
             GenerationFailedError: The initializer raised.
         """
-        with self._changed:
-            if self._started:
-                return
-            self._idle.extend(self._start_all())
-            self._started = True
-            self._changed.notify_all()
-
-    def _start_all(self) -> list[_Worker]:
-        workers: list[_Worker] = []
+        if self._started:
+            return
+        self._loop = asyncio.get_running_loop()
+        starts = [self._loop.create_task(self._start_one()) for _ in range(self._workers)]
         try:
-            for _ in range(self._workers):
-                workers.append(_Worker(self._greeting))  # noqa: PERF401  # those before a failure must be ended
-            for worker in workers:
-                worker.warm_up()
-        except BaseException as error:
-            for worker in workers:
-                worker.end()
-            if isinstance(error, OSError):
-                raise WorkerDiedError(f"no worker process could be started: {error}") from error
+            await asyncio.wait(starts)
+        except asyncio.CancelledError:
+            for start in starts:
+                start.add_done_callback(_kill_made)
+                start.cancel()
             raise
-        return workers
+        workers = [start.result() for start in starts if start.exception() is None]
+        if len(workers) < self._workers:
+            await asyncio.gather(*(worker.end() for worker in workers))
+            raise next(filter(None, (start.exception() for start in starts)))
+        for worker in workers:
+            self._offer(worker)
+        self._started = True
 
     def ready(self) -> bool:
-        """Whether some worker can run a function now or is running one. Starts anew what died while idle."""
-        with self._changed:
-            if self._closed or not self._started:
-                return False
-            for _ in range(len(self._idle)):
-                worker = self._idle.popleft()
-                self._idle.append(worker if worker and worker.alive() else self._replace(worker))
-            return bool(self._busy) or any(worker is not None and worker.is_warm() for worker in self._idle)
+        """Whether some worker can run a function now or is running one. May be called in any thread.
 
-    def run(self, function: Callable[..., T], *args: Any) -> T:
+        Where none can, it has the workers started that could not be started before.
+        """
+        if self._closed or not self._started:
+            return False
+        if self._busy or any(worker is not None for worker in tuple(self._idle)):
+            return True
+        self._loop.call_soon_threadsafe(self._start_missing)
+        return False
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Run `function(*args)` in a worker and wait for what it returns. Everything must be picklable.
+
+        A caller who is cancelled ends the worker's process, and another takes its place.
 
         Raises:
             WorkerDiedError: The worker died; another takes its place.
@@ -128,179 +110,187 @@ class WorkerPool:
             QueueFullError: The pool is closed.
             RequestError: As the function raised it; so are `GenerationError` and its kinds.
         """
-        request = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
+        request = pack((function, args))
         # each idle worker may turn out to have been killed a moment ago
         for _ in range(self._workers):
-            with contextlib.suppress(_NotBegunError):
-                return self._run_in(self._take(), request, function)
-        return self._run_in(self._take(), request, function)
+            with contextlib.suppress(NotBegunError):
+                return await self._run_once(request, function)
+        return await self._run_once(request, function)
 
-    def _run_in(self, worker: _Worker, request: bytes, _function: Callable[..., T]) -> T:
+    async def _run_once(self, request: Frame, _function: Callable[..., T]) -> T:
+        worker = await self._take()
         try:
-            worker.warm_up()
-            reply = worker.call(request, self._timeout)
+            reply = await worker.call(request, self._timeout)
+        except Exception:
+            await self._retire(worker)
+            raise
         except BaseException:
-            self._give_back(worker, broken=True)
+            worker.kill()
+            self._in_background(self._retire(worker))
             raise
         self._give_back(worker)
-        value: T = _unwrap(reply)
+        value: T = await unwrap(reply)
         return value
 
-    def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float) -> None:
         """Refuse what comes, let running functions finish for `grace_seconds`, end them, and end the workers."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._busy, grace_seconds)
-            for worker in self._busy:
-                worker.kill()  # whoever waits for it gets WorkerDiedError, and gives it back
-            self._changed.wait_for(lambda: not self._busy)
-            idle = [worker for worker in self._idle if worker is not None]
-            self._idle.clear()
+        self._closed = True
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(_going_down())
+        await self._settle(grace_seconds)
+        for worker in (*self._busy, *self._warming):
+            worker.kill()  # whoever waits for it gets WorkerDiedError
+        await self._settle(None)
+        idle = [worker for worker in self._idle if worker is not None]
+        self._idle.clear()
         for worker in idle:
+            worker.unwatch()
             worker.dismiss()
-        for worker in idle:
-            worker.end()
+        await asyncio.gather(*(worker.end() for worker in idle), *self._background)
 
-    def _take(self) -> _Worker:
-        with self._changed:
-            self._changed.wait_for(lambda: self._idle or self._closed or not self._started)
-            if self._closed:
-                raise QueueFullError("the service is going down and generates nothing more")
-            if not self._started:
-                raise GenerationFailedError("the worker pool was never started")
-            worker = self._idle.pop()
-            if worker is None or not worker.alive():
-                worker = self._replace(worker)
+    async def _settle(self, seconds: float | None) -> None:
+        """Wait until nothing runs."""
+        self._calm.clear()
+        if not self._running:
+            return
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with time_limit(seconds):
+                await self._calm.wait()
+
+    async def _take(self) -> Worker:
+        """A worker of one's own, the callers' turns in the order of their coming."""
+        if self._closed:
+            raise _going_down()
+        if not self._started:
+            raise GenerationFailedError("the worker pool was never started")
+        worker = self._next_idle() if self._idle else await self._turn()
+        self._running += 1
+        try:
             if worker is None:
-                self._idle.appendleft(None)
-                raise WorkerDiedError("no worker process could be started")
-            self._busy.add(worker)
-            return worker
-
-    def _give_back(self, worker: _Worker, *, broken: bool = False) -> None:
-        if broken:
-            worker.end()
-        with self._changed:
-            self._busy.discard(worker)
-            if not broken:
-                self._idle.append(worker)  # the most recently used is taken first: its memory is warm
-            elif not self._closed:
-                self._idle.appendleft(self._replace(None))
-            self._changed.notify_all()
-
-    def _replace(self, worker: _Worker | None) -> _Worker | None:
-        if worker is not None:
-            worker.end()
-        try:
-            return _Worker(self._greeting)
-        except OSError:
-            return None  # no process to be had now; the next one who needs it tries again
-
-
-class _Worker:
-    """The parent's hold on one worker process. Used by one thread at a time; `kill` by any."""
-
-    def __init__(self, greeting: bytes) -> None:
-        self._warm = False
-        self._channel, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                    command(theirs.fileno()),
-                    stdin=subprocess.DEVNULL,
-                    stdout=2,  # a generator's prints are no part of the service's output
-                    pass_fds=(theirs.fileno(),),
-                    env={**os.environ, **_ONE_CORE},
-                )
-            send_frame(self._channel, greeting)
+                worker = await self._start_late()
         except BaseException:
-            self._channel.close()
+            self._leave()
+            raise
+        self._busy.add(worker)
+        return worker
+
+    async def _turn(self) -> Worker | None:
+        turn: asyncio.Future[Worker | None] = self._loop.create_future()
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._offer(turn.result())  # it came as its caller went
             raise
 
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def is_warm(self) -> bool:
-        """Whether the initializer is through; only asks, never waits for it."""
-        poller = select.poll()
-        poller.register(self._channel, select.POLLIN)
-        if not self._warm and poller.poll(0):
-            with contextlib.suppress(GenerationFailedError):  # it is dead, and will be found so
-                self.warm_up()
-        return self._warm
-
-    def warm_up(self) -> None:
-        """Wait until the initializer is through."""
-        if self._warm:
-            return
+    async def _start_late(self) -> Worker:
+        """Start a worker that could not be started when its place became free."""
         try:
-            with self._death_as(_NotBegunError):
-                greeting = receive_frame(self._channel, time.monotonic() + START_SECONDS)
-        except TimeoutError:
-            raise WorkerDiedError(f"the worker process did not start within {START_SECONDS:g} seconds") from None
-        _unwrap(greeting)
-        self._warm = True
-
-    def call(self, request: bytes, timeout_seconds: float) -> bytearray:
-        """Send a request and wait for the reply.
-
-        Raises:
-            _NotBegunError: The worker died before it had the request: another can have it.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        try:
-            with self._death_as(_NotBegunError):
-                send_frame(self._channel, request, deadline)
-                receive_frame(self._channel, deadline)
-            with self._death_as(WorkerDiedError):
-                return receive_frame(self._channel, deadline)
-        except TimeoutError:
-            raise GenerationTimeoutError(f"the generation ran over its {timeout_seconds:g} seconds") from None
-
-    @contextlib.contextmanager
-    def _death_as(self, kind: type[WorkerDiedError]) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:
+            return await self._start_one()
+        except BaseException:
+            self._offer(None)
             raise
-        except (EOFError, OSError):
-            raise kind(f"the worker process {self._how_it_ended()}") from None
 
-    def _how_it_ended(self) -> str:
-        try:
-            code = self._process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            return "closed its connection"
-        if code >= 0:
-            return f"exited with status {code}"
-        return f"was killed by {signal.Signals(-code).name}"
+    def _next_idle(self) -> Worker | None:
+        worker = self._idle.pop()
+        if worker is not None:
+            worker.unwatch()
+        return worker
 
-    def kill(self) -> None:
-        """End the process and all that it started, now."""
-        if not self.alive():
+    def _offer(self, worker: Worker | None) -> None:
+        """Have a place taken by who waits for one, or keep it."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(worker)
+                return
+        if worker is None:
+            self._idle.appendleft(None)
             return
+        self._idle.append(worker)  # the most recently used is taken first: its memory is warm
+        worker.watch(self._died_idle)
+
+    def _give_back(self, worker: Worker) -> None:
+        self._busy.discard(worker)
+        self._offer(worker)
+        self._leave()
+
+    def _leave(self) -> None:
+        self._running -= 1
+        if not self._running:
+            self._calm.set()
+
+    async def _retire(self, worker: Worker) -> None:
+        """End a worker that was used, and have another take its place."""
+        worker.kill()
+        self._in_background(self._replace())
         try:
-            os.killpg(self._process.pid, signal.SIGKILL)  # it leads a process group of its own
-        except ProcessLookupError:
-            self._process.kill()  # it is so young that it has no group yet
+            await asyncio.shield(self._in_background(worker.end()))
+        finally:
+            self._busy.discard(worker)
+            self._leave()
 
-    def dismiss(self) -> None:
-        """Close the connection: the worker's sign to go."""
-        self._channel.close()
+    def _died_idle(self, worker: Worker) -> None:
+        worker.unwatch()
+        self._idle.remove(worker)
+        self._in_background(worker.end())
+        self._in_background(self._replace())
 
-    def end(self) -> None:
-        """Make sure that the process is gone and nothing of it is left."""
-        self._channel.close()
-        self.kill()
-        self._process.wait()
+    def _start_missing(self) -> None:
+        """Try again to start what could not be started."""
+        while self._idle and self._idle[0] is None and not self._closed:
+            self._idle.popleft()
+            self._in_background(self._replace())
+
+    async def _replace(self) -> None:
+        """Fill a place whose worker is gone."""
+        worker: Worker | None = None
+        if not self._closed:
+            # where it fails, the next one who needs the place tries again, and is told why
+            with contextlib.suppress(GenerationFailedError, QueueFullError):
+                worker = await self._start_one()
+        if not self._closed:
+            self._offer(worker)
+        elif worker is not None:
+            await worker.end()
+
+    async def _start_one(self) -> Worker:
+        """A worker that has run its initializer."""
+        environment = worker_environment(os.environ, self._environment)
+        making = asyncio.ensure_future(asyncio.to_thread(Worker, environment))
+        try:
+            worker = await asyncio.shield(making)
+        except OSError as error:
+            raise WorkerDiedError(f"no worker process could be started: {error}") from error
+        except asyncio.CancelledError:
+            making.add_done_callback(_kill_made)
+            raise
+        self._warming.add(worker)
+        try:
+            if self._closed:
+                raise _going_down()
+            await worker.warm_up(self._greeting)
+        except BaseException:
+            await worker.end()
+            raise
+        finally:
+            self._warming.discard(worker)
+        return worker
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
 
-def _unwrap(reply: bytearray) -> Any:
-    try:
-        succeeded, value, trace = pickle.loads(reply)  # noqa: S301  # from our own worker
-    except Exception as error:
-        raise GenerationFailedError(f"the worker's answer cannot be read: {type(error).__name__}: {error}") from error
-    if succeeded:
-        return value
-    raise value from RemoteTraceback(trace)
+def _going_down() -> QueueFullError:
+    return QueueFullError("the service is going down and generates nothing more")
+
+
+def _kill_made(making: asyncio.Future[Worker]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().kill()

@@ -20,6 +20,7 @@ from recoup.cache.stats import (
     OUTCOMES,
 )
 from recoup.errors import GENERATION_ERROR_KINDS
+from recoup.in_flight import PARTS as IN_FLIGHT_PARTS
 
 Kind = Literal["counter", "gauge", "histogram"]
 Unit = Literal["", "seconds", "bytes"]
@@ -204,6 +205,24 @@ EVICTION_AGE = Metric(
     "Ages of entries when they were evicted or expired.",
     buckets=histogram.AGE_SECONDS,
 )
+IN_FLIGHT = Metric(
+    "recoup_in_flight_bytes",
+    "gauge",
+    ("part",),
+    "bytes",
+    "Memory held now by what is on its way: bodies being read, results being sent, upstreams' answers.",
+    {"part": IN_FLIGHT_PARTS},
+)
+IN_FLIGHT_LIMIT = Metric(
+    "recoup_in_flight_limit_bytes", "gauge", (), "bytes", "Limit of memory for what is on its way, over all parts."
+)
+LOG_LINES_DROPPED = Metric(
+    "recoup_log_lines_dropped_total",
+    "counter",
+    (),
+    "",
+    "Log lines that were dropped because their reader was too slow: logging never holds up a request.",
+)
 CONFIG_CHANGES = Metric(
     "recoup_config_changes_total",
     "counter",
@@ -247,6 +266,9 @@ METRICS: tuple[Metric, ...] = (
     ENTRY_SIZE,
     HIT_AGE,
     EVICTION_AGE,
+    IN_FLIGHT,
+    IN_FLIGHT_LIMIT,
+    LOG_LINES_DROPPED,
     CONFIG_CHANGES,
     INTERNAL_ERRORS,
     BUILD_INFO,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from recoup.cache.buffer import Buffer
 from recoup.telemetry.catalogue import HTTP_REQUESTS, METHODS, OTHER_METHOD, UNMATCHED
 from recoup.telemetry.families import family, values
 
-#: Requests that may wait to be added up before a request does it.
-_BOUND = 4096
 _METHODS = frozenset(METHODS)
 
 _Request = tuple["str | None", str, int]
@@ -28,8 +27,7 @@ class HttpCounter(Collector):
 
     def __init__(self, known: Iterable[tuple[str, str, int]] = ()) -> None:
         self._lock = threading.Lock()
-        # The documentation of deque promises that appends and pops from either end are thread-safe.
-        self._pending: deque[_Request] = deque()
+        self._pending: Buffer[_Request] = Buffer(self._add_up, self._lock)
         self._counts: Counter[tuple[str, str, str]] = Counter({_labels(*series): 0 for series in known})
 
     def count(self, route: str | None, method: str, status: int) -> None:
@@ -41,9 +39,6 @@ class HttpCounter(Collector):
             status: The status of its answer.
         """
         self._pending.append((route, method, status))
-        if len(self._pending) > _BOUND:
-            with self._lock:
-                self._drain()
 
     def add(self, route: str, method: str, status: int, count: int) -> None:
         """Count many requests of one kind at once."""
@@ -52,8 +47,8 @@ class HttpCounter(Collector):
 
     def counts(self) -> dict[tuple[str, str, str], int]:
         """The requests so far, by route, method and status."""
+        self._pending.drain()
         with self._lock:
-            self._drain()
             return dict(self._counts)
 
     def describe(self) -> Iterable[Family]:
@@ -64,10 +59,8 @@ class HttpCounter(Collector):
         """The family with its series."""
         yield values(HTTP_REQUESTS, sorted(self.counts().items()))
 
-    def _drain(self) -> None:
-        """Add up what waits now. Only the holder of the lock pops, so that many are there."""
-        pop = self._pending.popleft
-        for request, count in Counter(pop() for _ in range(len(self._pending))).items():
+    def _add_up(self, requests: list[_Request]) -> None:
+        for request, count in Counter(requests).items():
             self._counts[_labels(*request)] += count
 
 

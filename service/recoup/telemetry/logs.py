@@ -11,6 +11,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from recoup.errors import ConfigurationError
+from recoup.telemetry.log_writer import LineWriter
 
 if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[TextIO]
@@ -35,7 +36,31 @@ class _Handler(_StreamHandler):
     """Ours, so that a second set-up finds and replaces the first one's."""
 
 
-def configure_logging(format: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
+class _BackgroundHandler(_Handler):
+    """A handler that never waits for its stream: lines go into a bounded queue, which a thread writes out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._writer = LineWriter(stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format here, where the context of the request is; write elsewhere."""
+        try:
+            self._writer.put(self.format(record) + self.terminator)
+        except Exception:  # noqa: BLE001  # as every handler does: logging never fails its caller
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Nothing here: whoever waits for the lines calls `flush_log`."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all lines so far are written, and tell whether they are."""
+        return self._writer.wait(seconds)
+
+
+def configure_logging(
+    format: str = "auto", level: str = "info", stream: TextIO | None = None, *, background: bool = False
+) -> None:
     """Send every record, structlog's and the standard library's, through one formatter to one stream.
 
     Calling it again replaces the set-up of the last call.
@@ -44,6 +69,8 @@ def configure_logging(format: str = "auto", level: str = "info", stream: TextIO 
         format: `json`: one JSON object a line; `console`: for people; `auto`: console on a terminal, else JSON.
         level: The least level that is logged: `debug`, `info`, `warning` or `error`.
         stream: Where to; None: standard error, as it is now.
+        background: Write in a thread of its own: a reader of the stream that stalls holds up nobody. What does not fit
+            into its queue is dropped and counted (`dropped_lines`).
 
     Raises:
         ConfigurationError: There is no such format or level.
@@ -52,8 +79,17 @@ def configure_logging(format: str = "auto", level: str = "info", stream: TextIO 
     number = _LEVELS[_allowed("level", level, _LEVELS)]
     _allowed("format", format, _FORMATS)
     _configure_structlog(number)
-    _install(_handler(stream, as_json=format == "json" or (format == "auto" and not stream.isatty())), number)
+    as_json = format == "json" or (format == "auto" and not stream.isatty())
+    handler = _BackgroundHandler(stream) if background else _Handler(stream)
+    handler.setFormatter(_formatter(as_json=as_json, colors=stream.isatty()))
+    _install(handler, number)
     logging.captureWarnings(True)
+
+
+def flush_log(seconds: float) -> bool:
+    """Wait up to `seconds` until the lines that were logged so far are written, and tell whether they are."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _BackgroundHandler)]
+    return all(handler.wait(seconds) for handler in handlers)
 
 
 def _allowed(name: str, value: str, words: Iterable[str]) -> str:
@@ -83,18 +119,14 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _handler(stream: TextIO, *, as_json: bool) -> _Handler:
-    handler = _Handler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder(), _drop_leftovers],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(_json() if as_json else _console(colors=stream.isatty())),
-            ],
-        )
+def _formatter(*, as_json: bool, colors: bool) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder(), _drop_leftovers],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *(_json() if as_json else _console(colors=colors)),
+        ],
     )
-    return handler
 
 
 def _drop_leftovers(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -96,6 +96,7 @@ class RequestLog:
         key: str | None = None,
         outcome: str | None = None,
         reason: str | None = None,
+        bypass_reason: str | None = None,
         cost_seconds: float | None = None,
         error: str | None = None,
     ) -> None:
@@ -114,6 +115,7 @@ class RequestLog:
             key: The key of its result.
             outcome: How its lookup ended.
             reason: Why it was a miss (`miss_reason` on the line).
+            bypass_reason: Why it was a bypass.
             cost_seconds: Seconds that the generation of its result took.
             error: What went wrong, in words.
         """
@@ -134,6 +136,7 @@ class RequestLog:
             "key": key,
             "outcome": outcome,
             "miss_reason": reason,
+            "bypass_reason": bypass_reason,
             "cost_seconds": cost_seconds,
             "duration_seconds": duration_seconds,
             "bytes": bytes,

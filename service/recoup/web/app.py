@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -12,61 +10,46 @@ from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from recoup.cache import LRUCache
+from recoup.in_flight import InFlight
 from recoup.pipelines.protocol import Pipeline
 from recoup.pipelines.registry import PipelineRegistry, load_pipelines
 from recoup.settings import Settings
-from recoup.telemetry import HttpCounter, RequestLog, build_registry, render
-from recoup.web.account import Account, Told
+from recoup.telemetry import HttpCounter, RequestLog, build_registry, render, request_id
+from recoup.web.asgi import Application, Service
+from recoup.web.bridge import FlaskBridge
 from recoup.web.catalog import catalog_blueprint
-from recoup.web.front import Front, handed
-from recoup.web.generating import generation_blueprint
-from recoup.web.generation import GENERATE_ROUTE, Generation, Wait
+from recoup.web.generation.body import BodyTimeouts
+from recoup.web.generation.endpoint import GENERATE_ROUTE, GenerationEndpoint, Limits
+from recoup.web.generation.waiting import Admission
 from recoup.web.health import health_blueprint
-from recoup.web.limits import WaitingRoom, places_for
 from recoup.web.management import management_blueprint
 from recoup.web.openapi import openapi_blueprint
 from recoup.web.problems import register_error_handlers
+from recoup.web.recorder import RequestRecord, RequestRecorder
+from recoup.web.sending import Deliveries
 
 METRICS_ROUTE = "/metrics"
-#: Where an application keeps its `Service` in `Flask.extensions`.
+#: Where a Flask application keeps its `Service` in `Flask.extensions`.
 EXTENSION = "recoup"
-
-
-@dataclass(frozen=True)
-class Service:
-    """The parts of one application, for whoever runs it: `app.extensions["recoup"]`.
-
-    Attributes:
-        settings: What it was made with.
-        cache: Holds the results.
-        pipelines: By name.
-        room: Where requests wait for generations; once closed, the service drains and is not ready.
-    """
-
-    settings: Settings
-    cache: LRUCache
-    pipelines: Mapping[str, Pipeline]
-    room: WaitingRoom
-
-    def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether it can serve now, and what was checked."""
-        draining = self.room.closed
-        checks: dict[str, Any] = {name: bool(pipeline.ready()) for name, pipeline in self.pipelines.items()}
-        return not draining and all(checks.values()), {"pipelines": checks, "draining": draining}
+#: Requests that may wait for generations, where nobody says how many connections there may be.
+MOST_WAITING = 12_288
 
 
 def create_app(
     settings: Settings | None = None,
     cache: LRUCache | None = None,
     pipelines: Mapping[str, Pipeline] | None = None,
-) -> Flask:
-    """The service as a WSGI application.
+    *,
+    most_waiting: int = MOST_WAITING,
+) -> Application:
+    """The service as an ASGI application, for any ASGI server.
 
     Args:
         settings: None: read from the environment.
         cache: None: a new one, as the settings say.
-        pipelines: By name, started by the caller. None: those that the settings name; they are started here, and
-            ended with the process.
+        pipelines: By name, started by the caller on the event loop that serves. None: those that the settings name;
+            they are started and ended with the server (ASGI's lifespan).
+        most_waiting: Requests that may wait for generations at one time; fewer than the server takes connections.
 
     Raises:
         SettingError: A variable of the environment cannot be used.
@@ -74,49 +57,60 @@ def create_app(
     """
     settings = Settings.from_environment() if settings is None else settings
     cache = LRUCache(**settings.cache_options()) if cache is None else cache
-    pipelines = _own_pipelines(settings) if pipelines is None else pipelines
-    service = Service(settings, cache, pipelines, WaitingRoom(places_for(settings.threads)))
-    app = Flask("recoup", static_folder=None)
-    app.extensions[EXTENSION] = service
-    _set_up(app, service)
-    return app
-
-
-def _own_pipelines(settings: Settings) -> PipelineRegistry:
-    pipelines = load_pipelines(settings.pipelines, relief_workers=settings.workers)
-    pipelines.start()
-    atexit.register(pipelines.close, 0.0)
-    return pipelines
+    own = load_pipelines(settings.pipelines, relief_workers=settings.workers) if pipelines is None else None
+    budget = InFlight(int(settings.in_flight_mb * 2**20))
+    served: Mapping[str, Pipeline] = own or pipelines or {}
+    service = Service(settings, cache, served, Admission(most_waiting), budget, Deliveries(budget))
+    return _assemble(service, own)
 
 
 #: A rate begins with a counter's second sample: these are there before the first generation fails.
 _FAILURES = [(GENERATE_ROUTE, "POST", status) for status in (502, 503, 504)]
 
 
-def _set_up(app: Flask, service: Service) -> None:
+def _assemble(service: Service, own: PipelineRegistry | None) -> Application:
     settings, cache = service.settings, service.cache
-    max_body_bytes = int(settings.max_body_mb * 2**20)
-    generation = Generation(cache, service.pipelines, Wait(settings.wait_seconds, service.room))
-    # What forms are read with; all other bodies are read within the same limit by hand.
-    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
-    register_error_handlers(app)
-    app.register_blueprint(generation_blueprint(generation, max_body_bytes))
-    app.register_blueprint(catalog_blueprint(service.pipelines))
-    app.register_blueprint(management_blueprint(cache, settings.admin_token, _describe))
-    app.register_blueprint(health_blueprint(service.ready))
-    app.register_blueprint(openapi_blueprint(service.pipelines, metrics=settings.telemetry))
-    account = None
+    flask = Flask("recoup", static_folder=None)
+    flask.extensions[EXTENSION] = service
+    _add_blueprints(flask, service)
+    recorder = None
     if settings.telemetry:
-        http = HttpCounter(known=[*_successes(app), *_FAILURES, (METRICS_ROUTE, "GET", 200)])
-        account = Account(cache, http, RequestLog(settings.log_hits_per_second))
-        _serve_metrics(app, account, build_registry(cache, http))
-    _tell_of_requests(app, account)
-    app.wsgi_app = Front(app.wsgi_app, generation, account, max_body_bytes)  # type: ignore[method-assign]
+        http = HttpCounter(known=[*_successes(flask), *_FAILURES, (METRICS_ROUTE, "GET", 200)])
+        recorder = RequestRecorder(cache, http, RequestLog(settings.log_hits_per_second))
+        _serve_metrics(flask, recorder, build_registry(cache, http, service.in_flight))
+    _record_requests(flask, recorder)
+    limits = Limits(settings.wait_seconds, int(settings.max_body_mb * 2**20), settings.body_timeout_seconds)
+    endpoint = GenerationEndpoint(
+        cache,
+        service.pipelines,
+        limits,
+        admission=service.admission,
+        budget=service.in_flight,
+        deliveries=service.deliveries,
+        recorder=recorder,
+    )
+    bridge = FlaskBridge(
+        flask,
+        settings.threads,
+        timeouts=BodyTimeouts(settings.body_timeout_seconds),
+        budget=service.in_flight,
+        deliveries=service.deliveries,
+    )
+    return Application(service, flask, endpoint=endpoint, bridge=bridge, recorder=recorder, own_pipelines=own)
 
 
-def _successes(app: Flask) -> Iterator[tuple[str, str, int]]:
+def _add_blueprints(flask: Flask, service: Service) -> None:
+    register_error_handlers(flask)
+    flask.register_blueprint(catalog_blueprint(service.pipelines))
+    flask.register_blueprint(management_blueprint(service.cache, service.settings.admin_token, _describe))
+    flask.register_blueprint(health_blueprint(service.ready))
+    flask.register_blueprint(openapi_blueprint(service.pipelines, metrics=service.settings.telemetry))
+
+
+def _successes(flask: Flask) -> Iterator[tuple[str, str, int]]:
     """What a request that succeeds is counted as: route, method and status, for every route."""
-    for rule in app.url_map.iter_rules():
+    yield GENERATE_ROUTE, "POST", 200
+    for rule in flask.url_map.iter_rules():
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.rule, method, 204 if method == "DELETE" else 200
 
@@ -126,34 +120,35 @@ def _describe(value: Any) -> dict[str, Any]:
     return {"content_type": getattr(value, "content_type", None)}
 
 
-def _serve_metrics(app: Flask, account: Account, registry: CollectorRegistry) -> None:
+def _serve_metrics(flask: Flask, recorder: RequestRecorder, registry: CollectorRegistry) -> None:
     def metrics() -> Response:
-        account.settle()
+        recorder.settle()
         body, content_type = render(registry, request.headers.get("Accept"))
         return Response(body, content_type=content_type, headers={"Cache-Control": "no-store"})
 
-    app.add_url_rule(METRICS_ROUTE, "recoup_metrics", metrics, methods=["GET"])
+    flask.add_url_rule(METRICS_ROUTE, "recoup_metrics", metrics, methods=["GET"])
 
 
-def _tell_of_requests(app: Flask, account: Account | None) -> None:
-    """Give every request an id, and tell of it when it is answered."""
+def _record_requests(flask: Flask, recorder: RequestRecorder | None) -> None:
+    """Give every request that Flask answers an id, and record it when it is answered."""
 
-    @app.before_request
+    @flask.before_request
     def begin() -> None:
-        known = handed(request.environ)
-        g.told = known.told if known is not None else Told(request.environ)
+        own_id = request_id(request.environ.get("HTTP_X_REQUEST_ID"))
+        g.record = RequestRecord(own_id, request.environ.get("HTTP_TRACEPARENT"))
         # Whatever is logged on the way to the answer, by whatever part, tells whose it is.
-        bind_contextvars(request_id=g.told.request_id)
+        bind_contextvars(request_id=own_id)
 
-    @app.after_request
+    @flask.after_request
     def end(response: Response) -> Response:
-        told: Told = g.told
-        response.headers["X-Request-Id"] = told.request_id
-        if account is not None:
+        record: RequestRecord = g.record
+        response.headers["X-Request-Id"] = record.request_id
+        if recorder is not None:
             route = None if request.url_rule is None else request.url_rule.rule
-            account.tell(told, request.environ, route, response.status_code, response.content_length)
+            size = response.content_length
+            recorder.record(record, request.method, request.path, route, response.status_code, size)
         return response
 
-    @app.teardown_request
+    @flask.teardown_request
     def forget(_: BaseException | None) -> None:
         unbind_contextvars("request_id")

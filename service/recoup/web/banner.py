@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,12 +10,10 @@ from pathlib import Path
 from recoup import __version__
 from recoup.pipelines.protocol import Pipeline
 from recoup.settings import Settings
+from recoup.web.generation.request import CALLER_HEADERS
 
 #: A photograph that the repository brings, from its root.
 SAMPLE = Path("examples/photo.jpg")
-
-_POLL_SECONDS = 0.02
-_MOST_SECONDS = 60.0
 
 
 def banner(settings: Settings, pipelines: Sequence[Pipeline]) -> str:
@@ -31,8 +26,20 @@ def banner(settings: Settings, pipelines: Sequence[Pipeline]) -> str:
         "metrics": f"{base}/metrics" if settings.telemetry else "off (RECOUP_TELEMETRY=0)",
         "try it": _command(base, pipelines),
     }
+    bypassing = [pipeline.name for pipeline in pipelines if _bypasses(pipeline)]
+    if bypassing:
+        places["note"] = (
+            f"requests with Authorization or Cookie bypass the cache: {', '.join(bypassing)} "
+            "(key_headers or ignore_headers)"
+        )
     lines = [f"  {name:<12}{place}" for name, place in places.items()]
     return "\n".join([f"Recoup {__version__} serves {base}", *lines])
+
+
+def _bypasses(pipeline: Pipeline) -> bool:
+    """Whether a caller's credentials keep a request from being cached: the pipeline does not say what they mean."""
+    named = {header.lower() for header in (*pipeline.key_headers, *pipeline.ignore_headers)}
+    return not named.issuperset(CALLER_HEADERS)
 
 
 def _command(base: str, pipelines: Sequence[Pipeline]) -> str:
@@ -55,26 +62,7 @@ def _visible_host(host: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
-def print_when_ready(settings: Settings, pipelines: Sequence[Pipeline]) -> None:
-    """Print the banner to standard output as soon as the service answers; returns at once."""
-    text = banner(settings, pipelines)
-    threading.Thread(target=_print, args=(settings, text), name="recoup-banner", daemon=True).start()
-
-
-def _print(settings: Settings, text: str) -> None:
-    deadline = time.monotonic() + _MOST_SECONDS
-    while time.monotonic() < deadline:
-        if _accepts(_visible_host(settings.host).strip("[]"), settings.port):
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
-            return
-        time.sleep(_POLL_SECONDS)
-
-
-def _accepts(host: str, port: int) -> bool:
-    """Whether it takes connections; a request would stand in its own figures."""
-    try:
-        socket.create_connection((host, port), timeout=5).close()
-    except OSError:
-        return False
-    return True
+def print_banner(settings: Settings, pipelines: Sequence[Pipeline]) -> None:
+    """Print the banner to standard output."""
+    sys.stdout.write(banner(settings, pipelines) + "\n")
+    sys.stdout.flush()

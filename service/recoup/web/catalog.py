@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from flask import Blueprint, Response
 
 from recoup.pipelines.protocol import Pipeline
-from recoup.web.answers import json_response
 from recoup.web.problems import register_error_handlers
+from recoup.web.responses import json_response
 
 
 def catalog_blueprint(pipelines: Mapping[str, Pipeline]) -> Blueprint:

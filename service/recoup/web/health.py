@@ -8,8 +8,8 @@ from typing import Any
 from flask import Blueprint, Response
 from werkzeug.exceptions import ServiceUnavailable
 
-from recoup.web.answers import json_response
 from recoup.web.problems import problem_response, register_error_handlers
+from recoup.web.responses import json_response
 
 Readiness = Callable[[], tuple[bool, dict[str, Any]]]
 

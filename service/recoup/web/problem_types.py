@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from recoup.errors import (
     BadRequestError,
+    BodyTimeoutError,
     ConfigurationError,
     FlightTimeoutError,
     GenerationError,
@@ -13,6 +14,7 @@ from recoup.errors import (
     NotAuthorizedError,
     NotCachedError,
     NotFoundError,
+    OverloadedError,
     QueueFullError,
     RecoupError,
     RequestError,
@@ -88,6 +90,12 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
         "`GET /api/pipelines` names the pipelines, `GET /api/cache/entries` the keys.",
     ),
     ProblemType(
+        "body-timeout",
+        BodyTimeoutError,
+        "The body did not arrive in time.",
+        "Send it faster, or raise `RECOUP_BODY_TIMEOUT_SECONDS`.",
+    ),
+    ProblemType(
         "too-large",
         TooLargeError,
         "The body is over the limit.",
@@ -128,6 +136,13 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
         "queue-full",
         QueueFullError,
         "As many generations are running and waiting as the pipeline allows.",
+        "Wait for `Retry-After` seconds and try again.",
+    ),
+    ProblemType(
+        "overloaded",
+        OverloadedError,
+        "Bodies, results and upstreams' answers on their way hold all the memory that they may "
+        "(`RECOUP_IN_FLIGHT_MB`).",
         "Wait for `Retry-After` seconds and try again.",
     ),
     ProblemType(

@@ -16,9 +16,9 @@ from flask import Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.sansio.response import Response as AnyResponse
 
-from recoup.errors import RecoupError, SettingError, SeveralMistakesError
-from recoup.web.answers import NO_STORE, encode
+from recoup.errors import RecoupError, SettingError, SeveralMistakesError, UpstreamError
 from recoup.web.problem_types import BLANK, STATUS_ERRORS, type_of
+from recoup.web.responses import NO_STORE, encode
 
 MEDIA_TYPE = "application/problem+json"
 #: Seconds after which to try again, where the error itself does not say.
@@ -29,7 +29,7 @@ MEMBERS = ("errors", "allowed", "upstream_status", "upstream_body", "retry_after
 _log = logging.getLogger(__name__)
 _INTERNAL_DETAIL = "Something failed inside the service. Its log tells what."
 #: What stands in a path as it is (RFC 3986, section 3.3).
-_PATH_CHARACTERS = "/:@!$&'()*+,;=~"
+PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 Document = dict[str, Any]
@@ -52,7 +52,7 @@ def problem_response(error: BaseException, *, instance: str | None = None) -> Re
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # `abort(response)`: not an error, an answer
     if instance is None and has_request_context():
-        instance = quote(request.path, safe=_PATH_CHARACTERS)
+        instance = quote(request.path, safe=PATH_CHARACTERS)
     status, document, headers = problem_document(error, instance=instance)
     response = Response(encode(document), status=status)
     response.headers.update(headers)
@@ -110,6 +110,12 @@ def _detail(error: BaseException, status: int) -> str:
 
 
 def _own_headers(error: BaseException) -> dict[str, str]:
+    if isinstance(error, UpstreamError):
+        # How to prove who one is, the upstream says, and in no words of ours.
+        own = b", ".join(error.www_authenticate).decode("latin-1")
+        return {"WWW-Authenticate": own} if own else {}
+    if _status(error) == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'Bearer realm="recoup"'}
     if not isinstance(error, HTTPException):
         return {}
     headers = {name: str(value) for name, value in error.get_headers() if name.lower() != "content-type"}
@@ -129,8 +135,6 @@ def _members(error: BaseException, status: int, headers: dict[str, str]) -> Docu
 
 def _require_headers(status: int, document: Document, headers: dict[str, str]) -> None:
     """Add what HTTP asks of some statuses, where the error did not bring it."""
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers.setdefault("WWW-Authenticate", 'Bearer realm="recoup"')
     if status in _RETRIED:
         seconds = document.setdefault("retry_after_seconds", DEFAULT_RETRY_SECONDS)
         headers.setdefault("Retry-After", str(seconds))

@@ -17,6 +17,9 @@ ACCEPTS = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 #: More workers are a matter of memory: each may take about a gigabyte at `fine`.
 MOST_WORKERS = 8
 
+#: Address space of one worker: over twice what the largest image takes at `fine`, which is 1.7 GiB.
+DEFAULT_MEMORY_BYTES = 4 * 2**30
+
 _ACCEPTED = frozenset((*ACCEPTS, None))
 _CANONICAL_DEFAULTS = canonical(DEFAULTS)
 
@@ -31,6 +34,7 @@ class ReliefPipeline:
         timeout_seconds: Seconds that one generation may take.
         max_concurrent: Generations at one time; None: as many as there are workers.
         max_waiting: Callers that may wait for their turn.
+        memory_bytes: Address space of one worker; None: no limit.
     """
 
     kind = "relief"
@@ -47,6 +51,7 @@ class ReliefPipeline:
         timeout_seconds: float = 120.0,
         max_concurrent: int | None = None,
         max_waiting: int = 64,
+        memory_bytes: int | None = DEFAULT_MEMORY_BYTES,
     ) -> None:
         self.workers = workers if workers is not None else min(os.cpu_count() or 1, MOST_WORKERS)
         self.name = name
@@ -54,7 +59,9 @@ class ReliefPipeline:
         self.timeout_seconds = timeout_seconds
         self.max_concurrent = max_concurrent if max_concurrent is not None else self.workers
         self.max_waiting = max_waiting
-        self._pool = WorkerPool(workers=self.workers, timeout_seconds=timeout_seconds, initializer=warm_up)
+        self._pool = WorkerPool(
+            workers=self.workers, timeout_seconds=timeout_seconds, initializer=warm_up, memory_bytes=memory_bytes
+        )
 
     def prepare(self, request: Request) -> Prepared:
         """Check the media type and the parameters. The body is not looked into: that is the workers' affair."""
@@ -70,9 +77,9 @@ class ReliefPipeline:
         parameters = read(request.query)
         return Prepared((canonical(parameters), request.body), (request.body, parameters))
 
-    def generate(self, prepared: Prepared) -> Result:
+    async def generate(self, prepared: Prepared) -> Result:
         """Generate in a worker."""
-        return self._pool.run(generate, *prepared.job)
+        return await self._pool.run(generate, *prepared.job)
 
     def describe(self) -> dict[str, Any]:
         """What it takes, for `GET /api/pipelines` and the API's description."""
@@ -92,14 +99,14 @@ class ReliefPipeline:
             "ignore_headers": list(self.ignore_headers),
         }
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start the workers, and wait until they have loaded their libraries."""
-        self._pool.start()
+        await self._pool.start()
 
     def ready(self) -> bool:
         """Whether some worker is up."""
         return self._pool.ready()
 
-    def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float) -> None:
         """End the workers; running generations may finish within the grace."""
-        self._pool.close(grace_seconds)
+        await self._pool.close(grace_seconds)

@@ -19,11 +19,11 @@ from recoup import strict_json
 from recoup.cache import LRUCache
 from recoup.errors import BadRequestError, NotFoundError
 from recoup.fields import echo
-from recoup.web.answers import NO_STORE, json_response
+from recoup.web.generation.request import too_large
 from recoup.web.management.auth import Access
 from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY
 from recoup.web.problems import register_error_handlers
-from recoup.web.reading import too_large
+from recoup.web.responses import NO_STORE, json_response
 from recoup.web.validation import Field, check_object, check_query, require_json_type
 
 #: Bytes that a body of the management API may have: far more than any valid one.

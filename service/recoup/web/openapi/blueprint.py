@@ -9,7 +9,6 @@ from werkzeug.sansio.response import Response as AnyResponse
 
 import recoup
 from recoup.pipelines.protocol import Pipeline
-from recoup.web.answers import encode
 from recoup.web.openapi.generation import TAG, generation_path
 from recoup.web.openapi.management import (
     CATALOG,
@@ -23,6 +22,7 @@ from recoup.web.openapi.page import DocsPage
 from recoup.web.openapi.parts import problem_responses
 from recoup.web.openapi.schemas import SCHEMAS, Schema
 from recoup.web.problems import register_error_handlers
+from recoup.web.responses import encode
 
 _DESCRIPTION = (
     "What was generated once is answered in milliseconds, and anyone can see at any moment whether that pays.\n\n"

@@ -1,4 +1,4 @@
-"""JSON as this service answers it: compact, UTF-8, never NaN."""
+"""Responses: JSON as this service writes it (compact, UTF-8, never NaN), for Flask and for ASGI."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from flask import Response
 
 #: For whatever is of now only, or belongs to whoever asked: no cache keeps it.
 NO_STORE = {"Cache-Control": "no-store"}
+
+#: The headers of an ASGI message: names in lower case.
+RawHeaders = list[tuple[bytes, bytes]]
 
 
 def encode(value: Any) -> bytes:
@@ -28,3 +31,8 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     response = Response(encode(value), status=status, mimetype="application/json")
     response.headers.update({**NO_STORE, **(headers or {})})
     return response
+
+
+def raw_headers(headers: Mapping[str, str]) -> RawHeaders:
+    """Headers as ASGI takes them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
 import io
 import json
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import structlog
-from flask import Flask
-from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from recoup import LRUCache
 from recoup.settings import Settings
 from recoup.telemetry import HttpCounter, configure_logging
 from recoup.telemetry.request_log import RateLimit
-from recoup.web import create_app
 
+from .asgi_client import Serving
+from .conftest import Serve
 from .pipelines import Clock, Counting
 from .running import PIPELINES
 
@@ -45,7 +42,7 @@ def test_refusals_that_nobody_asked_for_are_told_with_the_next_pass() -> None:
     assert (0.0, 3) == (limit.closed_seconds(), limit.take())
 
 
-def test_hits_are_told_of_exactly_under_threads(app: Flask, cache: LRUCache) -> None:
+def test_hits_are_told_of_exactly_under_threads(app: Serving, cache: LRUCache) -> None:
     """More hits than the buffer holds, while statistics are read."""
     app.test_client().post(URL, data=b"cat")
 
@@ -64,7 +61,7 @@ def test_hits_are_told_of_exactly_under_threads(app: Flask, cache: LRUCache) -> 
     assert 0 == stats.internal_errors.get("telemetry", 0)
 
 
-def test_hits_of_several_pipelines_and_statuses_are_told_apart(app: Flask, cache: LRUCache) -> None:
+def test_hits_of_several_pipelines_and_statuses_are_told_apart(app: Serving, cache: LRUCache) -> None:
     client = app.test_client()
     etag = client.post(URL, data=b"cat").headers["ETag"]
     client.post("/api/generate/brief", data=b"cat")
@@ -80,7 +77,7 @@ def test_hits_of_several_pipelines_and_statuses_are_told_apart(app: Flask, cache
     assert f'{counted}"304"}} 200.0' in metrics
 
 
-def test_hits_past_the_limit_are_counted_on_the_next_line(app: Flask, cache: LRUCache) -> None:
+def test_hits_past_the_limit_are_counted_on_the_next_line(app: Serving, cache: LRUCache) -> None:
     with capture_logs() as lines:
         for _ in range(40):
             app.test_client().post(URL, data=b"cat")
@@ -92,7 +89,7 @@ def test_hits_past_the_limit_are_counted_on_the_next_line(app: Flask, cache: LRU
     assert 39 == sum(it.count for it in [cache.stats().histograms["echo"].request_duration["hit"]])
 
 
-def test_a_log_line_of_a_hit_is_that_of_a_miss_with_its_own_outcome(app: Flask) -> None:
+def test_a_log_line_of_a_hit_is_that_of_a_miss_with_its_own_outcome(app: Serving) -> None:
     with capture_logs() as lines:
         for _ in range(2):
             app.test_client().post(URL, data=b"cat", headers={"X-Request-Id": "mine"})
@@ -102,7 +99,7 @@ def test_a_log_line_of_a_hit_is_that_of_a_miss_with_its_own_outcome(app: Flask) 
     assert ("miss", "cold", "hit") == (miss["outcome"], miss["miss_reason"], hit["outcome"])
 
 
-def test_a_failed_generation_is_logged_with_its_pipeline_its_key_and_its_error(app: Flask, echo: Counting) -> None:
+def test_a_failed_generation_is_logged_with_its_pipeline_its_key_and_its_error(app: Serving, echo: Counting) -> None:
     echo.error = ValueError("oops")
     with capture_logs() as lines:
         app.test_client().post(URL, data=b"cat")
@@ -110,30 +107,29 @@ def test_a_failed_generation_is_logged_with_its_pipeline_its_key_and_its_error(a
     assert "oops" in lines[-1]["error"]
 
 
-def test_an_application_that_is_given_no_pipelines_starts_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_application_that_is_given_no_pipelines_starts_and_ends_its_own_with_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Serve
 ) -> None:
-    at_exit: list[Callable[[], None]] = []
-    monkeypatch.setattr(atexit, "register", lambda function, *given: at_exit.append(lambda: function(*given)))
     monkeypatch.syspath_prepend(Path(__file__).parent)
     (tmp_path / "pipelines.toml").write_text(PIPELINES[PIPELINES.index("[pipelines.quick]") :])
-    client = create_app(Settings(pipelines=tmp_path / "pipelines.toml")).test_client()
-    try:
-        assert b"cat" == client.post("/api/generate/quick", data=b"cat").data
-    finally:
-        for end in at_exit:
-            end()
+    app = serve(Settings(pipelines=tmp_path / "pipelines.toml"))
+    client = app.test_client()
     assert 503 == client.get("/readyz").status_code
+    with app.living():
+        assert b"cat" == client.post("/api/generate/quick", data=b"cat").data
+    assert [False] == [pipeline.ready() for pipeline in app.service.pipelines.values()]
 
 
-def test_a_record_on_the_way_to_an_answer_tells_whose_it_is(client: FlaskClient, cache: LRUCache) -> None:
+def test_a_record_on_the_way_to_an_answer_tells_whose_it_is(
+    serve: Serve, settings: Settings, pipelines: dict[str, Counting]
+) -> None:
     """A part that fails open logs with the id of the request that met it; the next request has its own."""
     stream = io.StringIO()
     root = logging.getLogger()
     before = root.handlers[:], root.level
     configure_logging("json", stream=stream)
     try:
-        cache._sizer = lambda value: 1 // 0  # no public way makes a sizer fail later
+        client = serve(settings, LRUCache(sizer=lambda value: 1 // 0), pipelines).test_client()
         for name in ("first", "second"):
             client.post(URL, data=name, headers={"X-Request-Id": name})
     finally:

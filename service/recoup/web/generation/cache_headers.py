@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from recoup.cache.stats import Lookup
 
@@ -17,7 +18,7 @@ from recoup.cache.stats import Lookup
 CACHE_NAME = "recoup"
 
 _DIRECTIVE = re.compile(r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:=("(?:[^"\\]|\\.)*"|[^\s,"]*))?""")
-_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_ENTITY_TAG = re.compile(rb'(?:W/)?("[^"]*")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ NO_DIRECTIVES = Directives()
 
 @lru_cache(maxsize=64)
 def request_directives(header: str) -> Directives:
-    """The directives of a request's `Cache-Control` header; those that it may ignore, it ignores."""
+    """The directives of a request's `Cache-Control` header, as Latin-1; those that it may ignore, it ignores."""
     given = {name.lower(): value.strip('"') for name, value in _DIRECTIVE.findall(header)}
     return Directives(
         no_store="no-store" in given,
@@ -56,27 +57,31 @@ def _seconds(text: str | None) -> int | None:
     return int(text[:10]) if text.isascii() and text.isdigit() else 0
 
 
-def matches(if_none_match: str, etag: str) -> bool:
+def matches(if_none_match: bytes, etag: bytes) -> bool:
     """Whether an `If-None-Match` header names an entity tag: `*`, or a list, by weak comparison."""
-    if if_none_match.strip() == "*":
+    if if_none_match.strip() == b"*":
         return True
-    return etag.removeprefix("W/") in _ENTITY_TAG.findall(if_none_match)
+    return etag.removeprefix(b"W/") in _ENTITY_TAG.findall(if_none_match)
 
 
-def hit_status(expires_in_seconds: float) -> str:
+def hit_status(expires_in_seconds: float, key: str) -> str:
     """`Cache-Status` of a hit; stale where the seconds are negative, without a ttl where they are infinite."""
     if expires_in_seconds == math.inf:
-        return f"{CACHE_NAME}; hit"
-    return f"{CACHE_NAME}; hit; ttl={math.floor(expires_in_seconds)}"
+        return f'{CACHE_NAME}; hit; key="{key}"'
+    return f'{CACHE_NAME}; hit; ttl={math.floor(expires_in_seconds)}; key="{key}"'
 
 
-def cache_status(lookup: Lookup, *, refreshed: bool) -> str:
+def cache_status(lookup: Lookup[Any], key: str, *, refreshed: bool) -> str:
     """`Cache-Status` of a lookup; `refreshed`: it was made because the request would have no stored result."""
     if lookup.outcome in ("hit", "stale"):
-        return hit_status(math.inf if lookup.expires_in_seconds is None else lookup.expires_in_seconds)
+        return hit_status(math.inf if lookup.expires_in_seconds is None else lookup.expires_in_seconds, key)
+    return f'{CACHE_NAME}; {_forwarded(lookup, refreshed=refreshed)}; key="{key}"'
+
+
+def _forwarded(lookup: Lookup[Any], *, refreshed: bool) -> str:
     if lookup.outcome == "bypass":
-        return f"{CACHE_NAME}; fwd=bypass"
-    forwarded = f"{CACHE_NAME}; fwd={'request' if refreshed else 'uri-miss'}"
+        return f"fwd=bypass; detail={lookup.bypass_reason}"
+    forwarded = f"fwd={'request' if refreshed else 'uri-miss'}"
     if lookup.outcome == "coalesced":
         return f"{forwarded}; collapsed"
     stored = f"{forwarded}; stored" if lookup.stored else forwarded
@@ -88,7 +93,7 @@ def hit_timing(outcome: str, seconds: float, cost_seconds: float) -> str:
     return f'cache;desc="{outcome}";dur={seconds * 1e3:.3f}, recouped;dur={cost_seconds * 1e3:.1f}'
 
 
-def server_timing(lookup: Lookup, seconds: float) -> str:
+def server_timing(lookup: Lookup[Any], seconds: float) -> str:
     """`Server-Timing` of a lookup that took `seconds`; `cache` and `generate` together are all of them."""
     if lookup.outcome in ("miss", "bypass"):
         rest = max(0.0, seconds - lookup.cost_seconds)

@@ -1,0 +1,387 @@
+"""One HTTP/1.1 connection to an upstream: one exchange at a time, idle between them.
+
+llhttp (by way of httptools) reads the answers, in its strict mode. What it cannot know is decided here: interim answers
+are skipped, an answer has to be whole, and a connection on which anything came that was not asked for is never used
+again, as the next caller would be answered with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import Any
+
+import httptools
+
+#: An upstream's status line, headers and trailers together.
+_MOST_HEADER_BYTES = 1 << 17
+#: Interim answers (1xx) before the answer.
+_MOST_INTERIM = 100
+#: So much of an answer is kept for its reader; then the upstream has to wait.
+_HIGH_WATER, _LOW_WATER = 1 << 18, 1 << 16
+#: A longer request body is sent by a task of its own, in pieces of this size.
+_PIECE_BYTES = 1 << 18
+#: Where Linux tells how many bytes of a connection the other side's system has acknowledged (struct tcp_info).
+_ACKNOWLEDGED = struct.Struct("120xQ")
+_SWITCHING_PROTOCOLS = 101
+_WITHOUT_CONTENT = (204, 304)
+
+
+class ExchangeError(Exception):
+    """An exchange that failed: no connection, no HTTP, or an answer that is not whole.
+
+    Args:
+        message: What happened.
+        unanswered: Not a byte of an answer came.
+        unsent: It is certain that the upstream has not seen the request.
+    """
+
+    def __init__(self, message: str, *, unanswered: bool = False, unsent: bool = False) -> None:
+        super().__init__(message)
+        self.unanswered = unanswered
+        self.unsent = unsent
+
+
+class _Answer:
+    """What the parser finds of the answer to one request."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.on_body = self.pieces.append
+        self.begun = self.has_head = self.complete = self.until_close = self.keep_alive = False
+        self.surplus = False
+        self._header_bytes = self._interim = self._whole = 0
+        self.parser: Any = httptools.HttpResponseParser(self)  # takes the callbacks that are there by now
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the connection. The answer's own last byte has to be the last one of all that came.
+
+        Raises:
+            ExchangeError: They are no HTTP.
+        """
+        self.begun = True
+        if not self.has_head:
+            self._header_bytes += len(data)
+        view = memoryview(data)
+        try:
+            # Whether the answer was complete before the last byte tells whether anything came after it.
+            if len(view) > 1:
+                self.parser.feed_data(view[:-1])
+            self.surplus = self.complete
+            if not self.complete:
+                self.parser.feed_data(view[-1:])
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete:
+                raise ExchangeError(_reason(error)) from None
+            self.surplus = True
+        if self.complete:
+            del self.pieces[self._whole :]  # the body of what came after it
+        if not self.has_head and self._header_bytes > _MOST_HEADER_BYTES:
+            raise ExchangeError(f"its headers are longer than {_MOST_HEADER_BYTES} bytes")
+
+    def end(self) -> None:
+        """Take the end of the connection.
+
+        Raises:
+            ExchangeError: The answer is not whole.
+        """
+        if not self.begun:
+            raise ExchangeError("the connection was closed without an answer")
+        if not self.has_head:
+            raise ExchangeError("the connection was closed within the headers")
+        if not self.until_close:
+            raise ExchangeError("the connection was closed within the body")
+        self.complete = True
+
+    def is_clean(self) -> bool:
+        """Whether it came whole, was read whole, nothing came after it, and its sender expects another request."""
+        return self.complete and self.keep_alive and not self.surplus and not self.pieces
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.complete:
+            return
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > 2 * _MOST_HEADER_BYTES:
+            raise ExchangeError(f"its headers are longer than {_MOST_HEADER_BYTES} bytes")
+        if not self.has_head:  # what comes after the body are trailers, which nobody asked for
+            self.headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        self.status = self.parser.get_status_code()
+        if self.status < 200:
+            self._skip_interim()
+            return
+        self.keep_alive = self.parser.should_keep_alive()
+        self.until_close = self._check_framing()
+        self.has_head = True
+
+    def on_message_complete(self) -> None:
+        if self.has_head and not self.complete:
+            self.complete = True
+            self._whole = len(self.pieces)
+
+    def _skip_interim(self) -> None:
+        self._interim += 1
+        if self.status < 100 or self.status == _SWITCHING_PROTOCOLS or self._interim > _MOST_INTERIM:
+            raise ExchangeError(f"the interim answer {self.status} was not expected")
+        self.headers.clear()
+
+    def _check_framing(self) -> bool:
+        """Whether the body ends with the connection. RFC 9112, 6.3: what leaves its length open is refused."""
+        version = self.parser.get_http_version()
+        lengths = self.values(b"content-length")
+        codings = self.values(b"transfer-encoding")
+        if version not in ("1.0", "1.1"):
+            raise ExchangeError(f"HTTP/{version} was not expected")
+        if len(lengths) + len(codings) > 1:
+            raise ExchangeError("it states its length more than once")
+        if codings and (codings[0].lower() != b"chunked" or version == "1.0"):
+            raise ExchangeError("its transfer encoding is unknown")
+        return not lengths and not codings and self.status not in _WITHOUT_CONTENT
+
+    def values(self, name: bytes) -> list[bytes]:
+        return [value for header, value in self.headers if header == name]
+
+
+def _reason(error: Exception) -> str:
+    """Why an answer is refused, in words: our own, or the parser's."""
+    ours = error.__context__
+    if isinstance(ours, ExchangeError):
+        return str(ours)
+    return f"it is no HTTP/1.1: {error}"[:200] if str(error) else "it is no HTTP/1.1"
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is open.
+
+    Args:
+        sock: Its socket, which the transport owns; looked at, never read.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._answer: _Answer | None = None
+        self._failure: str | None = None
+        self._lost = self._paused = self._blocked = False
+        self._buffered = 0
+        self._written = self._written_before = 0
+        self._acknowledged_before: int | None = None
+        self._acknowledged_at_end: int | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
+
+    # What the transport calls: asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        """It is open."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        answer = self._answer
+        if answer is None or answer.complete:
+            self.abort()  # nobody asked for it
+            return
+        pieces = answer.pieces
+        count = len(pieces)
+        try:
+            answer.feed(data)
+        except ExchangeError as error:
+            self._fail(str(error))
+            return
+        if len(pieces) > count + 1:
+            # Many short chunks: one piece of them all takes less room.
+            pieces[count:] = [b"".join(pieces[count:])]
+        if len(pieces) > count:
+            self._buffered += len(pieces[-1])
+        if self._buffered > _HIGH_WATER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The upstream sends nothing more."""
+        self._note_acknowledged()
+        self._end()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is closed."""
+        self._note_acknowledged()
+        self._lost = True
+        self._let_write()
+        if error is not None and self._answer is not None and not self._answer.complete:
+            self._fail(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        self._end()
+
+    def pause_writing(self) -> None:
+        """What was written waits to be sent."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """What was written is sent, mostly."""
+        self._blocked = False
+        self._let_write()
+
+    # What an exchange calls
+
+    def is_usable(self) -> bool:
+        """Whether it is open, and nothing came since the last answer: neither an end nor anything else."""
+        if self._lost or self._transport.is_closing():
+            return False
+        try:
+            # What the event loop has not read yet counts, too.
+            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    async def ask(self, head: bytes, body: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Send a request, and wait for the status and the headers of its answer.
+
+        Raises:
+            ExchangeError: There is no answer, or none that is HTTP.
+        """
+        if self._lost or self._transport.is_closing():
+            raise ExchangeError("the connection was closed", unanswered=True, unsent=True)
+        self._answer = answer = _Answer()
+        self._acknowledged_before, self._written_before = self._acknowledged(), self._written
+        if len(body) <= _PIECE_BYTES:
+            self._write(head + body)
+        else:
+            self._write(head)
+            self._sender = self._loop.create_task(self._send(memoryview(body)))
+        while not answer.has_head:
+            await self._more()
+        return answer.status, answer.headers
+
+    async def read(self) -> bytes:
+        """The next bytes of the answer's body; none at its end.
+
+        Raises:
+            ExchangeError: The body is not whole.
+        """
+        answer = self._answer
+        if answer is None:
+            return b""
+        while not answer.pieces:
+            if answer.complete:
+                return b""
+            await self._more()
+        piece = answer.pieces.pop(0)
+        self._buffered -= len(piece)
+        if self._paused and self._buffered <= _LOW_WATER:
+            self._paused = False
+            self._transport.resume_reading()
+        return piece
+
+    def finish(self) -> bool:
+        """End the exchange. Whether another one may follow on this connection; if not, it is closed."""
+        answer, self._answer = self._answer, None
+        sender, self._sender = self._sender, None
+        sent = sender is None or sender.done()
+        if sender is not None:
+            sender.cancel()
+        if answer is not None:
+            answer.parser = None  # it leads back to the answer, and both would stay until a collection
+            if answer.is_clean() and sent and self._failure is None and self.is_usable():
+                return True
+        self.abort()
+        return False
+
+    def abort(self) -> None:
+        """Close it, at once."""
+        self._transport.abort()
+
+    # Its own
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._written += len(data)
+        self._transport.write(data)
+
+    async def _send(self, body: memoryview) -> None:
+        """Send a long body. One write of all of it would be one copy of all of it, at once."""
+        for start in range(0, len(body), _PIECE_BYTES):
+            while self._blocked and not self._lost:
+                self._writable = self._loop.create_future()
+                await self._writable
+            if self._lost or self._transport.is_closing():
+                return
+            self._write(body[start : start + _PIECE_BYTES])
+
+    def _let_write(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    async def _more(self) -> None:
+        """Wait until something came."""
+        if self._failure is not None:
+            raise self._error(self._failure)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _end(self) -> None:
+        answer = self._answer
+        if answer is not None and not answer.complete and self._failure is None:
+            try:
+                answer.end()
+            except ExchangeError as error:
+                self._fail(str(error))
+        self._wake()
+
+    def _fail(self, message: str) -> None:
+        # Kept as text: an error that its own traceback's frames lead to stays until a collection.
+        if self._failure is None:
+            self._failure = message
+        self._transport.abort()
+        self._wake()
+
+    def _error(self, message: str) -> ExchangeError:
+        unanswered = self._answer is None or not self._answer.begun
+        return ExchangeError(message, unanswered=unanswered, unsent=unanswered and self._was_unsent())
+
+    def _was_unsent(self) -> bool:
+        """Whether it is certain that the upstream has seen nothing of the last request.
+
+        The upstream's system acknowledges what it takes, and its last word, with which it closes, tells how far it
+        came. If that is where it was before the request, the request came to a connection that was closed already, and
+        no program has read it. Where the system does not tell, nothing is certain.
+        """
+        before, end = self._acknowledged_before, self._acknowledged_at_end
+        if before is None or end is None or before < self._written_before:
+            return False
+        return before == end
+
+    def _note_acknowledged(self) -> None:
+        if self._acknowledged_at_end is None:
+            self._acknowledged_at_end = self._acknowledged()
+
+    def _acknowledged(self) -> int | None:
+        if not hasattr(socket, "TCP_INFO"):
+            return None
+        with contextlib.suppress(OSError, struct.error):
+            told = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.size)
+            (count,) = _ACKNOWLEDGED.unpack(told)
+            return int(count)
+        return None

@@ -1,0 +1,200 @@
+"""The application: one door. Generation is answered here, asynchronously; everything else by Flask behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from flask import Flask
+from structlog.contextvars import bind_contextvars
+from werkzeug.exceptions import MethodNotAllowed
+
+from recoup.cache import LRUCache
+from recoup.errors import BadRequestError, NotFoundError
+from recoup.in_flight import InFlight
+from recoup.pipelines.protocol import Pipeline
+from recoup.pipelines.registry import PipelineRegistry
+from recoup.settings import Settings
+from recoup.telemetry import request_id
+from recoup.web.bridge import FlaskBridge, raw_path
+from recoup.web.generation.body import Receive
+from recoup.web.generation.endpoint import GENERATE_PREFIX, GENERATE_ROUTE, GenerationEndpoint
+from recoup.web.generation.waiting import Admission
+from recoup.web.management import THE_REST
+from recoup.web.problems import PATH_CHARACTERS, problem_document
+from recoup.web.recorder import RequestRecord, RequestRecorder
+from recoup.web.responses import encode, raw_headers
+from recoup.web.sending import Deliveries, Send, send_at_once
+
+_PREFIX_LENGTH = len(GENERATE_PREFIX)
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of one application, for whoever runs it.
+
+    Attributes:
+        settings: What it was made with.
+        cache: Holds the results.
+        pipelines: By name.
+        admission: Bounds who waits for generations; once closed, the service drains and is not ready.
+        in_flight: The budget of bodies, results and upstreams' answers on their way.
+        deliveries: Large answers on their way.
+    """
+
+    settings: Settings
+    cache: LRUCache
+    pipelines: Mapping[str, Pipeline]
+    admission: Admission
+    in_flight: InFlight
+    deliveries: Deliveries
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether it can serve now, and what was checked."""
+        draining = self.admission.closed
+        checks: dict[str, Any] = {name: bool(pipeline.ready()) for name, pipeline in self.pipelines.items()}
+        return not draining and all(checks.values()), {"pipelines": checks, "draining": draining}
+
+    async def wait_until_idle(self, seconds: float) -> bool:
+        """Wait up to `seconds` until nobody waits and nothing large is being sent, and tell whether that is so."""
+        return await _wait_until(lambda: not self.admission.waiting and not self.deliveries.count, seconds)
+
+    async def wait_until_answered(self, seconds: float) -> bool:
+        """Wait up to `seconds` until nobody waits, and tell whether that is so."""
+        return await _wait_until(lambda: not self.admission.waiting, seconds)
+
+
+async def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition():
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(_POLL_SECONDS)
+    return True
+
+
+class Application:
+    """The service as an ASGI application.
+
+    Args:
+        service: Its parts.
+        flask: Answers what is no generation.
+        endpoint: Answers generation.
+        bridge: Asks `flask`.
+        recorder: Records what is refused before either is asked; None: nobody does.
+        own_pipelines: Started and ended with the server; None: the caller's affair.
+
+    Attributes:
+        service: Its parts, for whoever runs it.
+        flask: The Flask application behind it.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        flask: Flask,
+        *,
+        endpoint: GenerationEndpoint,
+        bridge: FlaskBridge,
+        recorder: RequestRecorder | None,
+        own_pipelines: PipelineRegistry | None = None,
+    ) -> None:
+        self.service = service
+        self.flask = flask
+        self._endpoint = endpoint
+        self._bridge = bridge
+        self._recorder = recorder
+        self._own_pipelines = own_pipelines
+
+    def routes(self) -> Iterator[tuple[str, str]]:
+        """Every method and path that it answers with more than an error, as templates of Flask's."""
+        yield "POST", GENERATE_ROUTE
+        for rule in self.flask.url_map.iter_rules():
+            # Below the management API one rule answers whatever is no route of it.
+            if not rule.endpoint.endswith(THE_REST):
+                yield from ((method, rule.rule) for method in sorted(rule.methods or ()))
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request, or follow the server's own life."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        path = raw_path(scope).removeprefix(scope.get("root_path", "").encode())
+        try:
+            _check_framing(scope)
+            if path.startswith(GENERATE_PREFIX) and (name := path[_PREFIX_LENGTH:]) and b"/" not in name:
+                await self._generate(name, scope, receive, send)
+            else:
+                await self._bridge.answer(scope, receive, send)
+        except _RouteRefusedError as refusal:
+            await self._refuse(scope, send, refusal.error, refusal.route)
+        except Exception as error:  # noqa: BLE001  # every error has its answer
+            await self._refuse(scope, send, error, None)
+
+    async def _generate(self, name: bytes, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            raise _RouteRefusedError(MethodNotAllowed(["POST"]), GENERATE_ROUTE)
+        route = self._endpoint.route(name)
+        if route is None:
+            shown = name.decode("utf-8", "replace")[:200]
+            error = NotFoundError(f"There is no pipeline {shown!r}.", allowed=sorted(self.service.pipelines))
+            raise _RouteRefusedError(error, GENERATE_ROUTE)
+        await self._endpoint.answer(route, scope, receive, send)
+
+    async def _refuse(self, scope: dict[str, Any], send: Send, error: Exception, route: str | None) -> None:
+        given = dict(scope["headers"])
+        own_id = request_id(given.get(b"x-request-id", b"").decode("latin-1"))
+        bind_contextvars(request_id=own_id)
+        status, document, headers = problem_document(error, instance=quote(scope["path"], safe=PATH_CHARACTERS))
+        body = encode(document)
+        if self._recorder is not None:
+            record = RequestRecord(own_id, given.get(b"traceparent", b"").decode("latin-1"))
+            self._recorder.record(record, scope["method"], scope["path"], route, status, len(body))
+        error.__traceback__ = None  # its frames hold the body
+        own = [(b"content-length", b"%d" % len(body)), (b"x-request-id", own_id.encode())]
+        shown = b"" if scope["method"] == "HEAD" else body
+        await send_at_once(send, status, [*raw_headers(headers), *own], shown)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        if self._own_pipelines is not None:
+            await self._own_pipelines.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self._own_pipelines is not None:
+            await self._own_pipelines.close(0.0)
+        self._endpoint.close()
+        self._bridge.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _RouteRefusedError(Exception):
+    """A refusal of one route."""
+
+    def __init__(self, error: Exception, route: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.route = route
+
+
+def _check_framing(scope: Mapping[str, Any]) -> None:
+    """Refuse what two readers may read differently and the server lets through (RFC 9112, sections 3.2 and 6.1).
+
+    Raises:
+        BadRequestError: The request is malformed.
+    """
+    hosts = 0
+    named = scope["http_version"] in ("1", "1.0")
+    for name, value in scope["headers"]:
+        if name == b"host":
+            hosts += 1
+            named = named or bool(value)
+        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise BadRequestError("The request has a Transfer-Encoding that is not taken here; expected is chunked.")
+    if hosts > 1 or not named:
+        raise BadRequestError("The request must name one host, in one Host header.")

@@ -1,0 +1,109 @@
+"""Sending: large bodies in small pieces, so that a reader who is slow costs a few pieces and not a copy.
+
+Each piece waits until the server has taken it. The server's own queue takes some sixteen of them; past that, `send`
+waits for the reader. A reader who takes nothing at all is let go by the kernel (see `recoup.listener`): then the server
+takes, and drops, whatever comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from recoup.in_flight import Holding, InFlight
+from recoup.web.responses import RawHeaders
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+#: Small enough that what the server queues for one reader stays below half a megabyte.
+PIECE_BYTES = 16 * 1024
+#: What a reader of a large body costs at most: the pieces in the server's queue, and what it is writing.
+QUEUED_BYTES = 20 * PIECE_BYTES
+#: Up to here a body is sent at once.
+AT_ONCE_BYTES = 4 * PIECE_BYTES
+
+
+async def send_at_once(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
+    """Send a response whose body is small."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Deliveries:
+    """Large bodies on their way. Of one event loop, which alone calls it.
+
+    Args:
+        budget: What they are held in, as `results`.
+    """
+
+    def __init__(self, budget: InFlight) -> None:
+        self._budget = budget
+        self._copies: dict[int, _Copy] = {}
+        self.count = 0
+
+    def begin(self, body: bytes, reserve: int = 0) -> Delivery:
+        """Hold what sending a body takes: the body once, however many read it, and some pieces for each reader.
+
+        Args:
+            body: The body.
+            reserve: Bytes past the budget's limit that it may take.
+
+        Raises:
+            OverloadedError: The budget has no room.
+        """
+        copy = self._copies.get(id(body)) or _Copy(body, Holding(self._budget, "results", reserve))
+        queued = Holding(self._budget, "results", reserve)
+        queued.grow(QUEUED_BYTES)
+        try:
+            copy.holding.grow(0 if copy.readers else len(body))
+        except BaseException:
+            queued.release()
+            raise
+        copy.readers += 1
+        self._copies[id(body)] = copy
+        self.count += 1
+        return Delivery(self, copy, queued)
+
+    def end(self, delivery: Delivery) -> None:
+        """Give back what `begin` took."""
+        delivery.queued.release()
+        self.count -= 1
+        copy = delivery.copy
+        copy.readers -= 1
+        if not copy.readers:
+            del self._copies[id(copy.body)]
+            copy.holding.release()
+
+
+class _Copy:
+    """One body that is being sent. Whether a cache holds it as well is not known here."""
+
+    __slots__ = ("body", "holding", "readers")
+
+    def __init__(self, body: bytes, holding: Holding) -> None:
+        self.body = body
+        self.holding = holding
+        self.readers = 0
+
+
+class Delivery:
+    """One large body on its way to one reader; made by `Deliveries.begin`, and ended by `send`."""
+
+    __slots__ = ("_all", "copy", "queued")
+
+    def __init__(self, deliveries: Deliveries, copy: _Copy, queued: Holding) -> None:
+        self._all = deliveries
+        self.copy = copy
+        self.queued = queued
+
+    async def send(self, send: Send, status: int, headers: RawHeaders) -> None:
+        """Send a response with it."""
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            view = memoryview(self.copy.body)
+            last = (len(view) - 1) // PIECE_BYTES * PIECE_BYTES
+            for at in range(0, last, PIECE_BYTES):
+                await send({"type": "http.response.body", "body": view[at : at + PIECE_BYTES], "more_body": True})
+            await send({"type": "http.response.body", "body": view[last:], "more_body": False})
+        finally:
+            self._all.end(self)
