@@ -18,14 +18,17 @@ change there:
 _NOTES = f"""
 
 - A variable that is empty counts as one that is not set.
-- A value that cannot be used stops the start; the message has the variable's name, its value and what is allowed. The
-  token's value is never shown.
-- A variable that begins with `RECOUP_` and is none of these stops the start, too: a mistyped name is not ignored. Names
-  that begin with `{FREE_PREFIX}` are free for your own use.
-- A variable that begins with `CACHE_` and nearly has the name of one of these is told of in the log, and not read:
-  such names belong to others, too.
+- A value that cannot be used stops the start: `RECOUP_PORT='x': expected a whole number from 1 to 65535`. The token's
+  value is never shown.
+- A variable that begins with `RECOUP_` and is none of these stops the start, too:
+  `Unknown variable RECOUP_PRT; did you mean RECOUP_PORT?` Names that begin with `{FREE_PREFIX}` are free for your own
+  use.
+- `recoup check` reads the environment and the TOML file of pipelines as `recoup serve` would, starts nothing, and lists
+  every mistake at once. It exits with 0 where there is none, else with 2.
+- A variable that begins with `CACHE_` and nearly has the name of one of these is named in the log, and not read: such
+  names belong to others, too.
 - `max_size`, `max_memory_mb`, `ttl_seconds` and `enabled` can be changed while Recoup runs, with
-  `POST /api/cache/config`; the environment is what the next start begins with.
+  `POST /api/cache/config`, within the same bounds; the environment is what the next start begins with.
 - The library (`get_cache()` and `@cached_result`) reads `DISABLE_RESULT_CACHE`, the variables that begin with `CACHE_`,
   `RECOUP_TTL_JITTER` and `RECOUP_STALE_SECONDS`, and nothing else.
 

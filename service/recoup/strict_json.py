@@ -20,7 +20,7 @@ from recoup.fields import echo
 #: Levels of arrays and objects: far more than requests have, and far from Python's recursion limit. As many as orjson
 #: writes, so that the fast way of `recoup.pipelines.canonical_json` has this bound without a look at the text.
 MAX_DEPTH = 254
-#: Arrays, objects and members of objects: each takes up to 250 bytes of memory.
+#: Arrays, objects and members of objects: each takes up to 600 bytes of memory.
 MAX_MEMBERS = 100_000
 #: Values in all: those above, and the items of arrays.
 MAX_VALUES = 250_000
@@ -77,9 +77,10 @@ def check_size(body: bytes) -> None:
     # A value and its comma take two characters, a container two: most bodies are too short to have so many.
     if len(body) <= 2 * MAX_MEMBERS or _fits(body):
         return
-    # Strings may be full of brackets and commas: count again without them.
-    outside = b"".join(_outside_strings(body))
-    if not _fits(outside):
+    # Strings may be full of brackets and commas: count again without them. Each string is a value or a name, so that
+    # there are not many pieces.
+    text = _unescaped(body)
+    if text.count(b'"') > 2 * (MAX_VALUES + MAX_MEMBERS) or not _fits(_outside_strings(text)):
         raise BadRequestError(
             f"The body is not usable JSON: expected at most {MAX_VALUES} values in all, of which at most {MAX_MEMBERS} "
             "are arrays, objects and their members."
@@ -97,18 +98,22 @@ def check_depth(body: bytes) -> None:
     Raises:
         BadRequestError: It is nested deeper than `MAX_DEPTH`.
     """
-    if len(body) > MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        outside = b"".join(_outside_strings(body))
-        if _is_deep(outside):
-            raise _too_deep()
+    few = len(body) <= MAX_DEPTH or body.count(b"[") + body.count(b"{") <= MAX_DEPTH
+    if not few and _is_deep(_outside_strings(_unescaped(body))):
+        raise _too_deep()
 
 
-def _outside_strings(text: bytes) -> list[bytes]:
-    """What is before, between and after the strings of a JSON text."""
-    if b"\\" in text:
-        # Within strings alone is there a backslash. It escapes itself first, so these pairs go first.
-        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return text.split(b'"')[::2]
+def _unescaped(text: bytes) -> bytes:
+    """A JSON text without escaped quotes and backslashes, so that each quote begins or ends a string."""
+    if b"\\" not in text:
+        return text
+    # A backslash escapes itself first, so these pairs go first.
+    return text.replace(b"\\\\", b"").replace(b'\\"', b"")
+
+
+def _outside_strings(text: bytes) -> bytes:
+    """What is before, between and after the strings of a text that is unescaped."""
+    return b"".join(text.split(b'"')[::2])
 
 
 def _is_deep(outside: bytes) -> bool:

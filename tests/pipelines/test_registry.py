@@ -205,14 +205,14 @@ class TestRefusals:
             ("kind = 'python'\ncallable = 'json:dumps'\nurl = 'http://a'", "unknown option url"),
             ("kind = 'relief'\nmax_concurrent = 2", "unknown option max_concurrent; expected one of kind, max_waiting"),
             ("kind = 'relief'\nworkers = 0", "workers=0"),
+            ("kind = 'relief'\ntimeout_seconds = 0", "timeout_seconds=0"),
             ("kind = 'relief'\nmemory_mb = -1", "memory_mb=-1"),
             ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = 'HOME'", "environment='HOME'"),
             ("kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['A B']", "environment="),
             (
                 "kind = 'python'\ncallable = 'json:dumps'\nenvironment = ['ABSENT_HERE']",
-                "environment: needs 'ABSENT_HERE' in the environment",
+                "environment: expected 'ABSENT_HERE' in the environment",
             ),
-            ("kind = 'relief'\ntimeout_seconds = 0", "timeout_seconds=0"),
         ],
     )
     def test_what_a_kind_needs_or_does_not_know_is_said(self, write, table, says):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -410,3 +412,58 @@ def test_each_path_names_its_methods_and_refuses_all_others(manage: FlaskClient,
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_no_other_path_is_there(manage: FlaskClient, path: str, method: str) -> None:
     assert_problem(manage.open(path, method=method), 404, "not-found")
+
+
+# --- what hostile clients send
+
+
+@pytest.mark.parametrize("query", ["a=1&" * 10**6, "&" * 10**6, "limit=1&" * 10**6], ids=["unknown", "empty", "known"])
+@pytest.mark.parametrize(("method", "path"), [("GET", "entries"), ("POST", "clear"), ("GET", "stats")])
+def test_a_query_of_a_million_members_is_refused_before_it_is_read(
+    manage: FlaskClient, filled: LRUCache, monkeypatch: pytest.MonkeyPatch, method: str, path: str, query: str
+) -> None:
+    def read(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("werkzeug.sansio.request.parse_qsl", read)
+    response = manage.open(f"/api/cache/{path}", method=method, environ_overrides={"QUERY_STRING": query})
+    document = assert_problem(response, 400, "bad-request")
+    assert "at most 256 members" in document["detail"]
+    assert 3 == len(filled)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"max_size":1,"max_size":1}', id="a member twice"),
+        pytest.param(b'{"ttl_seconds":1e-400}', id="a number that would become zero"),
+        pytest.param(b'{"ttl_seconds":1e400}', id="a number that would become infinite"),
+        pytest.param(b'{"max_size":' + b"[" * 30_000 + b"]" * 30_000 + b"}", id="nested deeply"),
+        pytest.param(b'{"\\ud800":1}', id="a lone surrogate"),
+        pytest.param(b'{"max_size":' + b"9" * 60_000 + b"}", id="an integer of many digits"),
+        pytest.param(b"[" + b"0," * 30_000 + b"0]", id="an array of many"),
+        pytest.param(b'{"x' + b"x" * 60_000 + b'":1}', id="a long name"),
+    ],
+)
+def test_json_that_is_hostile_is_refused_in_few_words(manage: FlaskClient, filled: LRUCache, body: bytes) -> None:
+    response = manage.post("/api/cache/config", data=body, content_type=JSON_TYPE)
+    document = assert_problem(response, 400, "bad-request")
+    assert len(document["detail"]) <= 300
+    assert (CONFIG, 3) == (filled.config(), len(filled))
+
+
+def test_it_mounts_where_structlog_and_prometheus_are_not_installed() -> None:
+    """An application that manages its own cache needs Flask, and nothing else of the service."""
+    program = """
+import sys
+missing = ("structlog", "prometheus_client", "granian", "aiohttp", "orjson", "urllib3", "a2wsgi", "uvloop")
+sys.modules.update(dict.fromkeys(missing))
+from flask import Flask
+from recoup import LRUCache
+from recoup.web import management_blueprint
+app = Flask("theirs")
+app.register_blueprint(management_blueprint(LRUCache()))
+print(app.test_client().get("/api/cache/stats").status_code)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "200" == done.stdout.strip()

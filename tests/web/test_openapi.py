@@ -225,6 +225,14 @@ def test_the_page_works_without_a_network_and_without_scripts(page: Page) -> Non
     assert set() == page.tags & {"script", "iframe", "img", "object", "form"}
 
 
+def test_on_a_narrow_screen_the_contents_fold_without_a_script(client: Client) -> None:
+    text = client.get("/docs").text
+    narrow = text[text.index("@media (max-width") : text.index("@media print")]
+    assert '<input type="checkbox" id="menu"><label for="menu">' in text
+    assert "nav .menu { display: none" in narrow
+    assert "nav input:checked ~ .menu { display: block" in narrow
+
+
 def test_the_page_s_policy_allows_its_own_style_alone(client: Client) -> None:
     response = client.get("/docs")
     policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))

@@ -185,9 +185,10 @@ def _memory(options: Options, default: int) -> int | None:
 def _worker_variables(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a worker gets because the pipeline names them; values never appear in an error."""
     variables = options.variables("environment")
-    missing = [name for name in variables if name not in environ]
     options.mistakes += [
-        options.fault("environment", f"needs {name!r} in the environment: it is not there") for name in missing
+        options.fault("environment", f"expected {name!r} in the environment")
+        for name in variables
+        if name not in environ
     ]
     return {name: environ[name] for name in variables if name in environ}
 

@@ -28,6 +28,8 @@ from recoup.web.validation import Field, check_object, check_query, require_json
 
 #: Bytes that a body of the management API may have: far more than any valid one.
 MAX_BODY_BYTES = 64 * 1024
+#: Members that a query of the management API may have.
+MAX_QUERY_MEMBERS = 256
 _ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 #: The endpoint that answers whatever below the prefix is no route.
@@ -147,6 +149,9 @@ class _Management:
 
 
 def _query(*fields: Field) -> dict[str, Any]:
+    # Counted before it is parsed: a query of a million members takes seconds to read, and none has so many.
+    if request.query_string.count(b"&") >= MAX_QUERY_MEMBERS:
+        raise BadRequestError(f"Unusable query: expected at most {MAX_QUERY_MEMBERS} members.")
     # Everywhere, not only where some are known: `clear?pipeline=x` must not clear everything.
     return check_query(request.args.to_dict(flat=False), fields)
 
