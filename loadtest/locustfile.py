@@ -90,8 +90,10 @@ class Connection:
         else:
             request = answers.answered(call, (at, seconds), answer.status_code, _header(answer), body)
         self._count(phase, call, request)
-        if phase.interrupted or not request.status:
-            # So that no connection is kept alive that a service left behind which has ended.
+        refused = call.kind != "generate" and request.status >= 400
+        if phase.interrupted or refused or not request.status:
+            # So that no connection is kept alive that a service left behind which has ended, or that it is about to
+            # close because it has not read all of what it refused (RFC 9112, section 9.6).
             self.close()
         return request, body
 

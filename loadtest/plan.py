@@ -29,7 +29,7 @@ class Call:
         method: `POST` for every generation.
         kind: `generate`, `manage`, `garbage` or `malformed`: the last may end before it reaches a count of the service.
         allowed: The statuses that the contract has for it here; any other, and none at all, is a failure.
-        raw: Sent instead of all that, byte for byte.
+        raw: What is sent byte for byte, instead of what the others make.
     """
 
     item: str

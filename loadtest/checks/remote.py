@@ -24,7 +24,7 @@ def checks(case: Case) -> Iterator[Check]:
     if cached is None or not past(case, SCENARIO):
         yield failed(SCENARIO, "Steady state", "with and without the cache", "the run has no such phases")
         return
-    ratios = Bounds(asked.hit_ratio_min, asked.hit_ratio_max)
+    ratios = Bounds(low=asked.hit_ratio_min)
     yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, formatting.percent)
     yield from typical.watched_hit_ratios(case, cached)
     chosen = None if case.settings is None else remote(case.settings)

@@ -14,9 +14,10 @@ from itertools import chain
 from typing import Any
 
 from loadtest import theory
+from loadtest.control import UPSTREAM_REQUESTS
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.prometheus import WINDOW_RULE, Prometheus, QueryError
-from loadtest.settings import NAMES, Settings
+from loadtest.settings import NAMES, Settings, remote
 
 BEGIN = 1_800_000_000.0
 GENERATION, OVERHEAD, HIT = 0.1, 0.0005, 0.001
@@ -38,6 +39,8 @@ class Recording:
     """A run that is being made up.
 
     Attributes:
+        most_entries: The cache's limit.
+        pipeline: What is asked.
         reverses: What has to make room is what was used last, so that the cache keeps what it once held for ever.
     """
 
@@ -47,6 +50,8 @@ class Recording:
     entries: dict[str, None] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     reverses: bool = False
+    most_entries: int = SETTINGS.cache_entries
+    pipeline: str = "relief"
 
     def __post_init__(self) -> None:
         self.add("process_start_time_seconds", BEGIN - 10)
@@ -84,22 +89,23 @@ class Recording:
         return "evicted" if item in self.seen else "cold"
 
     def _count(self, item: str, outcome: str, reason: str | None) -> None:
-        labels = f'outcome="{outcome}",pipeline="relief"'
+        labels = f'outcome="{outcome}",pipeline="{self.pipeline}"'
         self.add(f"recoup_lookups_total{{{labels}}}", 1)
         self.add(f"recoup_request_duration_seconds_count{{{labels}}}", 1)
         generated = outcome in ("miss", "bypass")
         waited = GENERATION + OVERHEAD if generated or outcome == "coalesced" else HIT / 4
         self.add(f"recoup_request_duration_seconds_sum{{{labels}}}", waited)
         if generated:
-            self.add('recoup_generation_duration_seconds_count{pipeline="relief"}', 1)
-            self.add('recoup_generation_duration_seconds_sum{pipeline="relief"}', GENERATION)
+            self.add(f'recoup_generation_duration_seconds_count{{pipeline="{self.pipeline}"}}', 1)
+            self.add(f'recoup_generation_duration_seconds_sum{{pipeline="{self.pipeline}"}}', GENERATION)
+            self.add(UPSTREAM_REQUESTS, self.pipeline == "remote")
         if reason is not None:
-            self.add(f'recoup_misses_total{{pipeline="relief",reason="{reason}"}}', 1)
+            self.add(f'recoup_misses_total{{pipeline="{self.pipeline}",reason="{reason}"}}', 1)
         if outcome in ("miss", "hit"):
             self.entries.pop(item, None)
             self.entries[item] = None
             self.seen.add(item)
-            self.limit(SETTINGS.cache_entries, "size")
+            self.limit(self.most_entries, "size")
 
     def limit(self, entries: int, cause: str) -> None:
         while len(self.entries) > entries:
@@ -130,10 +136,22 @@ class Recording:
         self.now = last + 2 * SETTINGS.scrape_seconds
         return made
 
+    def paced(self, items: Iterable[str], rate: float) -> Callable[[float], list[Request]]:
+        """Items at their pace, by users enough."""
+
+        def played(begin: float) -> list[Request]:
+            requests = [self.request(begin + number / rate, item) for number, item in enumerate(items)]
+            return sorted(requests, key=lambda request: request.at + request.seconds)
+
+        return played
+
     def account(self) -> dict[str, int]:
         """The last word of a service: lookups by outcome, over its life."""
-        series = 'recoup_lookups_total{{outcome="{}",pipeline="relief"}}'
-        return {each: round(self.counters.get(series.format(each), 0)) for each in OUTCOMES}
+        counted = dict.fromkeys(OUTCOMES, 0)
+        for name, value in self.counters.items():
+            if name.startswith("recoup_lookups_total{"):
+                counted[name.split('"')[1]] += round(value)
+        return counted
 
     def clear(self) -> None:
         self.entries.clear()
@@ -227,6 +245,22 @@ def _typical(made: Recording, scenario: str) -> None:
         made.phase(scenario, "without", made.batches(past))
 
 
+def _typical_remote(made: Recording, scenario: str) -> None:
+    chosen = remote(SETTINGS)
+    items = names(scenario, chosen.catalogue)
+    weights = theory.zipf(chosen.catalogue, chosen.alpha)
+    sequence = random.Random("11").choices(items, weights, k=60_000 + 2_000)
+    warm = theory.LRU[str](chosen.cache_entries)
+    for item in sequence[:60_000]:
+        warm.ask(item)
+    made.most_entries, made.pipeline = chosen.cache_entries, "remote"
+    made.add(UPSTREAM_REQUESTS, 0)
+    made.phase(scenario, "warm", made.play(warm.state(), users=30))
+    made.phase(scenario, "cached", made.paced(sequence[60_000:], 80.0))
+    made.phase(scenario, "without", made.play(sequence[60_000 : 60_000 + 300], "bypass", users=30))
+    made.most_entries, made.pipeline = SETTINGS.cache_entries, "relief"
+
+
 def _stampede(made: Recording, scenario: str) -> None:
     def users(begin: float) -> list[Request]:
         found = []
@@ -316,7 +350,13 @@ def _garbage(made: Recording, scenario: str) -> None:
     def played(begin: float) -> list[Request]:
         return [*made.play(names(scenario, 20) * 4)(begin), *[bad(begin) for _ in range(20)]]
 
+    def slow(begin: float) -> list[Request]:
+        stalled = [made.request(begin + 0.1, "garbage slow sender", status=408, kind="malformed") for _ in range(10)]
+        gone = [made.request(begin + 0.1, "garbage caller who leaves", status=0, kind="malformed") for _ in range(10)]
+        return [*made.play(names(scenario, 20) * 4)(begin), *stalled, *gone]
+
     made.phase(scenario, "fault", played)
+    made.phase(scenario, "slow", slow)
     _after(made, scenario)
 
 
@@ -341,6 +381,7 @@ _PLAYS: Mapping[str, Callable[[Recording, str], None]] = {
     "pair": _batches,
     "triple": _batches,
     "typical": _typical,
+    "typical-remote": _typical_remote,
     "soak": _typical,
     "stampede": _stampede,
     "churn": _churn,

@@ -181,7 +181,14 @@ def test_a_prometheus_that_has_just_begun_may_see_its_first_sample_late(expected
 
 def test_the_table_has_the_limit_beside_the_gain_and_the_computed_columns() -> None:
     rows = {each.name: each for each in good().judge().usages}
-    assert ["Single request", "Duplicate request", "2-item pipeline", "3-item pipeline", "Typical usage"] == list(rows)
+    assert [
+        "Single request",
+        "Duplicate request",
+        "2-item pipeline",
+        "3-item pipeline",
+        "Typical usage",
+        "Typical usage, generator elsewhere",
+    ] == list(rows)
     pair = rows["2-item pipeline"]
     assert (60, 0.5, 2.0) == (pair.requests, pair.hit_ratio, pair.limit)
     assert pytest.approx(pair.without_seconds / pair.with_seconds) == pair.gain
@@ -209,11 +216,11 @@ def test_the_text_marks_what_failed_and_says_why() -> None:
     (line,) = (each for each in text.splitlines() if each.startswith("  FAIL  Hit ratio  "))
     assert "66.7 % to 72.0 %" in line
     assert "        Prometheus answered with nothing" in text.splitlines()
-    assert text.endswith("Load test FAILED: 3 of 98 checks failed\n")
+    assert text.endswith("Load test FAILED: 3 of 110 checks failed\n")
 
 
 def test_the_headline_of_a_good_run() -> None:
-    assert "Load test passed: 98 checks" == verdict.headline(good().judge())
+    assert "Load test passed: 110 checks" == verdict.headline(good().judge())
 
 
 def written(run: Run, path: Path) -> Path:
