@@ -16,11 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from loadtest import preflight, report, runner, thresholds, verdict, workload
+from loadtest import report, runner, thresholds, verdict, workload
 from loadtest.environment import environment
 from loadtest.processes import ROOT, ProcessError
 from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
 from loadtest.result import Result
+from loadtest.service import preflight
 
 EXIT_PASSED, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
 #: Without words to the contrary: where the journal, the logs and the report go.
@@ -136,7 +137,7 @@ def _place(
     given: argparse.Namespace, settings: workload.Settings, service_settings: dict[str, str]
 ) -> Iterator[runner.Place]:
     if given.service:
-        preflight.require(given.service, os.environ.get("RECOUP_ADMIN_TOKEN"))
+        preflight(given.service, os.environ.get("RECOUP_ADMIN_TOKEN"))
         yield runner.Place(given.service.rstrip("/"), (given.prometheus or "").rstrip("/"))
         return
     with runner.own_place(settings, given.output, service_settings) as place:

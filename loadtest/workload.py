@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from loadtest import theory
-from loadtest.actions import asks_for_faults
-from loadtest.plan import Phase, Settle
+from loadtest.actions import Settle, asks_for_faults
+from loadtest.plan import Phase
 from loadtest.scenarios import behaviour, faults, remote, usage
 from loadtest.settings import DEFAULT_NAMES, NAMES, Settings, scenarios
 

@@ -8,10 +8,10 @@ from loadtest import formatting, panels
 from loadtest.checks import clients, counters, typical, windows
 from loadtest.checks.case import Bounds, Case, failed, judged
 from loadtest.checks.usages import past
-from loadtest.control import UPSTREAM_REQUESTS
 from loadtest.journal import Phase
 from loadtest.result import Check
 from loadtest.scenarios.remote import RATE, SCENARIO
+from loadtest.service import UPSTREAM_REQUESTS
 from loadtest.settings import remote
 from recoup.telemetry.catalogue import GENERATION_DURATION
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from loadtest import thresholds, verdict
-from loadtest.control import UPSTREAM_REQUESTS
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.result import Result
+from loadtest.service import UPSTREAM_REQUESTS
 
 from .recorded import (
     BEGIN,

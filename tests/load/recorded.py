@@ -14,9 +14,9 @@ from itertools import chain
 from typing import Any
 
 from loadtest import theory
-from loadtest.control import UPSTREAM_REQUESTS
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.prometheus import WINDOW_RULE, Prometheus, QueryError
+from loadtest.service import UPSTREAM_REQUESTS
 from loadtest.settings import NAMES, Settings, remote
 
 BEGIN = 1_800_000_000.0

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from loadtest import answers, conductor, journal
+from loadtest.actions import Clear, Configure, ListEntries
 from loadtest.conductor import Conductor
-from loadtest.control import Control
 from loadtest.exporter import Exporter
 from loadtest.journal import Run
 from loadtest.lanes import PhaseRunner
-from loadtest.plan import Batch, Call, Clear, Configure, Lane, ListEntries, Moment, Phase
-from loadtest.recorder import Recorder, name_of
+from loadtest.plan import Batch, Call, Lane, Moment, Phase
+from loadtest.recorder import Recorder
+from loadtest.service import ServiceClient
 
 from recoup import LRUCache
 
@@ -61,7 +62,7 @@ class Threads:
 
     def send(self, phase: Phase, call: Call) -> tuple[int, bytes]:
         with self._lock:
-            self.counted[name_of(phase)] += 1
+            self.counted[phase.name] += 1
         self.recorder.request(phase, answers.answered(call, (0.0, 0.0), 200, {}.get, []))
         return 200, b'{"entries": []}'
 
@@ -89,7 +90,7 @@ class Scene:
             runner=self.runner,
             users=self.users,
             recorder=self.users.recorder,
-            control=Control(self._url, None),
+            service=ServiceClient(self._url, None),
             send=self.users.send,
             locust=self.users.counts,
         )
