@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
 from loadtest import report, runner, thresholds, verdict, workload
-from loadtest.environment import environment
 from loadtest.processes import ROOT, ProcessError
 from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
 from loadtest.result import Result
 from loadtest.service import preflight
+from loadtest.settings import cores
 
 EXIT_PASSED, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
 #: Without words to the contrary: where the journal, the logs and the report go.
@@ -117,10 +119,24 @@ def _run(
         run = runner.play(settings, place, given.output, stream, web)
         time.sleep(2 * settings.scrape_seconds)  # until Prometheus has certainly scraped the end
         source = _source(given, place)
-        result = verdict.judge(run, source, asked, environment=environment(source))
+        result = verdict.judge(run, source, asked, environment=_environment(source))
         if isinstance(source, ThroughGrafana):
             source.annotate(result.begin, result.end, verdict.headline(result))
     return result
+
+
+def _environment(prometheus: Prometheus) -> dict[str, str]:
+    """What a run runs on: versions and the machine, by name."""
+    try:
+        scraper = str(prometheus.ask("status/buildinfo", {})["version"])
+    except (QueryError, KeyError) as error:
+        scraper = f"not known: {error}"
+    return {
+        "machine": f"{cores()} cores, {platform.system()} {platform.machine()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        **{name: version(name) for name in ("recoup", "locust")},
+        "Prometheus": scraper,
+    }
 
 
 def _settings(given: argparse.Namespace) -> workload.Settings:

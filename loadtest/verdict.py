@@ -14,13 +14,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from loadtest import journal, report, thresholds
-from loadtest.checks import counts, faults, remote, scraping, stress, typical, usages
-from loadtest.checks import spans as spans_of
+from loadtest import journal, report, thresholds, workload
+from loadtest.checks import clients, counts, faults, remote, scraping, stress, typical, usages
 from loadtest.checks.case import Case
+from loadtest.journal import Phase
 from loadtest.panels import Panels
 from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
-from loadtest.result import Check, PanelChart, Result
+from loadtest.result import Check, PanelChart, Result, Span
 from loadtest.table import as_text, headline
 from loadtest.thresholds import Thresholds
 
@@ -60,13 +60,28 @@ def judge(
         passed=bool(checks) and all(each.passed for each in checks),
         checks=checks,
         usages=usages.table(case),
-        spans=spans_of.spans(case),
+        spans=tuple(map(_span, case.run.phases)),
         charts=charts,
         settings=dict(run.settings),
         environment={**(environment or {}), **told},
         notes=(*_shortened(window), *why, *lacking, *scraping.notes(case), *_interrupted(case)),
         begin=run.begin,
         end=_end(run),
+    )
+
+
+def _span(phase: Phase) -> Span:
+    return Span(
+        scenario=phase.scenario,
+        part=phase.part,
+        begin=phase.begin,
+        end=phase.end,
+        requests=len(phase.requests),
+        failures=sum(not each.allowed for each in phase.requests),
+        hit_ratio=clients.hit_ratio(phase.requests),
+        outcomes=dict(clients.outcomes(phase.requests)),
+        reasons=dict(clients.reasons(phase.requests)),
+        window=workload.is_steady(phase),
     )
 
 
