@@ -15,7 +15,7 @@ from loadtest.exporter import Exporter
 from loadtest.journal import Request
 from loadtest.plan import Phase
 
-_REQUEST_FIELDS = tuple(each.name for each in fields(Request))
+_REQUEST_FIELDS = tuple(field_.name for field_ in fields(Request))
 
 
 class Recorder:

@@ -109,7 +109,7 @@ class Settings:
         Raises:
             ValueError: A name is unknown, or a value cannot be used.
         """
-        allowed = [each.name for each in fields(cls)]
+        allowed = [field_.name for field_ in fields(cls)]
         for name in mapping:
             _check("settings", name, f"any of {', '.join(allowed)}", name in allowed)
         return cls(**mapping)

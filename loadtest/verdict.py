@@ -57,7 +57,7 @@ def judge(
     charts, lacking = _charts(case)
     told = {} if window is None else {"window of the recorded rules": f"{window:g} s"}
     return Result(
-        passed=bool(checks) and all(each.passed for each in checks),
+        passed=bool(checks) and all(check.passed for check in checks),
         checks=checks,
         usages=usages.table(case),
         spans=tuple(map(_span, case.run.phases)),
@@ -77,7 +77,7 @@ def _span(phase: Phase) -> Span:
         begin=phase.begin,
         end=phase.end,
         requests=len(phase.requests),
-        failures=sum(not each.allowed for each in phase.requests),
+        failures=sum(not request.allowed for request in phase.requests),
         hit_ratio=clients.hit_ratio(phase.requests),
         outcomes=dict(clients.outcomes(phase.requests)),
         reasons=dict(clients.reasons(phase.requests)),
@@ -99,7 +99,7 @@ def _checks(case: Case) -> Iterator[Check]:
         found += typical.checks(case)
     found += remote.checks(case)
     found += [*stress.checks(case), *faults.checks(case)]
-    order = list(dict.fromkeys((_FIRST, *(each.scenario for each in case.run.phases))))
+    order = list(dict.fromkeys((_FIRST, *(phase.scenario for phase in case.run.phases))))
     yield from sorted(found, key=lambda each: order.index(each.scenario))
 
 
@@ -131,7 +131,7 @@ def _interrupted(case: Case) -> tuple[str, ...]:
 
 
 def _end(run: journal.Run) -> float:
-    return run.end if run.end is not None else max((each.end for each in run.phases), default=run.begin)
+    return run.end if run.end is not None else max((phase.end for phase in run.phases), default=run.begin)
 
 
 def parser() -> argparse.ArgumentParser:

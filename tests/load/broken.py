@@ -113,7 +113,7 @@ def nothing(at: float) -> None:
 def without(*names: str) -> Break:
     """Phases that the run does not have."""
     return lambda world: replace(
-        world, run=replace(world.run, phases=tuple(each for each in world.run.phases if each.name not in names))
+        world, run=replace(world.run, phases=tuple(phase for phase in world.run.phases if phase.name not in names))
     )
 
 
@@ -164,7 +164,7 @@ def never_asked(request: Request) -> Request:
 
 def one_later(found: Phase) -> Phase:
     """Each answer is what the request before it had: as many of each kind, in as good as the same time."""
-    sent = sorted(found.requests, key=lambda each: each.at)
+    sent = sorted(found.requests, key=lambda request: request.at)
     told = [sent[-1], *sent[:-1]]
     made = (replace(each, outcome=other.outcome, reason=other.reason) for each, other in zip(sent, told, strict=True))
     return replace(found, requests=tuple(made))
@@ -502,7 +502,7 @@ BROKEN: dict[str, tuple[Failed, Break]] = {
             lambda found: replace(
                 found,
                 actions=(),
-                requests=tuple(each for each in found.requests if each.kind == "generate"),
+                requests=tuple(request for request in found.requests if request.kind == "generate"),
                 locust_requests=200,
             ),
         ),
@@ -514,8 +514,8 @@ BROKEN: dict[str, tuple[Failed, Break]] = {
             lambda found: replace(
                 found,
                 requests=tuple(
-                    slower(1.2)(each) if each.outcome == "miss" and each.at > found.begin + 16 else each
-                    for each in found.requests
+                    slower(1.2)(request) if request.outcome == "miss" and request.at > found.begin + 16 else request
+                    for request in found.requests
                 ),
             ),
         ),
@@ -573,7 +573,9 @@ BROKEN: dict[str, tuple[Failed, Break]] = {
     ),
     "a broken answer meanwhile": (
         {("run", "Failures"), LOCUST, ("terminate", "Requests that came later")},
-        requests("terminate fault", said(allowed=False, error="5 of 9 bytes came"), lambda each: each.status == 0),
+        requests(
+            "terminate fault", said(allowed=False, error="5 of 9 bytes came"), lambda request: request.status == 0
+        ),
     ),
     "a last word that differs": (
         {("terminate", "The service's count at its end")},
@@ -582,7 +584,7 @@ BROKEN: dict[str, tuple[Failed, Break]] = {
     "no last word": ({("terminate", "The service's count at its end")}, account(lambda told: None)),
     "garbage that is taken": (
         {REQUESTS, ("garbage", "Garbage refused as the contract says")},
-        requests("garbage fault", said(status=200), lambda each: each.kind == "garbage"),
+        requests("garbage fault", said(status=200), lambda request: request.kind == "garbage"),
     ),
     "garbage that is kept": ({("garbage", "Entries")}, counted("garbage fault", ENTRIES, more(1))),
     "a slow sender who is not let go": (

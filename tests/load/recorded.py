@@ -127,9 +127,11 @@ class Recording:
         requests = tuple(play(begin))
         self._hold()
         done = tuple(Action(begin + after, 0.01, name) for after, name in actions)
-        last = max([*(each.at + each.seconds for each in requests), *(each.at + each.seconds for each in done)])
+        last = max(
+            [*(request.at + request.seconds for request in requests), *(each.at + each.seconds for each in done)]
+        )
         after = None if interrupted else dict(self.counters)
-        bad = sum(not each.allowed for each in requests)
+        bad = sum(not request.allowed for request in requests)
         account = self.account() if interrupted else None
         made = Phase(scenario, part, begin, last, before, after, requests, done, len(requests), bad, account)
         self.phases.append(made)
@@ -173,7 +175,7 @@ class Recording:
                 for item, outcome in batch:
                     made.append(self.request(free[turn], item, outcome))
                     free[turn] += made[-1].seconds + 1e-5
-            return sorted(made, key=lambda each: each.at + each.seconds)
+            return sorted(made, key=lambda request: request.at + request.seconds)
 
         return played
 
@@ -441,7 +443,7 @@ class Recorded(Prometheus):
                 yield {"metric": {"job": instance, "instance": instance}, "values": points}
 
     def _samples(self) -> list[dict[str, Any]]:
-        end = max(each.end for each in self.run.phases)
+        end = max(phase.end for phase in self.run.phases)
         times = [BEGIN + number for number in range(int(end - BEGIN) + 3)]
         seen = [at for at in times if not any(begin < at < last for begin, last in self.unscraped)]
         return [{"metric": {"instance": "recoup"}, "values": [[at, "1"] for at in seen]}] if seen else []
@@ -453,9 +455,9 @@ def always(value: float) -> Mapping[str, Value]:
 
 def good_source(run: Run) -> Recorded:
     """What the panels would show of a good run."""
-    restart = next(each for each in run.phases if each.name == "prometheus-restart fault")
-    away = next(each for each in run.phases if each.name == "terminate fault")
-    back = next(each for each in run.phases if each.name == "terminate restarted")
+    restart = next(phase for phase in run.phases if phase.name == "prometheus-restart fault")
+    away = next(phase for phase in run.phases if phase.name == "terminate fault")
+    back = next(phase for phase in run.phases if phase.name == "terminate restarted")
     shows: dict[str, Mapping[str, Value]] = {
         "job:recoup_hit_ratio": {"recoup": lambda at: ratio(run, at)},
         "job:recoup_speedup": {"recoup": lambda at: speedup(run, at)},
@@ -475,21 +477,21 @@ def good_source(run: Run) -> Recorded:
 
 def _answered(run: Run, at: float) -> list[Request]:
     return [
-        each
+        request
         for phase in run.phases
         if phase.begin <= at and phase.end >= at - WINDOW
-        for each in phase.requests
-        if at - WINDOW < each.at + each.seconds <= at
+        for request in phase.requests
+        if at - WINDOW < request.at + request.seconds <= at
     ]
 
 
 def ratio(run: Run, at: float) -> float | None:
-    found = [each.outcome for each in _answered(run, at) if each.outcome not in (None, "bypass")]
+    found = [request.outcome for request in _answered(run, at) if request.outcome not in (None, "bypass")]
     return found.count("hit") / len(found) if found else None
 
 
 def speedup(run: Run, at: float) -> float | None:
-    found = [each for each in _answered(run, at) if each.outcome is not None]
+    found = [request for request in _answered(run, at) if request.outcome is not None]
     waited = sum(each.seconds for each in found)
     return len(found) * (GENERATION + OVERHEAD) / waited if found else None
 
@@ -506,15 +508,15 @@ def at_moment(run: Run, at: float, name: str) -> float:
 
 
 def limit(run: Run, at: float) -> float:
-    fault = next(each for each in run.phases if each.name == "shrink fault")
+    fault = next(phase for phase in run.phases if phase.name == "shrink fault")
     # It is restored a moment after it is asked for.
     return 60 * 2**20 if fault.begin + 3 <= at < fault.begin + 7.005 else LIMIT_BYTES
 
 
 def phase_of(run: Run, name: str) -> Phase:
-    return next(each for each in run.phases if each.name == name)
+    return next(phase for phase in run.phases if phase.name == name)
 
 
 def with_phase(run: Run, changed: Phase) -> Run:
     """The run with one phase changed."""
-    return replace(run, phases=tuple(changed if each.name == changed.name else each for each in run.phases))
+    return replace(run, phases=tuple(changed if phase.name == changed.name else phase for phase in run.phases))

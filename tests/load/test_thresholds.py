@@ -25,7 +25,7 @@ def test_the_product_s_targets_stand_in_the_file() -> None:
 
 def test_each_number_has_a_comment_above_it() -> None:
     lines = thresholds.FILE.read_text(encoding="utf-8").partition("[requests]")[0].splitlines()
-    names = {each.name for each in fields(thresholds.Thresholds)} - {"requests"}
+    names = {field_.name for field_ in fields(thresholds.Thresholds)} - {"requests"}
     said = {line.partition(" = ")[0] for above, line in pairwise(lines) if above.startswith("# ") and " = " in line}
     assert names == said
 
