@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
-from loadtest import report, runner, thresholds, verdict, workload
+from loadtest import journal, report, runner, thresholds, verdict, workload
 from loadtest.processes import ROOT, ProcessError
 from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
 from loadtest.result import Result
@@ -73,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("--web-host", default="127.0.0.1", help="of Locust's web interface (%(default)s)")
     place.add_argument("--web-port", type=int, help="of Locust's web interface; without it there is none")
     told = parser.add_argument_group("the verdict")
+    told.add_argument("--journal", type=Path, metavar="FILE", help="judge the run that left this, and make none")
+    told.add_argument("--job", help="of the service, where Prometheus scrapes several")
     told.add_argument("--thresholds", type=Path, default=thresholds.FILE, help="what is asked (%(default)s)")
     told.add_argument("--relaxed", action="store_true", help="ask for less traffic, for a short run")
     told.add_argument("--json", action="store_true", help="print the result as JSON, and progress on standard error")
@@ -92,13 +94,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         service_settings = dict(_pair(each) for each in given.set)
     except ValueError as error:
         command.error(str(error))
-    if bool(given.service) != bool(given.prometheus or (given.service and given.grafana)):
+    if given.journal is not None:
+        if not given.prometheus and not given.grafana:
+            command.error("--journal needs the Prometheus that scraped the service: --prometheus, or --grafana")
+    elif bool(given.service) != bool(given.prometheus or (given.service and given.grafana)):
         command.error("a service that runs needs the Prometheus that scrapes it, and the other way round")
     given.output.mkdir(parents=True, exist_ok=True)
     stream = sys.stderr if given.json else sys.stdout
     try:
-        result = _run(given, settings, asked, service_settings, stream)
-    except (QueryError, ProcessError) as error:
+        if given.journal is not None:
+            run = journal.read(journal.lines(given.journal))
+            result = _judge(given, run, asked, "" if given.prometheus is None else given.prometheus)
+        else:
+            result = _run(given, settings, asked, service_settings, stream)
+    except (QueryError, ProcessError, FileNotFoundError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNUSABLE
     page = report.write(result, given.output)
@@ -118,10 +127,17 @@ def _run(
     with _place(given, settings, service_settings) as place:
         run = runner.play(settings, place, given.output, stream, web)
         time.sleep(2 * settings.scrape_seconds)  # until Prometheus has certainly scraped the end
-        source = _source(given, place)
-        result = verdict.judge(run, source, asked, environment=_environment(source))
-        if isinstance(source, ThroughGrafana):
-            source.annotate(result.begin, result.end, verdict.headline(result))
+        return _judge(given, run, asked, place.prometheus)
+
+
+def _judge(given: argparse.Namespace, run: journal.Run, asked: thresholds.Thresholds, prometheus: str) -> Result:
+    """The verdict on a run, by its Prometheus, or by Grafana where that has been named; the run is marked there."""
+    through = given.grafana if given.service or not prometheus else None
+    source = ThroughGrafana(through, os.environ.get("GRAFANA_TOKEN", "")) if through else Prometheus(prometheus)
+    variables = {"job": given.job} if given.job else None
+    result = verdict.judge(run, source, asked, environment=_environment(source), variables=variables)
+    if isinstance(source, ThroughGrafana):
+        source.annotate(result.begin, result.end, verdict.headline(result))
     return result
 
 
@@ -158,12 +174,6 @@ def _place(
         return
     with runner.own_place(settings, given.output, service_settings) as place:
         yield place
-
-
-def _source(given: argparse.Namespace, place: runner.Place) -> Prometheus:
-    if given.service and given.grafana:
-        return ThroughGrafana(given.grafana, os.environ.get("GRAFANA_TOKEN", ""))
-    return Prometheus(place.prometheus)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loadtest import __main__ as command
 from loadtest import journal, thresholds, verdict, workload
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.result import Check, Result
@@ -251,18 +252,20 @@ def test_a_journal_that_is_read_says_what_was_written(tmp_path: Path) -> None:
     assert (run.begin, run.end, run.phases) == (read.begin, read.end, read.phases)
 
 
-def ran(arguments: Iterable[str]) -> int:
-    return verdict.main(list(arguments))
+def ran(arguments: Iterable[str], folder: Path) -> int:
+    return command.main([*arguments, "--output", str(folder)])
 
 
 def test_the_command_says_no_without_a_prometheus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(good_run(), tmp_path / "journal.jsonl")
-    assert verdict.EXIT_FAILED == ran(["--journal", str(path), "--prometheus", "http://127.0.0.1:1", "--json"])
+    assert command.EXIT_FAILED == ran(
+        ["--journal", str(path), "--prometheus", "http://127.0.0.1:1", "--json"], tmp_path
+    )
     result = Result.from_json(capsys.readouterr().out)
     assert NO_PROMETHEUS <= {(check.scenario, check.name) for check in result.checks if not check.passed}
 
 
 def test_the_command_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none.jsonl"
-    assert verdict.EXIT_UNUSABLE == ran(["--journal", str(missing), "--prometheus", "http://127.0.0.1:1"])
+    assert command.EXIT_UNUSABLE == ran(["--journal", str(missing), "--prometheus", "http://127.0.0.1:1"], tmp_path)
     assert "none.jsonl" in capsys.readouterr().err
