@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
-from loadtest import preflight, report, runner, thresholds, verdict, workload
-from loadtest.environment import environment
+from loadtest import journal, report, runner, thresholds, verdict, workload
 from loadtest.processes import ROOT, ProcessError
 from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
 from loadtest.result import Result
+from loadtest.service import preflight
+from loadtest.settings import cores
 
 EXIT_PASSED, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
 #: Without words to the contrary: where the journal, the logs and the report go.
@@ -70,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("--web-host", default="127.0.0.1", help="of Locust's web interface (%(default)s)")
     place.add_argument("--web-port", type=int, help="of Locust's web interface; without it there is none")
     told = parser.add_argument_group("the verdict")
+    told.add_argument("--journal", type=Path, metavar="FILE", help="judge the run that left this, and make none")
+    told.add_argument("--job", help="of the service, where Prometheus scrapes several")
     told.add_argument("--thresholds", type=Path, default=thresholds.FILE, help="what is asked (%(default)s)")
     told.add_argument("--relaxed", action="store_true", help="ask for less traffic, for a short run")
     told.add_argument("--json", action="store_true", help="print the result as JSON, and progress on standard error")
@@ -89,13 +94,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         service_settings = dict(_pair(each) for each in given.set)
     except ValueError as error:
         command.error(str(error))
-    if bool(given.service) != bool(given.prometheus or (given.service and given.grafana)):
+    if given.journal is not None:
+        if not given.prometheus and not given.grafana:
+            command.error("--journal needs the Prometheus that scraped the service: --prometheus, or --grafana")
+    elif bool(given.service) != bool(given.prometheus or (given.service and given.grafana)):
         command.error("a service that runs needs the Prometheus that scrapes it, and the other way round")
     given.output.mkdir(parents=True, exist_ok=True)
     stream = sys.stderr if given.json else sys.stdout
     try:
-        result = _run(given, settings, asked, service_settings, stream)
-    except (QueryError, ProcessError) as error:
+        if given.journal is not None:
+            run = journal.read(journal.lines(given.journal))
+            result = _judge(given, run, asked, "" if given.prometheus is None else given.prometheus)
+        else:
+            result = _run(given, settings, asked, service_settings, stream)
+    except (QueryError, ProcessError, FileNotFoundError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNUSABLE
     page = report.write(result, given.output)
@@ -115,11 +127,32 @@ def _run(
     with _place(given, settings, service_settings) as place:
         run = runner.play(settings, place, given.output, stream, web)
         time.sleep(2 * settings.scrape_seconds)  # until Prometheus has certainly scraped the end
-        source = _source(given, place)
-        result = verdict.judge(run, source, asked, environment=environment(source))
-        if isinstance(source, ThroughGrafana):
-            source.annotate(result.begin, result.end, verdict.headline(result))
+        return _judge(given, run, asked, place.prometheus)
+
+
+def _judge(given: argparse.Namespace, run: journal.Run, asked: thresholds.Thresholds, prometheus: str) -> Result:
+    """The verdict on a run, by its Prometheus, or by Grafana where that has been named; the run is marked there."""
+    through = given.grafana if given.service or not prometheus else None
+    source = ThroughGrafana(through, os.environ.get("GRAFANA_TOKEN", "")) if through else Prometheus(prometheus)
+    variables = {"job": given.job} if given.job else None
+    result = verdict.judge(run, source, asked, environment=_environment(source), variables=variables)
+    if isinstance(source, ThroughGrafana):
+        source.annotate(result.begin, result.end, verdict.headline(result))
     return result
+
+
+def _environment(prometheus: Prometheus) -> dict[str, str]:
+    """What a run runs on: versions and the machine, by name."""
+    try:
+        scraper = str(prometheus.ask("status/buildinfo", {})["version"])
+    except (QueryError, KeyError) as error:
+        scraper = f"not known: {error}"
+    return {
+        "machine": f"{cores()} cores, {platform.system()} {platform.machine()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        **{name: version(name) for name in ("recoup", "locust")},
+        "Prometheus": scraper,
+    }
 
 
 def _settings(given: argparse.Namespace) -> workload.Settings:
@@ -136,17 +169,11 @@ def _place(
     given: argparse.Namespace, settings: workload.Settings, service_settings: dict[str, str]
 ) -> Iterator[runner.Place]:
     if given.service:
-        preflight.require(given.service, os.environ.get("RECOUP_ADMIN_TOKEN"))
+        preflight(given.service, os.environ.get("RECOUP_ADMIN_TOKEN"))
         yield runner.Place(given.service.rstrip("/"), (given.prometheus or "").rstrip("/"))
         return
     with runner.own_place(settings, given.output, service_settings) as place:
         yield place
-
-
-def _source(given: argparse.Namespace, place: runner.Place) -> Prometheus:
-    if given.service and given.grafana:
-        return ThroughGrafana(given.grafana, os.environ.get("GRAFANA_TOKEN", ""))
-    return Prometheus(place.prometheus)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from loadtest.journal import Request
 from loadtest.plan import Call
@@ -19,33 +20,16 @@ Header = Callable[[str], "str | None"]
 _GENERATED = re.compile(r"(?:^|,)\s*generate\s*;(?:[^,]*;)?\s*dur=([0-9.]+)")
 
 
-@dataclass(frozen=True)
-class Told:
-    """What the headers of an answer say.
-
-    Attributes:
-        outcome: As in `journal.Request`.
-        reason: The same.
-        retry_after: The same.
-        generation_seconds: The same.
-    """
-
-    outcome: str | None
-    reason: str | None
-    retry_after: float | None
-    generation_seconds: float | None
-
-
-def told(header: Header) -> Told:
-    """What the headers of an answer say."""
+def outcome_fields(header: Header) -> dict[str, Any]:
+    """What the headers of an answer say, by the names of `journal.Request`."""
     outcome, reason = _status(header("cache-status") or "")
     generated = _GENERATED.search(header("server-timing") or "")
-    return Told(
-        outcome=outcome,
-        reason=reason,
-        retry_after=_seconds(header("retry-after")),
-        generation_seconds=float(generated[1]) / 1e3 if generated else None,
-    )
+    return {
+        "outcome": outcome,
+        "reason": reason,
+        "retry_after": _seconds(header("retry-after")),
+        "generation_seconds": float(generated[1]) / 1e3 if generated else None,
+    }
 
 
 def _status(text: str) -> tuple[str | None, str | None]:
@@ -87,24 +71,14 @@ def answered(call: Call, sent: tuple[float, float], status: int, header: Header,
         header: Its headers.
         body: Its body, in the parts in which it was read.
     """
-    said = told(header)
+    fields = outcome_fields(header)
     size, length = sum(map(len, body)), header("content-length")
     if length is not None and call.method != "HEAD" and status not in (204, 304) and length != str(size):
         record = unanswered(call, sent, f"{size} of {length} bytes came")
-        return replace(record, outcome=said.outcome, reason=said.reason)
+        return replace(record, outcome=fields["outcome"], reason=fields["reason"])
+    digested = digest(body) if size else ""
     return Request(
-        at=sent[0],
-        seconds=sent[1],
-        kind=call.kind,
-        item=call.item,
-        status=status,
-        outcome=said.outcome,
-        reason=said.reason,
-        bytes=size,
-        digest=digest(body) if size else "",
-        allowed=status in call.allowed,
-        retry_after=said.retry_after,
-        generation_seconds=said.generation_seconds,
+        *sent, call.kind, call.item, status, bytes=size, digest=digested, allowed=status in call.allowed, **fields
     )
 
 

@@ -9,13 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from loadtest.actions import ActionError, Actions, Send, configuration, configure, described
-from loadtest.control import Control
-from loadtest.lanes import OpenPhase, PhaseRunner, users
+from loadtest.actions import ActionError, Configure, Management, Send
+from loadtest.lanes import PhaseRunner
 from loadtest.plan import Action, Call, Phase
 from loadtest.recorder import Recorder
+from loadtest.service import ServiceClient
 
 #: Seconds that one request may take: more than any time limit of the service's built-in pipelines.
 REQUEST_SECONDS = 150.0
@@ -48,45 +49,35 @@ class Users(Protocol):
         """How many there are."""
 
 
+@dataclass
 class Conductor:
     """Leads one run.
 
-    Args:
+    Attributes:
         phases: What is played.
         settings: The workload's, for the journal.
         settle_seconds: What `Settle` waits.
-        runner: Where the users wait.
+        runner: Hands lanes to users.
         users: The users.
         recorder: The journal.
-        control: The way to the service.
+        service: The way to the service.
         send: For what is done during a phase.
         locust: Locust's own counts.
     """
 
-    def __init__(
-        self,
-        phases: Sequence[Phase],
-        settings: Mapping[str, Any],
-        settle_seconds: float,
-        *,
-        runner: PhaseRunner,
-        users: Users,
-        recorder: Recorder,
-        control: Control,
-        send: CountedSend,
-        locust: LocustCounts,
-    ) -> None:
-        self._phases = phases
-        self._settings = settings
-        self._settle_seconds = settle_seconds
-        self._stage = runner
-        self._crowd = users
-        self._recorder = recorder
-        self._control = control
-        self._send = send
-        self._locust = locust
-        self._stopped = threading.Event()
-        self._ended = threading.Event()
+    phases: Sequence[Phase]
+    settings: Mapping[str, Any]
+    settle_seconds: float
+    runner: PhaseRunner
+    users: Users
+    recorder: Recorder
+    service: ServiceClient
+    send: CountedSend
+    locust: LocustCounts
+
+    def __post_init__(self) -> None:
+        self._stopped, self._ended = threading.Event(), threading.Event()
+        self._config: Mapping[str, Any] = {}
         self.went_well = False
 
     def stop(self, seconds: float) -> None:
@@ -102,67 +93,69 @@ class Conductor:
             # It is Locust's only thread of control: without this it would hang.
             _log.exception("the run has failed")
         finally:
-            self._recorder.close()
+            self.recorder.close()
             self._ended.set()
 
     def _run(self) -> None:
-        self._recorder.run(self._settings)
-        config = configuration(self._control.send)
-        actions = Actions(config, self._settle_seconds, self._recorder.ask)
+        self.recorder.run(self.settings)
+        manager = self._management(self.service.send)
+        self._config = manager.configuration()
         try:
-            for phase in self._phases:
+            for phase in self.phases:
                 if not self._stopped.is_set():
-                    self._play(phase, actions)
+                    self._play(phase)
         finally:
-            configure(self._control.send, {name: config[name] for name in _SETTINGS})
+            Configure({name: self._config[name] for name in _SETTINGS}).carry_out(manager)
         if not self._stopped.is_set():
-            self._recorder.done(self._locust())
-            self.went_well = self._recorder.went_well and self._agrees()
+            self.recorder.done(self.locust())
+            self.went_well = self.recorder.went_well and self._agrees()
 
-    def _play(self, phase: Phase, actions: Actions) -> None:
+    def _management(self, send: Send) -> Management:
+        return Management(send, self.recorder.ask, self.settle_seconds, self._config)
+
+    def _play(self, phase: Phase) -> None:
         for action in phase.before:
-            self._carry_out(phase, action, actions, self._control.send)
-        _log.info("%s %s", phase.scenario, phase.part)
+            self._carry_out(phase, action, self.service.send)
+        _log.info("%s", phase.name)
         self._gather(phase)
-        stream = OpenPhase(phase, lambda requests: self._recorder.offer(phase, requests))
-        self._recorder.begin(phase, self._counters(phase) or {})
-        self._stage.open(stream)
-        meanwhile = threading.Thread(target=self._meanwhile, args=(phase, actions), daemon=True)
+        self.recorder.begin(phase, self._counters(phase) or {})
+        self.runner.start(phase, lambda requests: self.recorder.offer(phase, requests))
+        meanwhile = threading.Thread(target=self._meanwhile, args=(phase,), daemon=True)
         meanwhile.start()
         try:
-            self._wait(phase, stream, meanwhile)
+            self._wait(phase, meanwhile)
         finally:
-            self._stage.close()
-            stream.close()
-        self._recorder.end(phase, None if phase.interrupted else self._counters(phase))
+            self.runner.close()
+        self.recorder.end(phase, None if phase.interrupted else self._counters(phase))
 
     def _gather(self, phase: Phase) -> None:
         """Wait until the users are there, and no others: none is sent away while it is at work."""
-        wanted, begun = max(1, users(phase)), time.time()
-        self._crowd.want(wanted)
-        while self._crowd.count() != wanted and not self._stopped.is_set():
+        wanted, begun = max(1, phase.users), time.time()
+        self.users.want(wanted)
+        while self.users.count() != wanted and not self._stopped.is_set():
             if time.time() > begun + _USERS_SECONDS:
-                error = f"{self._crowd.count()} of {wanted} users after {_USERS_SECONDS:g} s"
-                return self._recorder.action(phase, "gather users", begun, error)
+                error = f"{self.users.count()} of {wanted} users after {_USERS_SECONDS:g} s"
+                return self.recorder.action(phase, "gather users", begun, error)
             time.sleep(_POLL_SECONDS)
         return None
 
-    def _wait(self, phase: Phase, stream: OpenPhase, meanwhile: threading.Thread) -> None:
+    def _wait(self, phase: Phase, meanwhile: threading.Thread) -> None:
         """Wait until a phase is over, and nothing of it under way."""
         begun = time.time()
         most = PHASE_SECONDS if phase.seconds is None else phase.seconds
-        over = self._wait_for(stream.wait_until_over, most)
-        stream.close()
-        if not over and phase.seconds is None and not self._stopped.is_set():
-            self._recorder.action(phase, "wait for the lanes' end", begun, f"they go on after {most:g} s")
-        self._wait_for(lambda seconds: _joined(meanwhile, seconds), _ACTIONS_SECONDS)
-        if meanwhile.is_alive() and not self._stopped.is_set():
-            self._recorder.action(phase, "wait for the actions' end", begun, f"not there after {_ACTIONS_SECONDS:g} s")
+        over = self._wait_for(self.runner.wait_until_over, most)
+        self.runner.close()
+        if not over and phase.seconds is None:
+            self._late(phase, "wait for the lanes' end", begun, f"they go on after {most:g} s")
+        if not self._wait_for(lambda seconds: _joined(meanwhile, seconds), _ACTIONS_SECONDS):
+            self._late(phase, "wait for the actions' end", begun, f"not there after {_ACTIONS_SECONDS:g} s")
         # Requests have a limit of their own, which is a little shorter.
-        if not self._wait_for(lambda seconds: not stream.wait_until_answered(seconds), REQUEST_SECONDS + 10):
-            left = stream.wait_until_answered(0)
-            if left and not self._stopped.is_set():
-                self._recorder.action(phase, "wait for the last answers", begun, f"{left} batches are under way")
+        if not self._wait_for(self.runner.wait_until_over, REQUEST_SECONDS + 10) and self.runner.under_way():
+            self._late(phase, "wait for the last answers", begun, f"{self.runner.under_way()} batches are under way")
+
+    def _late(self, phase: Phase, action: str, begun: float, error: str) -> None:
+        if not self._stopped.is_set():
+            self.recorder.action(phase, action, begun, error)
 
     def _wait_for(self, over: Callable[[float], bool], most: float) -> bool:
         """Wait in small steps, and write the journal in between."""
@@ -171,39 +164,39 @@ class Conductor:
             left = deadline - time.monotonic()
             if over(min(_FLUSH_SECONDS, max(0.0, left))):
                 return True
-            self._recorder.flush()
+            self.recorder.flush()
             if left <= 0:
                 break
         return False
 
-    def _meanwhile(self, phase: Phase, actions: Actions) -> None:
+    def _meanwhile(self, phase: Phase) -> None:
         begun = time.monotonic()
-        for moment in sorted(phase.during, key=lambda each: each.after_seconds):
+        for moment in sorted(phase.during, key=lambda moment: moment.after_seconds):
             if self._stopped.wait(max(0.0, begun + moment.after_seconds - time.monotonic())):
                 return
-            self._carry_out(phase, moment.action, actions, lambda call: self._send(phase, call))
+            self._carry_out(phase, moment.action, lambda call: self.send(phase, call))
 
-    def _carry_out(self, phase: Phase, action: Action, actions: Actions, send: Send) -> None:
+    def _carry_out(self, phase: Phase, action: Action, send: Send) -> None:
         begun, error = time.time(), None
         try:
-            actions.carry_out(action, send)
+            action.carry_out(self._management(send))
         except (ActionError, OSError, ValueError) as failure:
             error = str(failure) or type(failure).__name__
-            _log.error("%s %s: %s: %s", phase.scenario, phase.part, described(action), error)
-        self._recorder.action(phase, described(action), begun, error)
+            _log.error("%s: %s: %s", phase.name, action, error)
+        self.recorder.action(phase, str(action), begun, error)
 
     def _counters(self, phase: Phase) -> dict[str, float] | None:
         begun = time.time()
         try:
-            return self._control.counters()
+            return self.service.counters()
         except (OSError, ValueError) as error:
-            self._recorder.action(phase, "read the counters", begun, str(error))
+            self.recorder.action(phase, "read the counters", begun, str(error))
             return None
 
     def _agrees(self) -> bool:
         """Whether Locust counted what the journal has."""
-        counted = {name: each["requests"] for name, each in self._locust().items() if each["requests"]}
-        written = {name: count for name, count in self._recorder.requests.items() if count}
+        counted = {name: each["requests"] for name, each in self.locust().items() if each["requests"]}
+        written = {name: count for name, count in self.recorder.requests.items() if count}
         if counted != written:
             _log.error("Locust counted %s, the journal has %s", counted, written)
         return counted == written

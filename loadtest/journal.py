@@ -126,7 +126,7 @@ class Run:
 
     def phase(self, scenario: str, part: str) -> Phase | None:
         """The phase of a name, or None where the run has none."""
-        return next((each for each in self.phases if (each.scenario, each.part) == (scenario, part)), None)
+        return next((phase for phase in self.phases if (phase.scenario, phase.part) == (scenario, part)), None)
 
 
 def hit_ratio(outcomes: Mapping[str, int]) -> float | None:
@@ -186,7 +186,7 @@ def read(found: Iterable[Mapping[str, Any]]) -> Run:
     if first is None:
         raise ValueError("the journal has no beginning: the load test did not start")
     counts, last_words = done.get("locust", {}), iter(accounts)
-    made = tuple(_phase(each, counts) for each in phases)
+    made = tuple(_phase(phase, counts) for phase in phases)
     told = tuple(each if each.after is not None else replace(each, account=next(last_words, None)) for each in made)
     return Run(first["settings"], told, first["at"], done.get("at"))
 

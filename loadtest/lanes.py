@@ -130,76 +130,44 @@ class OpenLane:
         return not self._under_way and not self._due
 
 
-class OpenPhase:
-    """The lanes of one phase while it runs, and the seats in them: one for each user that a lane may have."""
-
-    def __init__(self, phase: Phase, offered: Offered) -> None:
-        self.phase = phase
-        self.lanes = tuple(OpenLane(lane, offered) for lane in phase.lanes)
-        self._seats = deque(lane for lane in self.lanes for _ in range(lane.lane.users))
-
-    def start(self) -> None:
-        """Begin."""
-        for lane in self.lanes:
-            lane.start()
-
-    def seat(self) -> OpenLane | None:
-        """A seat that nobody has yet; None: all are taken."""
-        return self._seats.popleft() if self._seats else None
-
-    def close(self, *, background_only: bool = False) -> None:
-        """Begin nothing more."""
-        for lane in self._select(background=True) if background_only else self.lanes:
-            lane.close()
-
-    def wait_until_over(self, seconds: float) -> bool:
-        """Wait until every lane that holds the phase open is over; with none such, so long. False: they are not."""
-        deadline = time.monotonic() + seconds
-        foreground = self._select(background=False)
-        if not foreground and self.lanes:
-            foreground = list(self.lanes)
-        return all(lane.wait_until_over(deadline - time.monotonic()) for lane in foreground)
-
-    def wait_until_answered(self, seconds: float) -> int:
-        """Wait, once closed, until nothing is under way; gives the batches that still are after so long."""
-        deadline = time.monotonic() + seconds
-        for lane in self.lanes:
-            lane.wait_until_over(deadline - time.monotonic())
-        return sum(lane.under_way for lane in self.lanes)
-
-    def _select(self, *, background: bool) -> list[OpenLane]:
-        return [lane for lane in self.lanes if lane.lane.background is background]
-
-
 class PhaseRunner:
-    """Where users wait for a phase, and find their seat in it."""
+    """Runs one phase after another: hands its lanes to waiting users, each lane as often as it may have users."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._open: OpenPhase | None = None
+        self._phase: Phase | None = None
+        self._free: deque[OpenLane] = deque()
+        self.lanes: tuple[OpenLane, ...] = ()
 
-    def open(self, phase: OpenPhase) -> None:
-        """Let users in."""
-        phase.start()
+    def start(self, phase: Phase, offered: Offered) -> None:
+        """Begin a phase: users who wait get its lanes."""
+        lanes = tuple(OpenLane(lane, offered) for lane in phase.lanes)
+        for lane in lanes:
+            lane.start()
         with self._changed:
-            self._open = phase
+            self._phase, self.lanes = phase, lanes
+            self._free = deque(lane for lane in lanes for _ in range(lane.lane.users))
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """Let nobody in any more."""
-        with self._changed:
-            self._open = None
-
     def next_lane(self) -> tuple[Phase, OpenLane]:
-        """Wait for a seat."""
+        """Wait for a lane of a phase that has room for one more user."""
         with self._changed:
-            while True:
-                seat = self._open.seat() if self._open is not None else None
-                if self._open is not None and seat is not None:
-                    return self._open.phase, seat
-                self._changed.wait()
+            self._changed.wait_for(lambda: self._free)
+            assert self._phase is not None  # noqa: S101  # it came with the lanes
+            return self._phase, self._free.popleft()
 
+    def close(self) -> None:
+        """Begin nothing more, and give nobody a lane."""
+        with self._changed:
+            self._free.clear()
+        for lane in self.lanes:
+            lane.close()
 
-def users(phase: Phase) -> int:
-    """Users that a phase needs: those of its lanes together."""
-    return sum(lane.users for lane in phase.lanes)
+    def wait_until_over(self, seconds: float) -> bool:
+        """Wait until every lane is over; False: they are not, after so long."""
+        deadline = time.monotonic() + seconds
+        return all(lane.wait_until_over(deadline - time.monotonic()) for lane in self.lanes)
+
+    def under_way(self) -> int:
+        """Batches that were begun and are not yet answered."""
+        return sum(lane.under_way for lane in self.lanes)

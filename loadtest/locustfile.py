@@ -34,12 +34,12 @@ from locust.exception import CatchResponseError
 
 from loadtest import answers, rawhttp, workload
 from loadtest.conductor import REQUEST_SECONDS, Conductor
-from loadtest.control import Control, authorization
 from loadtest.exporter import Exporter
 from loadtest.journal import Request
 from loadtest.lanes import PhaseRunner
 from loadtest.plan import Call, Phase
-from loadtest.recorder import Recorder, name_of
+from loadtest.recorder import Recorder
+from loadtest.service import ServiceClient, authorization
 
 EXIT_WELL, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
 DEFAULT_JOURNAL = Path("build") / "loadtest" / "journal.jsonl"
@@ -90,8 +90,10 @@ class Connection:
         else:
             request = answers.answered(call, (at, seconds), answer.status_code, _header(answer), body)
         self._count(phase, call, request)
-        if phase.interrupted or not request.status:
-            # So that no connection is kept alive that a service left behind which has ended.
+        refused = call.kind != "generate" and request.status >= 400
+        if phase.interrupted or refused or not request.status:
+            # So that no connection is kept alive that a service left behind which has ended, or that it is about to
+            # close because it has not read all of what it refused (RFC 9112, section 9.6).
             self.close()
         return request, body
 
@@ -117,7 +119,7 @@ class Connection:
         RUN.recorder.request(phase, request)
         self._environment.events.request.fire(  # type: ignore[no-untyped-call]
             request_type=call.method,
-            name=name_of(phase),
+            name=phase.name,
             response_time=request.seconds * 1e3,
             response_length=request.bytes,
             exception=None if request.allowed else CatchResponseError(request.error or f"status {request.status}"),
@@ -265,7 +267,7 @@ class ScenarioRun:
             runner=self.runner,
             users=self.users,
             recorder=self.recorder,
-            control=Control(self.environment.host or "", self.token, os.environ.get("LOADTEST_UPSTREAM", "")),
+            service=ServiceClient(self.environment.host or "", self.token, os.environ.get("LOADTEST_UPSTREAM", "")),
             send=lambda phase, call: _status_and_body(*counted.send(phase, call)),
             locust=self._counts,
         )

@@ -5,9 +5,11 @@ The workload makes it, the locustfile carries it out. Standard library only; not
 
 from __future__ import annotations
 
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol
 
 from loadtest.rawhttp import Raw
 
@@ -29,7 +31,7 @@ class Call:
         method: `POST` for every generation.
         kind: `generate`, `manage`, `garbage` or `malformed`: the last may end before it reaches a count of the service.
         allowed: The statuses that the contract has for it here; any other, and none at all, is a failure.
-        raw: Sent instead of all that, byte for byte.
+        raw: What is sent byte for byte, instead of what the others make.
     """
 
     item: str
@@ -60,59 +62,51 @@ class Lane:
         users: Batches that are under way at one time, at most.
         rate: Batches a second, evenly spaced, whether the service keeps up or not (as far as `users` allows); None: the
             next one as soon as a user is free.
-        background: It goes on while the phase's other lanes do, and does not hold the phase open.
         pause_seconds: What a user waits after a batch whose last answer was not 200.
     """
 
     batches: Callable[[], Iterator[Batch | Rendezvous]]
     users: int = 1
     rate: float | None = None
-    background: bool = False
     pause_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Configure:
-    """Change the cache's configuration: `POST /api/cache/config`."""
+class Context(Protocol):
+    """What an action may use: the service's management API, and the run's owner."""
 
-    changes: Mapping[str, Any]
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The service's configuration when the run began."""
 
+    @property
+    def settle_seconds(self) -> float:
+        """What `Settle` waits: two scrape intervals."""
 
-@dataclass(frozen=True)
-class ScaleMemory:
-    """Change the memory limit to a share of what is held now; None: back to what it was when the run began."""
+    def manage(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, allowed: frozenset[int] = frozenset({200})
+    ) -> Any:
+        """The answer of the management API, from its JSON; None where it has none."""
 
-    share: float | None
-
-
-@dataclass(frozen=True)
-class Clear:
-    """Forget every entry: `POST /api/cache/clear`."""
-
-
-@dataclass(frozen=True)
-class ListEntries:
-    """Read a page of entries, and one entry of it."""
+    def bring_about(self, fault: str) -> None:
+        """Ask the run's owner for a fault, and wait until it is done."""
 
 
-@dataclass(frozen=True)
-class DeleteEntry:
-    """Delete the entry that was used least recently."""
+class Action(ABC):
+    """Something that is done before or during a phase."""
 
+    @abstractmethod
+    def carry_out(self, context: Context) -> None:
+        """Do it, and wait until it is done.
 
-@dataclass(frozen=True)
-class Fault:
-    """Ask the run's owner to do something to a process, and wait until it is done."""
+        Raises:
+            ActionError: It could not be done.
+        """
 
-    name: FaultName
-
-
-@dataclass(frozen=True)
-class Settle:
-    """Wait, without traffic, until Prometheus has certainly scraped: two scrape intervals."""
-
-
-Action = Configure | ScaleMemory | Clear | ListEntries | DeleteEntry | Fault | Settle
+    def __str__(self) -> str:
+        """Its name and its fields, such as `Fault kill-worker`."""
+        values = [getattr(self, one.name) for one in fields(self)]  # type: ignore[arg-type]
+        shown = [json.dumps(value) if isinstance(value, Mapping) else str(value) for value in values]
+        return " ".join([type(self).__name__, *shown])
 
 
 @dataclass(frozen=True)
@@ -145,3 +139,18 @@ class Phase:
     before: tuple[Action, ...] = ()
     during: tuple[Moment, ...] = ()
     interrupted: bool = False
+
+    @property
+    def name(self) -> str:
+        """As Locust's statistics and the journal have it."""
+        return f"{self.scenario} {self.part}"
+
+    @property
+    def users(self) -> int:
+        """Users that it needs: those of its lanes together."""
+        return sum(lane.users for lane in self.lanes)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What is done before and during it."""
+        return (*self.before, *(moment.action for moment in self.during))

@@ -15,7 +15,7 @@ from loadtest.exporter import Exporter
 from loadtest.journal import Request
 from loadtest.plan import Phase
 
-_REQUEST_FIELDS = tuple(each.name for each in fields(Request))
+_REQUEST_FIELDS = tuple(field_.name for field_ in fields(Request))
 
 
 class Recorder:
@@ -69,8 +69,8 @@ class Recorder:
         """A request ended."""
         self._exporter.count(phase.scenario, phase.part, request)
         with self._lock:
-            self.requests[name_of(phase)] += 1
-            self.failures[name_of(phase)] += not request.allowed
+            self.requests[phase.name] += 1
+            self.failures[phase.name] += not request.allowed
         self._write({"line": "request", **{name: getattr(request, name) for name in _REQUEST_FIELDS}})
 
     def action(self, phase: Phase, action: str, begun: float, error: str | None) -> None:
@@ -113,8 +113,3 @@ class Recorder:
         text = json.dumps(line, separators=(",", ":")) + "\n"
         with self._lock:
             self._lines.append(text)
-
-
-def name_of(phase: Phase) -> str:
-    """A phase as Locust's statistics name it."""
-    return f"{phase.scenario} {phase.part}"

@@ -197,4 +197,4 @@ def _tail(path: Path, lines: int = 20) -> str:
 def without_faults(settings: workload.Settings) -> workload.Settings:
     """The settings without the scenarios that need processes of the run's own."""
     theirs = set(workload.needs_owner(workload.phases(settings)))
-    return replace(settings, scenarios=tuple(each for each in settings.scenarios if each not in theirs))
+    return replace(settings, scenarios=tuple(scenario for scenario in settings.scenarios if scenario not in theirs))

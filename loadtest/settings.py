@@ -109,7 +109,7 @@ class Settings:
         Raises:
             ValueError: A name is unknown, or a value cannot be used.
         """
-        allowed = [each.name for each in fields(cls)]
+        allowed = [field_.name for field_ in fields(cls)]
         for name in mapping:
             _check("settings", name, f"any of {', '.join(allowed)}", name in allowed)
         return cls(**mapping)
@@ -119,9 +119,9 @@ def remote(settings: Settings) -> Settings:
     """The settings for `typical-remote`: the same popularity over a larger catalogue and cache.
 
     Che's approximation is the same 0.705 within a point. With thirty callers and a generation of half a second, 3 % of
-    the callers of 250 items would find their generation under way for somebody else; of 3,100 items it is 0.3 %.
+    the callers of 250 items would find their generation under way for somebody else; of 3,125 items it is 0.3 %.
     """
-    return replace(settings, cache_entries=10 * settings.cache_entries, catalogue=math.ceil(12.4 * settings.catalogue))
+    return replace(settings, cache_entries=10 * settings.cache_entries, catalogue=math.ceil(12.5 * settings.catalogue))
 
 
 def scenarios(text: str) -> tuple[str, ...]:

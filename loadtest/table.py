@@ -12,7 +12,7 @@ _USAGES = ("usage", "requests", "without", "with", "gain", "hit ratio", "limit",
 
 def headline(result: Result) -> str:
     """One sentence."""
-    bad = sum(not each.passed for each in result.checks)
+    bad = sum(not check.passed for check in result.checks)
     if result.passed:
         return f"Load test passed: {formatting.count(len(result.checks), 'check')}"
     return f"Load test FAILED: {bad} of {formatting.count(len(result.checks), 'check')} failed"
@@ -24,7 +24,7 @@ def as_text(result: Result) -> str:
 
 
 def _checks(checks: Sequence[Check]) -> Iterator[str]:
-    rows = [(_mark(each), each.name, each.measured, each.wanted) for each in checks]
+    rows = [(_mark(check), check.name, check.measured, check.wanted) for check in checks]
     lines = _aligned(rows)
     scenario = ""
     for check, line in zip(checks, lines, strict=True):

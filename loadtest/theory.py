@@ -113,14 +113,3 @@ def limit(hit_ratio: float) -> float:
     if not 0 <= hit_ratio <= 1:
         raise ValueError(f"{hit_ratio} is no hit ratio")
     return math.inf if hit_ratio == 1 else 1 / (1 - hit_ratio)
-
-
-def standard_error(hit_ratio: float, requests: int) -> float:
-    """By how much a hit ratio over so many requests scatters: one standard deviation, were they independent.
-
-    Raises:
-        ValueError: There are no requests.
-    """
-    if requests < 1:
-        raise ValueError("there are no requests")
-    return math.sqrt(hit_ratio * (1 - hit_ratio) / requests)

@@ -85,7 +85,7 @@ def load(path: Path = FILE, changes: Mapping[str, float] | None = None, *, relax
 
 
 def _check(path: Path, found: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> None:
-    names = {each.name for each in fields(Thresholds)} - {"requests"}
+    names = {field_.name for field_ in fields(Thresholds)} - {"requests"}
     for name in sorted(found.keys() ^ names):
         raise ValueError(f"{path}: {name} is {'not known' if name in found else 'missing'}")
     for name in sorted(tables["requests"].keys() ^ tables["relaxed"].keys()):

@@ -1,32 +1,21 @@
-"""The verdict on a run: its journal, and what the dashboards' own queries give, against the thresholds.
-
-    python -m loadtest.verdict --journal build/loadtest/journal.jsonl --prometheus http://127.0.0.1:9090
-
-With `GRAFANA_URL` and `GRAFANA_TOKEN` in the environment (or `--grafana`) it asks through Grafana instead, and marks
-the run on its dashboards. Exit status 0: it held; 1: it did not; 2: it cannot be judged.
-"""
+"""The verdict on a run: its journal, and what the dashboards' own queries give, against the thresholds."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
-from loadtest import journal, report, thresholds
-from loadtest.checks import counts, faults, remote, scraping, stress, typical, usages
-from loadtest.checks import spans as spans_of
+from loadtest import journal, workload
+from loadtest.checks import clients, counts, faults, remote, scraping, stress, typical, usages
 from loadtest.checks.case import Case
+from loadtest.journal import Phase
 from loadtest.panels import Panels
-from loadtest.prometheus import Prometheus, QueryError, ThroughGrafana
-from loadtest.result import Check, PanelChart, Result
+from loadtest.prometheus import Prometheus, QueryError
+from loadtest.result import Check, PanelChart, Result, Span
 from loadtest.table import as_text, headline
 from loadtest.thresholds import Thresholds
 
-__all__ = ["as_text", "headline", "judge", "main"]
+__all__ = ["as_text", "headline", "judge"]
 
-EXIT_PASSED, EXIT_FAILED, EXIT_UNUSABLE = 0, 1, 2
 #: The order in which checks are told, after those of the run.
 _FIRST = "run"
 
@@ -57,16 +46,31 @@ def judge(
     charts, lacking = _charts(case)
     told = {} if window is None else {"window of the recorded rules": f"{window:g} s"}
     return Result(
-        passed=bool(checks) and all(each.passed for each in checks),
+        passed=bool(checks) and all(check.passed for check in checks),
         checks=checks,
         usages=usages.table(case),
-        spans=spans_of.spans(case),
+        spans=tuple(map(_span, case.run.phases)),
         charts=charts,
         settings=dict(run.settings),
         environment={**(environment or {}), **told},
         notes=(*_shortened(window), *why, *lacking, *scraping.notes(case), *_interrupted(case)),
         begin=run.begin,
         end=_end(run),
+    )
+
+
+def _span(phase: Phase) -> Span:
+    return Span(
+        scenario=phase.scenario,
+        part=phase.part,
+        begin=phase.begin,
+        end=phase.end,
+        requests=len(phase.requests),
+        failures=sum(not request.allowed for request in phase.requests),
+        hit_ratio=clients.hit_ratio(phase.requests),
+        outcomes=dict(clients.outcomes(phase.requests)),
+        reasons=dict(clients.reasons(phase.requests)),
+        window=workload.is_steady(phase),
     )
 
 
@@ -84,7 +88,7 @@ def _checks(case: Case) -> Iterator[Check]:
         found += typical.checks(case)
     found += remote.checks(case)
     found += [*stress.checks(case), *faults.checks(case)]
-    order = list(dict.fromkeys((_FIRST, *(each.scenario for each in case.run.phases))))
+    order = list(dict.fromkeys((_FIRST, *(phase.scenario for phase in case.run.phases))))
     yield from sorted(found, key=lambda each: order.index(each.scenario))
 
 
@@ -116,60 +120,4 @@ def _interrupted(case: Case) -> tuple[str, ...]:
 
 
 def _end(run: journal.Run) -> float:
-    return run.end if run.end is not None else max((each.end for each in run.phases), default=run.begin)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(prog="python -m loadtest.verdict", description="Judge a run by its journal.")
-    made.add_argument("--journal", type=Path, required=True, metavar="FILE", help="what the run has left")
-    made.add_argument("--prometheus", metavar="URL", help="the Prometheus that scraped the service")
-    grafana = os.environ.get("GRAFANA_URL")
-    made.add_argument(
-        "--grafana", metavar="URL", default=grafana, help="ask through it, with GRAFANA_TOKEN (GRAFANA_URL)"
-    )
-    made.add_argument("--job", help="of the service, where Prometheus scrapes several")
-    made.add_argument(
-        "--thresholds", type=Path, default=thresholds.FILE, metavar="FILE", help="what is asked (%(default)s)"
-    )
-    made.add_argument("--relaxed", action="store_true", help="ask for less traffic, for a short run")
-    made.add_argument("--json", action="store_true", help="print the result as JSON")
-    made.add_argument("--output", type=Path, metavar="FOLDER", help="write the report there, too")
-    return made
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
-    command = parser()
-    given = command.parse_args(arguments)
-    if not given.prometheus and not given.grafana:
-        command.error("whom shall it ask? Say --prometheus, or --grafana")
-    try:
-        asked = thresholds.load(given.thresholds, relaxed=given.relaxed)
-        run = journal.read(journal.lines(given.journal))
-        source = _source(given)
-        result = judge(run, source, asked, variables={"job": given.job} if given.job else None)
-        _write(result, given)
-        if isinstance(source, ThroughGrafana):
-            source.annotate(result.begin, result.end, headline(result))
-    except (QueryError, OSError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_UNUSABLE
-    return EXIT_PASSED if result.passed else EXIT_FAILED
-
-
-def _source(given: argparse.Namespace) -> Prometheus:
-    if given.grafana and not given.prometheus:
-        return ThroughGrafana(given.grafana, os.environ.get("GRAFANA_TOKEN", ""))
-    return Prometheus(given.prometheus)
-
-
-def _write(result: Result, given: argparse.Namespace) -> None:
-    sys.stdout.write(result.to_json() + "\n" if given.json else as_text(result))
-    if given.output is not None:
-        given.output.mkdir(parents=True, exist_ok=True)
-        report.write(result, given.output)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run.end if run.end is not None else max((phase.end for phase in run.phases), default=run.begin)

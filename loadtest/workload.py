@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from loadtest import theory
-from loadtest.actions import asks_for_faults
-from loadtest.plan import Phase, Settle
+from loadtest import journal, theory
+from loadtest.actions import Settle, asks_for_faults
+from loadtest.plan import Phase
 from loadtest.scenarios import behaviour, faults, remote, usage
 from loadtest.settings import DEFAULT_NAMES, NAMES, Settings, scenarios
 
@@ -127,7 +127,7 @@ def needs_owner(phases: Iterable[Phase]) -> tuple[str, ...]:
     return (*asks_for_faults(phases), *dict.fromkeys(p.scenario for p in phases if p.scenario == remote.SCENARIO))
 
 
-def is_steady(phase: Phase) -> bool:
+def is_steady(phase: Phase | journal.Phase) -> bool:
     """Whether it is the steady state that the panels are asked for: Prometheus scrapes before and after it."""
     return phase.part == "cached" and phase.scenario in ("typical", remote.SCENARIO, "soak")
 

@@ -33,7 +33,7 @@ class Case:
 
     def phases(self, scenario: str) -> tuple[Phase, ...]:
         """The phases of a scenario, in their order."""
-        return tuple(each for each in self.run.phases if each.scenario == scenario)
+        return tuple(phase for phase in self.run.phases if phase.scenario == scenario)
 
     def played(self, scenario: str) -> bool:
         """Whether any of its phases began."""

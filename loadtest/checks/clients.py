@@ -15,12 +15,12 @@ HITS = ("hit", "stale")
 
 def outcomes(requests: Iterable[Request]) -> Counter[str]:
     """Requests by outcome; those without one are left out."""
-    return Counter(each.outcome for each in requests if each.outcome is not None)
+    return Counter(request.outcome for request in requests if request.outcome is not None)
 
 
 def reasons(requests: Iterable[Request]) -> Counter[str]:
     """Misses by reason."""
-    return Counter(each.reason for each in requests if each.outcome == "miss" and each.reason is not None)
+    return Counter(request.reason for request in requests if request.outcome == "miss" and request.reason is not None)
 
 
 def hit_ratio(requests: Iterable[Request]) -> float | None:
@@ -30,7 +30,7 @@ def hit_ratio(requests: Iterable[Request]) -> float | None:
 
 def waited(requests: Iterable[Request], *of: str) -> list[float]:
     """What the senders waited for whole answers, in seconds; only those with one of the outcomes, if any is named."""
-    return [each.seconds for each in requests if each.status == 200 and (not of or each.outcome in of)]
+    return [request.seconds for request in requests if request.status == 200 and (not of or request.outcome in of)]
 
 
 def mean(values: Sequence[float]) -> float | None:
@@ -50,14 +50,14 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 def generations(phase: Phase) -> tuple[Request, ...]:
     """The requests for a generation of a phase."""
-    return tuple(each for each in phase.requests if each.kind == "generate")
+    return tuple(request for request in phase.requests if request.kind == "generate")
 
 
 def answered_within(requests: Iterable[Request], begin: float, end: float) -> list[Request]:
     """The requests whose answers were there after `begin` and until `end`."""
-    return [each for each in requests if begin < each.at + each.seconds <= end]
+    return [request for request in requests if begin < request.at + request.seconds <= end]
 
 
 def in_order_of_sending(requests: Iterable[Request]) -> list[Request]:
     """As they were sent."""
-    return sorted(requests, key=lambda each: each.at)
+    return sorted(requests, key=lambda request: request.at)

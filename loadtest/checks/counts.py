@@ -45,7 +45,7 @@ def checks(case: Case) -> Iterator[Check]:
     yield _agreement("The service's count of generations", case, _generations)
     yield _bodies(case)
     yield _internal_errors(case)
-    for scenario in dict.fromkeys(each.scenario for each in case.run.phases):
+    for scenario in dict.fromkeys(phase.scenario for phase in case.run.phases):
         yield _traffic(case, scenario)
 
 
@@ -59,7 +59,7 @@ def _ended(case: Case) -> Check:
 
 
 def _answers(case: Case) -> Check:
-    bad = [(phase, each) for phase in case.run.phases for each in phase.requests if not each.allowed]
+    bad = [(phase, request) for phase in case.run.phases for request in phase.requests if not request.allowed]
     sent = sum(len(phase.requests) for phase in case.run.phases)
     by_status = Counter(each.status for _, each in bad)
     said = [f"{number} with status {status or 'none'}" for status, number in sorted(by_status.items())]
@@ -71,7 +71,7 @@ def _answers(case: Case) -> Check:
 
 
 def _actions(case: Case) -> Check:
-    done = [(phase, each) for phase in case.run.phases for each in phase.actions]
+    done = [(phase, action) for phase in case.run.phases for action in phase.actions]
     bad = [f"{phase.name}: {each.action}: {each.error}" for phase, each in done if each.error is not None]
     found = f"{formatting.count(len(bad), 'failure')} in {formatting.count(len(done), 'action')}"
     return Check(RUN, "Actions beside the requests", found, "none", not bad, "; ".join(bad[:_SHOWN]))
@@ -98,7 +98,7 @@ def _agreement(name: str, case: Case, differences: Callable[[Phase], Iterator[st
 
 
 def _locust(phase: Phase) -> Iterator[str]:
-    sent, bad = len(phase.requests), sum(not each.allowed for each in phase.requests)
+    sent, bad = len(phase.requests), sum(not request.allowed for request in phase.requests)
     if phase.locust_requests != sent:
         yield f"Locust counts {phase.locust_requests:,} requests, its journal {sent:,}"
     if phase.locust_failures != bad:
@@ -107,11 +107,11 @@ def _locust(phase: Phase) -> Iterator[str]:
 
 def _requests(phase: Phase) -> Iterator[str]:
     """By status, over every route that clients use."""
-    sent = [each for each in phase.requests if each.status]
+    sent = [request for request in phase.requests if request.status]
     routes = {labels["route"] for labels, _ in counters.select(phase.after or {}, HTTP_REQUESTS.name)} - WATCHING_ROUTES
     if _managed_aside(phase):
         # What the conductor asks of the management API by itself is in no journal: generations alone can be compared.
-        sent, routes = [each for each in sent if each.kind == "generate"], {GENERATE_ROUTE}
+        sent, routes = [request for request in sent if request.kind == "generate"], {GENERATE_ROUTE}
     served: Counter[str] = Counter()
     for route in routes:
         served += counters.growth_by(phase, HTTP_REQUESTS.name, "status", route=route)
@@ -125,15 +125,17 @@ def _requests(phase: Phase) -> Iterator[str]:
 
 
 def _managed_aside(phase: Phase) -> bool:
-    own = any(each.at >= phase.begin and not each.action.startswith(("Fault", "Settle")) for each in phase.actions)
-    return own and all(each.kind not in NO_LOOKUP for each in phase.requests)
+    own = any(
+        action.at >= phase.begin and not action.action.startswith(("Fault", "Settle")) for action in phase.actions
+    )
+    return own and all(request.kind not in NO_LOOKUP for request in phase.requests)
 
 
 def _outcomes(phase: Phase) -> Iterator[str]:
     """An answer without an outcome (an error) may have had a lookup, a miss or a coalesced one; no other may differ."""
     counted = counters.growth_by(phase, LOOKUPS.name, "outcome")
     seen = clients.outcomes(phase.requests)
-    unseen = sum(each.outcome is None and each.kind not in NO_LOOKUP for each in phase.requests)
+    unseen = sum(request.outcome is None and request.kind not in NO_LOOKUP for request in phase.requests)
     surplus = {name: counted[name] - seen[name] for name in ("miss", "coalesced")}
     if unseen and min(surplus.values()) >= 0 and sum(surplus.values()) <= unseen:
         seen += Counter({name: number for name, number in surplus.items() if number})
@@ -144,7 +146,8 @@ def _reasons(phase: Phase) -> Iterator[str]:
     counted = counters.growth_by(phase, MISSES.name, "reason")
     seen = clients.reasons(phase.requests)
     unseen = sum(
-        each.outcome in (None, "miss") and each.reason is None and each.kind not in NO_LOOKUP for each in phase.requests
+        request.outcome in (None, "miss") and request.reason is None and request.kind not in NO_LOOKUP
+        for request in phase.requests
     )
     surplus = counted - seen
     if unseen and not seen - counted and sum(surplus.values()) <= unseen:
@@ -157,7 +160,7 @@ def _generations(phase: Phase) -> Iterator[str]:
     counted = round(counters.growth(phase, f"{GENERATION_DURATION.name}_count"))
     found = clients.outcomes(phase.requests)
     seen = found["miss"] + found["bypass"]
-    unseen = sum(each.outcome is None and each.kind == "generate" for each in phase.requests)
+    unseen = sum(request.outcome is None and request.kind == "generate" for request in phase.requests)
     if not seen <= counted <= seen + unseen:
         yield f"the service counts {counted:,} generations, its clients {seen:,} misses and bypasses"
 
@@ -170,7 +173,7 @@ def _different(what: str, counted: Counter[str], seen: Counter[str]) -> Iterator
 
 def _bodies(case: Case) -> Check:
     digests: dict[str, set[tuple[str, int]]] = {}
-    whole = [each for phase in case.run.phases for each in clients.generations(phase) if each.status == 200]
+    whole = [request for phase in case.run.phases for request in clients.generations(phase) if request.status == 200]
     for each in whole:
         digests.setdefault(each.item, set()).add((each.digest, each.bytes))
     bad = sorted(item for item, found in digests.items() if len(found) > 1 or ("", 0) in found)

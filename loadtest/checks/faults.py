@@ -44,7 +44,9 @@ def checks(case: Case) -> Iterator[Check]:
 
 def acted(phase: Phase, name: str) -> Action | None:
     """The first action of a name during a phase."""
-    return next((each for each in phase.actions if each.action.startswith(name) and each.at >= phase.begin), None)
+    return next(
+        (action for action in phase.actions if action.action.startswith(name) and action.at >= phase.begin), None
+    )
 
 
 def _brought_about(phase: Phase, name: str, what: str) -> Check:
@@ -63,10 +65,10 @@ def _moment(phase: Phase, name: str) -> float:
 def _kill_worker(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     name = "Fault kill-worker"
     yield _brought_about(fault, name, "A worker is killed")
-    failures = [each for each in fault.requests if each.status != 200]
+    failures = [request for request in fault.requests if request.status != 200]
     most = case.asked.killed_worker_failures_max
     by_status = ", ".join(f"{number} with {status or 'no answer'}" for status, number in _statuses(failures))
-    passed = len(failures) <= most and all(each.status == DIED for each in failures)
+    passed = len(failures) <= most and all(request.status == DIED for request in failures)
     wanted = f"at most {most:.0f}, with {DIED}"
     yield Check("kill-worker", "Requests that failed with it", f"{len(failures)}", wanted, passed, by_status)
     generated = [each for each in (*fault.requests, *after.requests) if each.status == 200 and each.outcome == "miss"]
@@ -75,7 +77,7 @@ def _kill_worker(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
 
 
 def _statuses(requests: list[Request]) -> list[tuple[int, int]]:
-    return sorted(Counter(each.status for each in requests).items())
+    return sorted(Counter(request.status for request in requests).items())
 
 
 def _prometheus(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
@@ -120,12 +122,12 @@ def _terminate(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
     yield _brought_about(fault, name, "The service is told to end")
     told = acted(fault, name)
     moment = fault.end if told is None else told.at
-    begun = [each for each in fault.requests if each.at < moment]
-    whole = sum(each.status in (200, AWAY) for each in begun)
+    begun = [request for request in fault.requests if request.at < moment]
+    whole = sum(request.status in (200, AWAY) for request in begun)
     measured = f"{whole:,} of {len(begun):,} answered whole"
     yield Check("terminate", "Requests that had begun", measured, "all", whole == len(begun) > 0, _first(begun))
-    late = [each for each in fault.requests if each.at >= moment]
-    broken = [each for each in late if each.status not in (0, 200, AWAY) or not each.allowed]
+    late = [request for request in fault.requests if request.at >= moment]
+    broken = [request for request in late if request.status not in (0, 200, AWAY) or not request.allowed]
     measured = (
         ", ".join(f"{number:,} with {status or 'no answer'}" for status, number in _statuses(late)) or "none came"
     )
@@ -153,7 +155,7 @@ def _last_word(fault: Phase) -> Check:
 
 
 def _first(requests: list[Request]) -> str:
-    bad = next((each for each in requests if each.status not in (200, AWAY)), None)
+    bad = next((request for request in requests if request.status not in (200, AWAY)), None)
     return "" if bad is None else f"the first: {bad.error or f'status {bad.status}'}"
 
 
@@ -239,7 +241,7 @@ def _ratio_recovers(case: Case, fault: Phase, after: Phase) -> Check:
     spans = ((fault.begin, down), (down, up), ((after.begin + after.end) / 2, after.end))
     ratios = [clients.hit_ratio(clients.answered_within(requests, *span)) for span in spans]
     first, low, last = ratios
-    told = ", then ".join(NOTHING if each is None else formatting.percent(each) for each in ratios)
+    told = ", then ".join(NOTHING if ratio is None else formatting.percent(ratio) for ratio in ratios)
     bounds = Bounds(low=case.asked.shrink_recovery_min)
     risen = None if first is None or low is None or last is None else last - low
     return judged("shrink", "Hit ratio rises again", risen, bounds, formatting.points, told)

@@ -32,8 +32,8 @@ def _shown(case: Case, phase: Phase, first: Phase) -> Check:
     """By the panel, from the first moment at which it shows both lines to the last."""
     span = (first.begin, windows.last_moment(case, phase))
     figures = [case.panels.over(panels.MEMORY, *span, ending) for ending in ("resident", "accounted")]
-    problem = next((each.problem for each in figures if each.value is None), "")
-    resident, accounted = (dict(each.points) for each in figures)
+    problem = next((figure.problem for figure in figures if figure.value is None), "")
+    resident, accounted = (dict(figure.points) for figure in figures)
     both = sorted(resident.keys() & accounted.keys())
     grown = [line[both[-1]] - line[both[0]] if both else None for line in (resident, accounted)]
     name, source = "Memory overhead, as the panel shows", figures[0].source
@@ -43,7 +43,7 @@ def _shown(case: Case, phase: Phase, first: Phase) -> Check:
 def baseline(case: Case, phase: Phase) -> Phase:
     """The first phase of the same process."""
     started = counters.total(phase.before, STARTED)
-    return next((each for each in case.run.phases if counters.total(each.before, STARTED) == started), phase)
+    return next((phase for phase in case.run.phases if counters.total(phase.before, STARTED) == started), phase)
 
 
 def _judged(

@@ -8,10 +8,10 @@ from loadtest import formatting, panels
 from loadtest.checks import clients, counters, typical, windows
 from loadtest.checks.case import Bounds, Case, failed, judged
 from loadtest.checks.usages import past
-from loadtest.control import UPSTREAM_REQUESTS
 from loadtest.journal import Phase
 from loadtest.result import Check
 from loadtest.scenarios.remote import RATE, SCENARIO
+from loadtest.service import UPSTREAM_REQUESTS
 from loadtest.settings import remote
 from recoup.telemetry.catalogue import GENERATION_DURATION
 
@@ -24,7 +24,7 @@ def checks(case: Case) -> Iterator[Check]:
     if cached is None or not past(case, SCENARIO):
         yield failed(SCENARIO, "Steady state", "with and without the cache", "the run has no such phases")
         return
-    ratios = Bounds(asked.hit_ratio_min, asked.hit_ratio_max)
+    ratios = Bounds(low=asked.hit_ratio_min)
     yield windows.worst(case, cached, "Hit ratio", panels.HIT_RATIO, ratios, formatting.percent)
     yield from typical.watched_hit_ratios(case, cached)
     chosen = None if case.settings is None else remote(case.settings)

@@ -61,7 +61,7 @@ def gaps(case: Case) -> tuple[Gap, ...]:
 def span(case: Case) -> tuple[float, float]:
     """From the beginning of the first phase to the end of the last."""
     phases = case.run.phases
-    return phases[0].begin, max(each.end for each in phases)
+    return phases[0].begin, max(phase.end for phase in phases)
 
 
 def _maker(case: Case, begin: float, end: float) -> str | None:

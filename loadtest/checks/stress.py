@@ -33,8 +33,8 @@ def checks(case: Case) -> Iterator[Check]:
 def _stampede(case: Case) -> Iterator[Check]:
     """The first of each users generates; the others wait for it, or come so late that it is stored."""
     phases = case.phases("stampede")
-    requests = [each for phase in phases for each in clients.generations(phase)]
-    keys = len({each.item for each in requests})
+    requests = [request for phase in phases for request in clients.generations(phase)]
+    keys = len({request.item for request in requests})
     found = counters.over(phases, f"{GENERATION_DURATION.name}_count")
     measured = f"{formatting.count(found, 'generation')} for {formatting.count(keys, 'key')}"
     yield Check("stampede", "Generations", measured, "one for each key", found == keys > 0)
@@ -57,14 +57,14 @@ def _churn(case: Case) -> Iterator[Check]:
     if warm is None or before is None or scan is None or after is None:
         yield failed("churn", "Hit ratio of the popular keys", "falls and rises again", NOT_PLAYED)
         return
-    popular, middle = {each.item for each in warm.requests}, (after.begin + after.end) / 2
+    popular, middle = {request.item for request in warm.requests}, (after.begin + after.end) / 2
     # What the scan has pushed out is missed until it was asked for once more, which goes on into the calm.
     early, late = (
         clients.answered_within(after.requests, *span) for span in ((after.begin, middle), (middle, after.end))
     )
     ratios = [_ratio_of(popular, requests) for requests in (before.requests, scan.requests, early, late)]
-    told = ", then ".join(NOTHING if each is None else formatting.percent(each) for each in ratios)
-    known = [each for each in ratios if each is not None]
+    told = ", then ".join(NOTHING if ratio is None else formatting.percent(ratio) for ratio in ratios)
+    known = [ratio for ratio in ratios if ratio is not None]
     low = min(known[1:3]) if len(known) == len(ratios) else None
     fall = None if low is None else known[0] - low
     rise = None if low is None else known[3] - low
@@ -76,12 +76,12 @@ def _churn(case: Case) -> Iterator[Check]:
 
 
 def _ratio_of(items: set[str], requests: Iterable[Request]) -> float | None:
-    return clients.hit_ratio(each for each in requests if each.item in items)
+    return clients.hit_ratio(request for request in requests if request.item in items)
 
 
 def _missed_once(after: Phase) -> Check:
     """As many keys as there is room for: none can be pushed out again once it was asked for. An LRU's exact order."""
-    missed = Counter(each.item for each in after.requests if each.outcome == "miss")
+    missed = Counter(request.item for request in after.requests if request.outcome == "miss")
     again = [item for item, number in missed.items() if number > 1]
     measured = f"{formatting.count(len(again), 'key')} of {len(missed)}"
     return Check("churn", "Missed twice in the calm", measured, "none", not again and bool(after.requests))
@@ -89,8 +89,8 @@ def _missed_once(after: Phase) -> Check:
 
 def _miss_reasons(scan: Phase, popular: set[str]) -> Check:
     """A popular key was there and had to make room; a key of the scan was never there."""
-    mine = clients.reasons(each for each in scan.requests if each.item in popular)
-    others = clients.reasons(each for each in scan.requests if each.item not in popular)
+    mine = clients.reasons(request for request in scan.requests if request.item in popular)
+    others = clients.reasons(request for request in scan.requests if request.item not in popular)
     said = f"popular: {_listed(mine) or 'none'}; the scan's: {_listed(others) or 'none'}"
     passed = set(mine) == {"evicted"} and set(others) == {"cold"}
     return Check("churn", "Reasons of the misses", said, "popular keys evicted, the scan's cold", passed)
@@ -101,7 +101,7 @@ def _saturation(case: Case) -> Iterator[Check]:
     if flood is None or calm is None:
         yield failed("saturation", "Flood", "hits, refusals, recovery", NOT_PLAYED)
         return
-    refused = [each for each in flood.requests if each.status == 503]
+    refused = [request for request in flood.requests if request.status == 503]
     yield Check(
         "saturation", "Refused for want of room", formatting.count(len(refused), "request"), "some", bool(refused)
     )
@@ -129,12 +129,12 @@ def _hits_in_flood(case: Case, flood: Phase) -> Iterator[Check]:
 def recovery(case: Case, calm: Phase, ended: float) -> Iterator[Check]:
     """Every request after a flood or a fault succeeds, and the first of them soon."""
     yield afterwards(calm)
-    yield recovered(case, calm.scenario, [each for each in calm.requests if each.status == 200], ended)
+    yield recovered(case, calm.scenario, [request for request in calm.requests if request.status == 200], ended)
 
 
 def afterwards(calm: Phase) -> Check:
     """Every request of a phase succeeds."""
-    good = sum(each.status == 200 for each in calm.requests)
+    good = sum(request.status == 200 for request in calm.requests)
     measured = f"{good:,} of {len(calm.requests):,} answered with 200"
     return Check(calm.scenario, "Requests afterwards", measured, "all", good == len(calm.requests) > 0)
 
@@ -142,16 +142,16 @@ def afterwards(calm: Phase) -> Check:
 def recovered(case: Case, scenario: str, good: Sequence[Request], ended: float) -> Check:
     """How long until the first good answer after a moment."""
     bounds = Bounds(high=case.asked.recovery_seconds_max)
-    soonest = min((each.at + each.seconds for each in good if each.at >= ended), default=None)
+    soonest = min((request.at + request.seconds for request in good if request.at >= ended), default=None)
     seconds = None if soonest is None else soonest - ended
     return judged(scenario, "Recovery", seconds, bounds, formatting.seconds, "until the first good answer")
 
 
 def _management(case: Case) -> Iterator[Check]:
     phases = case.phases("management")
-    managed = [each for phase in phases for each in phase.requests if each.kind == "manage"]
-    acted = [each for phase in phases for each in phase.actions if each.at >= phase.begin]
-    bad = sum(not each.allowed for each in managed) + sum(each.error is not None for each in acted)
+    managed = [request for phase in phases for request in phase.requests if request.kind == "manage"]
+    acted = [action for phase in phases for action in phase.actions if action.at >= phase.begin]
+    bad = sum(not request.allowed for request in managed) + sum(action.error is not None for action in acted)
     done = len(managed) + len(acted)
     measured = f"{formatting.count(bad, 'failure')} in {done:,}"
     yield Check("management", "Operations under load", measured, "none, in some", bad == 0 < done)

@@ -75,8 +75,8 @@ def _panel_agrees(case: Case, cached: Phase) -> Check:
     """The panel against what the clients saw answered in the same windows."""
     name = "Hit ratio: the clients against the panel"
     found = [
-        _near(cached.scenario, name, _seen(cached, each), each.figure.value, case.asked.panel_tolerance)
-        for each in windows.figures(case, cached, panels.HIT_RATIO)
+        _near(cached.scenario, name, _seen(cached, figure), figure.figure.value, case.asked.panel_tolerance)
+        for figure in windows.figures(case, cached, panels.HIT_RATIO)
     ]
     if not found:
         return failed(cached.scenario, name, _tolerated(case), windows.too_short(case, cached))
@@ -93,7 +93,7 @@ def _seen(cached: Phase, window: windows.Window) -> float | None:
 
 def _nearest(case: Case, cached: Phase, ratio: float | None) -> float | None:
     """What the panel shows next to a ratio of the whole: its windows together make the whole, so it lies among them."""
-    found = [each.figure.value for each in windows.figures(case, cached, panels.HIT_RATIO)]
+    found = [figure.figure.value for figure in windows.figures(case, cached, panels.HIT_RATIO)]
     known = [each for each in found if each is not None]
     if ratio is None or not known or len(known) < len(found):
         return None
@@ -117,8 +117,8 @@ def _replayed(case: Case, cached: Phase) -> Iterator[Check]:
         yield failed(cached.scenario, ratio, Bounds(high=asked.replay_tolerance).said(formatting.points), why)
         yield failed(cached.scenario, single, Bounds(high=asked.replay_answers_max).said(formatting.percent), why)
         return
-    found = [each.outcome != "miss" for each in requests]
-    replayed = theory.replay([each.item for each in requests], case.setting("cache_entries"), _items(warm))
+    found = [request.outcome != "miss" for request in requests]
+    replayed = theory.replay([request.item for request in requests], case.setting("cache_entries"), _items(warm))
     total = len(requests)
     yield _near(cached.scenario, ratio, sum(found) / total, sum(replayed) / total, asked.replay_tolerance)
     other = sum(one != another for one, another in zip(found, replayed, strict=True))
@@ -128,12 +128,12 @@ def _replayed(case: Case, cached: Phase) -> Iterator[Check]:
 
 
 def _looked_up(phase: Phase) -> list[Request]:
-    found = [each for each in clients.generations(phase) if each.outcome not in (None, "bypass")]
+    found = [request for request in clients.generations(phase) if request.outcome not in (None, "bypass")]
     return clients.in_order_of_sending(found)
 
 
 def _items(phase: Phase) -> list[str]:
-    return [each.item for each in _looked_up(phase)]
+    return [request.item for request in _looked_up(phase)]
 
 
 def speedups(case: Case, cached: Phase, share: float, agreement: float, least: float = 0.0) -> Iterator[Check]:
@@ -162,8 +162,10 @@ def speedups(case: Case, cached: Phase, share: float, agreement: float, least: f
 
 def _machine(case: Case, cached: Phase) -> str:
     """What one generation took without and with the cache, by the service: whether the machine changed."""
-    bypassed = [each for phase in case.phases(cached.scenario) for each in phase.requests if each.outcome == "bypass"]
-    missed = [each for each in cached.requests if each.outcome == "miss"]
+    bypassed = [
+        request for phase in case.phases(cached.scenario) for request in phase.requests if request.outcome == "bypass"
+    ]
+    missed = [request for request in cached.requests if request.outcome == "miss"]
     past_it, through_it = (
         clients.mean([each.generation_seconds for each in found if each.generation_seconds is not None])
         for found in (bypassed, missed)
@@ -191,7 +193,7 @@ def _achieved(case: Case, cached: Phase) -> Check:
     and the time was lost between the requests, by Locust.
     """
     name, bounds = "Achieved, of what the users could send", Bounds(low=case.asked.achieved_min)
-    mean = clients.mean([each.seconds for each in cached.requests])
+    mean = clients.mean([request.seconds for request in cached.requests])
     elapsed = cached.end - cached.begin
     if not mean or elapsed <= 0:
         return failed(SCENARIO, name, bounds.said(formatting.percent), "nothing was measured")

@@ -153,17 +153,17 @@ def usage(case: Case, scenario: str) -> Usage | None:
 def past(case: Case, scenario: str) -> list[float]:
     """What callers of a scenario waited past the cache, but those who had the workers' first generations."""
     measured = (phase for phase in case.phases(scenario) if phase.part != FIRST)
-    return [each for phase in measured for each in clients.waited(phase.requests, "bypass")]
+    return [request for phase in measured for request in clients.waited(phase.requests, "bypass")]
 
 
 def _through(phase: Phase) -> list[Request]:
     """The requests for a generation that did not go past the cache."""
-    return [each for each in clients.generations(phase) if each.outcome != "bypass"]
+    return [request for request in clients.generations(phase) if request.outcome != "bypass"]
 
 
 def _generated(phase: Phase) -> float | None:
     """What the generations of a phase's misses took, in the mean, as the service told each of their callers."""
-    found = [each.generation_seconds for each in phase.requests if each.outcome == "miss"]
+    found = [request.generation_seconds for request in phase.requests if request.outcome == "miss"]
     return clients.mean([each for each in found if each is not None])
 
 

@@ -7,8 +7,9 @@ from itertools import accumulate
 from random import Random
 
 from loadtest import theory
+from loadtest.actions import Clear, Configure, DeleteEntry, ListEntries
 from loadtest.items import Item, of, singly
-from loadtest.plan import Action, Batch, Clear, Configure, DeleteEntry, Lane, ListEntries, Moment, Phase, Rendezvous
+from loadtest.plan import Action, Batch, Lane, Moment, Phase, Rendezvous
 from loadtest.scenarios.parts import TTL_SECONDS, lane, start, typical, warm
 from loadtest.settings import Settings
 

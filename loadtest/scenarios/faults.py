@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from loadtest import traffic
+from loadtest.actions import Fault, ScaleMemory, Settle
 from loadtest.items import Item, of, singly
-from loadtest.plan import Fault, Lane, Moment, Phase, ScaleMemory, Settle
+from loadtest.plan import Lane, Moment, Phase
 from loadtest.scenarios.garbage import garbage_calls, odd_calls, slow_calls
 from loadtest.scenarios.parts import lane, start, typical, warm
 from loadtest.settings import Settings

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from loadtest import traffic
+from loadtest.actions import Clear, Configure
 from loadtest.items import OK, Item, singly
-from loadtest.plan import Action, Batch, Clear, Configure, Lane, Phase, Rendezvous
+from loadtest.plan import Action, Batch, Lane, Phase, Rendezvous
 from loadtest.settings import Settings
 
 #: Longer than any run.

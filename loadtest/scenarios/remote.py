@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import islice
 
 from loadtest import traffic
+from loadtest.actions import Settle
 from loadtest.items import singly
-from loadtest.plan import Lane, Phase, Settle
+from loadtest.plan import Lane, Phase
 from loadtest.scenarios.parts import lane, start
 from loadtest.settings import Settings, remote
 

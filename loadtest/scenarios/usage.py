@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from loadtest import traffic
+from loadtest.actions import Settle
 from loadtest.items import of, singly
-from loadtest.plan import Batch, Phase, Rendezvous, Settle
+from loadtest.plan import Batch, Phase, Rendezvous
 from loadtest.scenarios.parts import lane, start, typical, warm
 from loadtest.settings import Settings
 

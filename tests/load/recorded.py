@@ -16,7 +16,8 @@ from typing import Any
 from loadtest import theory
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.prometheus import WINDOW_RULE, Prometheus, QueryError
-from loadtest.settings import NAMES, Settings
+from loadtest.service import UPSTREAM_REQUESTS
+from loadtest.settings import NAMES, Settings, remote
 
 BEGIN = 1_800_000_000.0
 GENERATION, OVERHEAD, HIT = 0.1, 0.0005, 0.001
@@ -38,6 +39,8 @@ class Recording:
     """A run that is being made up.
 
     Attributes:
+        most_entries: The cache's limit.
+        pipeline: What is asked.
         reverses: What has to make room is what was used last, so that the cache keeps what it once held for ever.
     """
 
@@ -47,6 +50,8 @@ class Recording:
     entries: dict[str, None] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     reverses: bool = False
+    most_entries: int = SETTINGS.cache_entries
+    pipeline: str = "relief"
 
     def __post_init__(self) -> None:
         self.add("process_start_time_seconds", BEGIN - 10)
@@ -84,22 +89,23 @@ class Recording:
         return "evicted" if item in self.seen else "cold"
 
     def _count(self, item: str, outcome: str, reason: str | None) -> None:
-        labels = f'outcome="{outcome}",pipeline="relief"'
+        labels = f'outcome="{outcome}",pipeline="{self.pipeline}"'
         self.add(f"recoup_lookups_total{{{labels}}}", 1)
         self.add(f"recoup_request_duration_seconds_count{{{labels}}}", 1)
         generated = outcome in ("miss", "bypass")
         waited = GENERATION + OVERHEAD if generated or outcome == "coalesced" else HIT / 4
         self.add(f"recoup_request_duration_seconds_sum{{{labels}}}", waited)
         if generated:
-            self.add('recoup_generation_duration_seconds_count{pipeline="relief"}', 1)
-            self.add('recoup_generation_duration_seconds_sum{pipeline="relief"}', GENERATION)
+            self.add(f'recoup_generation_duration_seconds_count{{pipeline="{self.pipeline}"}}', 1)
+            self.add(f'recoup_generation_duration_seconds_sum{{pipeline="{self.pipeline}"}}', GENERATION)
+            self.add(UPSTREAM_REQUESTS, self.pipeline == "remote")
         if reason is not None:
-            self.add(f'recoup_misses_total{{pipeline="relief",reason="{reason}"}}', 1)
+            self.add(f'recoup_misses_total{{pipeline="{self.pipeline}",reason="{reason}"}}', 1)
         if outcome in ("miss", "hit"):
             self.entries.pop(item, None)
             self.entries[item] = None
             self.seen.add(item)
-            self.limit(SETTINGS.cache_entries, "size")
+            self.limit(self.most_entries, "size")
 
     def limit(self, entries: int, cause: str) -> None:
         while len(self.entries) > entries:
@@ -121,19 +127,33 @@ class Recording:
         requests = tuple(play(begin))
         self._hold()
         done = tuple(Action(begin + after, 0.01, name) for after, name in actions)
-        last = max([*(each.at + each.seconds for each in requests), *(each.at + each.seconds for each in done)])
+        last = max(
+            [*(request.at + request.seconds for request in requests), *(each.at + each.seconds for each in done)]
+        )
         after = None if interrupted else dict(self.counters)
-        bad = sum(not each.allowed for each in requests)
+        bad = sum(not request.allowed for request in requests)
         account = self.account() if interrupted else None
         made = Phase(scenario, part, begin, last, before, after, requests, done, len(requests), bad, account)
         self.phases.append(made)
         self.now = last + 2 * SETTINGS.scrape_seconds
         return made
 
+    def paced(self, items: Iterable[str], rate: float) -> Callable[[float], list[Request]]:
+        """Items at their pace, by users enough."""
+
+        def played(begin: float) -> list[Request]:
+            requests = [self.request(begin + number / rate, item) for number, item in enumerate(items)]
+            return sorted(requests, key=lambda request: request.at + request.seconds)
+
+        return played
+
     def account(self) -> dict[str, int]:
         """The last word of a service: lookups by outcome, over its life."""
-        series = 'recoup_lookups_total{{outcome="{}",pipeline="relief"}}'
-        return {each: round(self.counters.get(series.format(each), 0)) for each in OUTCOMES}
+        counted = dict.fromkeys(OUTCOMES, 0)
+        for name, value in self.counters.items():
+            if name.startswith("recoup_lookups_total{"):
+                counted[name.split('"')[1]] += round(value)
+        return counted
 
     def clear(self) -> None:
         self.entries.clear()
@@ -155,7 +175,7 @@ class Recording:
                 for item, outcome in batch:
                     made.append(self.request(free[turn], item, outcome))
                     free[turn] += made[-1].seconds + 1e-5
-            return sorted(made, key=lambda each: each.at + each.seconds)
+            return sorted(made, key=lambda request: request.at + request.seconds)
 
         return played
 
@@ -225,6 +245,22 @@ def _typical(made: Recording, scenario: str) -> None:
     made.phase(scenario, "cached", made.play(steady[:1600]))
     if scenario == "typical":
         made.phase(scenario, "without", made.batches(past))
+
+
+def _typical_remote(made: Recording, scenario: str) -> None:
+    chosen = remote(SETTINGS)
+    items = names(scenario, chosen.catalogue)
+    weights = theory.zipf(chosen.catalogue, chosen.alpha)
+    sequence = random.Random("11").choices(items, weights, k=60_000 + 2_000)
+    warm = theory.LRU[str](chosen.cache_entries)
+    for item in sequence[:60_000]:
+        warm.ask(item)
+    made.most_entries, made.pipeline = chosen.cache_entries, "remote"
+    made.add(UPSTREAM_REQUESTS, 0)
+    made.phase(scenario, "warm", made.play(warm.state(), users=30))
+    made.phase(scenario, "cached", made.paced(sequence[60_000:], 80.0))
+    made.phase(scenario, "without", made.play(sequence[60_000 : 60_000 + 300], "bypass", users=30))
+    made.most_entries, made.pipeline = SETTINGS.cache_entries, "relief"
 
 
 def _stampede(made: Recording, scenario: str) -> None:
@@ -316,7 +352,13 @@ def _garbage(made: Recording, scenario: str) -> None:
     def played(begin: float) -> list[Request]:
         return [*made.play(names(scenario, 20) * 4)(begin), *[bad(begin) for _ in range(20)]]
 
+    def slow(begin: float) -> list[Request]:
+        stalled = [made.request(begin + 0.1, "garbage slow sender", status=408, kind="malformed") for _ in range(10)]
+        gone = [made.request(begin + 0.1, "garbage caller who leaves", status=0, kind="malformed") for _ in range(10)]
+        return [*made.play(names(scenario, 20) * 4)(begin), *stalled, *gone]
+
     made.phase(scenario, "fault", played)
+    made.phase(scenario, "slow", slow)
     _after(made, scenario)
 
 
@@ -341,6 +383,7 @@ _PLAYS: Mapping[str, Callable[[Recording, str], None]] = {
     "pair": _batches,
     "triple": _batches,
     "typical": _typical,
+    "typical-remote": _typical_remote,
     "soak": _typical,
     "stampede": _stampede,
     "churn": _churn,
@@ -400,7 +443,7 @@ class Recorded(Prometheus):
                 yield {"metric": {"job": instance, "instance": instance}, "values": points}
 
     def _samples(self) -> list[dict[str, Any]]:
-        end = max(each.end for each in self.run.phases)
+        end = max(phase.end for phase in self.run.phases)
         times = [BEGIN + number for number in range(int(end - BEGIN) + 3)]
         seen = [at for at in times if not any(begin < at < last for begin, last in self.unscraped)]
         return [{"metric": {"instance": "recoup"}, "values": [[at, "1"] for at in seen]}] if seen else []
@@ -412,9 +455,9 @@ def always(value: float) -> Mapping[str, Value]:
 
 def good_source(run: Run) -> Recorded:
     """What the panels would show of a good run."""
-    restart = next(each for each in run.phases if each.name == "prometheus-restart fault")
-    away = next(each for each in run.phases if each.name == "terminate fault")
-    back = next(each for each in run.phases if each.name == "terminate restarted")
+    restart = next(phase for phase in run.phases if phase.name == "prometheus-restart fault")
+    away = next(phase for phase in run.phases if phase.name == "terminate fault")
+    back = next(phase for phase in run.phases if phase.name == "terminate restarted")
     shows: dict[str, Mapping[str, Value]] = {
         "job:recoup_hit_ratio": {"recoup": lambda at: ratio(run, at)},
         "job:recoup_speedup": {"recoup": lambda at: speedup(run, at)},
@@ -434,21 +477,21 @@ def good_source(run: Run) -> Recorded:
 
 def _answered(run: Run, at: float) -> list[Request]:
     return [
-        each
+        request
         for phase in run.phases
         if phase.begin <= at and phase.end >= at - WINDOW
-        for each in phase.requests
-        if at - WINDOW < each.at + each.seconds <= at
+        for request in phase.requests
+        if at - WINDOW < request.at + request.seconds <= at
     ]
 
 
 def ratio(run: Run, at: float) -> float | None:
-    found = [each.outcome for each in _answered(run, at) if each.outcome not in (None, "bypass")]
+    found = [request.outcome for request in _answered(run, at) if request.outcome not in (None, "bypass")]
     return found.count("hit") / len(found) if found else None
 
 
 def speedup(run: Run, at: float) -> float | None:
-    found = [each for each in _answered(run, at) if each.outcome is not None]
+    found = [request for request in _answered(run, at) if request.outcome is not None]
     waited = sum(each.seconds for each in found)
     return len(found) * (GENERATION + OVERHEAD) / waited if found else None
 
@@ -465,15 +508,15 @@ def at_moment(run: Run, at: float, name: str) -> float:
 
 
 def limit(run: Run, at: float) -> float:
-    fault = next(each for each in run.phases if each.name == "shrink fault")
+    fault = next(phase for phase in run.phases if phase.name == "shrink fault")
     # It is restored a moment after it is asked for.
     return 60 * 2**20 if fault.begin + 3 <= at < fault.begin + 7.005 else LIMIT_BYTES
 
 
 def phase_of(run: Run, name: str) -> Phase:
-    return next(each for each in run.phases if each.name == name)
+    return next(phase for phase in run.phases if phase.name == name)
 
 
 def with_phase(run: Run, changed: Phase) -> Run:
     """The run with one phase changed."""
-    return replace(run, phases=tuple(changed if each.name == changed.name else each for each in run.phases))
+    return replace(run, phases=tuple(changed if phase.name == changed.name else phase for phase in run.phases))

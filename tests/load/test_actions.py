@@ -8,21 +8,20 @@ from pathlib import Path
 
 import pytest
 from loadtest import actions
-from loadtest.actions import ActionError, Actions, asks_for_faults, described
-from loadtest.control import Control
-from loadtest.plan import (
-    Action,
-    Call,
+from loadtest.actions import (
+    ActionError,
     Clear,
     Configure,
     DeleteEntry,
     Fault,
     ListEntries,
-    Moment,
-    Phase,
+    Management,
     ScaleMemory,
     Settle,
+    asks_for_faults,
 )
+from loadtest.plan import Action, Call, Moment, Phase
+from loadtest.service import ServiceClient
 
 from recoup import LRUCache
 
@@ -37,8 +36,9 @@ class Scene:
         self.calls: list[Call] = []
         self.asked: list[str] = []
         self._answer = folder / "answer-1"
-        self._control = Control(url, None)
-        self._actions = Actions(actions.configuration(self.send), 0.0, self.ask)
+        self._service = ServiceClient(url, None)
+        config = Management(self.send, self.ask).configuration()
+        self._management = Management(self.send, self.ask, 0.0, config)
 
     def ask(self, name: str) -> Path:
         self.asked.append(name)
@@ -49,12 +49,12 @@ class Scene:
 
     def send(self, call: Call) -> tuple[int, bytes]:
         self.calls.append(call)
-        return self._control.send(call)
+        return self._service.send(call)
 
     def do(self, action: Action) -> list[str]:
         """Carry it out, and give what was sent for it."""
         self.calls.clear()
-        self._actions.carry_out(action, self.send)
+        action.carry_out(self._management)
         return [f"{call.method} {call.path}" for call in self.calls]
 
 
@@ -115,7 +115,7 @@ def test_an_entry_that_has_gone_meanwhile_is_no_failure(scene: Scene) -> None:
             scene.cache.clear()
         return scene.send(call)
 
-    Actions({}, 0.0, scene.ask).carry_out(DeleteEntry(), send)
+    DeleteEntry().carry_out(Management(send, scene.ask))
     assert (frozenset({204, 404}), "manage") == (scene.calls[-1].allowed, scene.calls[-1].kind)
 
 
@@ -126,9 +126,9 @@ def test_a_refused_change_is_an_error_that_says_what_was_answered(scene: Scene) 
 
 def test_the_management_token_is_sent() -> None:
     with managed(LRUCache(), token="secret") as url:
-        assert actions.configuration(Control(url, "secret").send)["enabled"]
+        assert Management(ServiceClient(url, "secret").send, Path).configuration()["enabled"]
         with pytest.raises(ActionError, match="answered with 401"):
-            actions.configuration(Control(url, None).send)
+            Management(ServiceClient(url, None).send, Path).configuration()
 
 
 def test_a_fault_waits_until_the_owner_has_answered(scene: Scene) -> None:
@@ -165,7 +165,7 @@ def test_settling_sends_nothing(scene: Scene) -> None:
     ],
 )
 def test_an_action_is_described_by_its_name_and_its_fields(expected: str, action: Action) -> None:
-    assert expected == described(action)
+    assert expected == str(action)
 
 
 def test_scenarios_with_faults_are_found_before_and_during_their_phases() -> None:

@@ -56,8 +56,8 @@ def lookup(**fields: object) -> Lookup:
 )
 def test_the_outcome_is_what_the_service_says(expected: tuple[str | None, str | None], text: str) -> None:
     """The texts are the service's own, so that a change there is noticed here."""
-    said = answers.told(header(cache_status=text))
-    assert expected == (said.outcome, said.reason)
+    said = answers.outcome_fields(header(cache_status=text))
+    assert expected == (said["outcome"], said["reason"])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_outcome_is_what_the_service_says(expected: tuple[str | None, str | 
     ],
 )
 def test_the_generation_is_what_the_service_took_for_this_answer(expected: float | None, timing: str) -> None:
-    assert expected == answers.told(header(server_timing=timing)).generation_seconds
+    assert expected == answers.outcome_fields(header(server_timing=timing))["generation_seconds"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_generation_is_what_the_service_took_for_this_answer(expected: float
     ids=["seconds", "date", "negative", "empty"],
 )
 def test_retry_after_is_read_in_seconds(expected: float | None, text: str) -> None:
-    assert expected == answers.told(header(retry_after=text)).retry_after
+    assert expected == answers.outcome_fields(header(retry_after=text))["retry_after"]
 
 
 def test_a_whole_answer_is_recorded_with_all_that_it_says() -> None:

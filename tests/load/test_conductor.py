@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from loadtest import answers, conductor, journal
+from loadtest.actions import Clear, Configure, ListEntries
 from loadtest.conductor import Conductor
-from loadtest.control import Control
 from loadtest.exporter import Exporter
 from loadtest.journal import Run
 from loadtest.lanes import PhaseRunner
-from loadtest.plan import Batch, Call, Clear, Configure, Lane, ListEntries, Moment, Phase
-from loadtest.recorder import Recorder, name_of
+from loadtest.plan import Batch, Call, Lane, Moment, Phase
+from loadtest.recorder import Recorder
+from loadtest.service import ServiceClient
 
 from recoup import LRUCache
 
@@ -61,7 +62,7 @@ class Threads:
 
     def send(self, phase: Phase, call: Call) -> tuple[int, bytes]:
         with self._lock:
-            self.counted[name_of(phase)] += 1
+            self.counted[phase.name] += 1
         self.recorder.request(phase, answers.answered(call, (0.0, 0.0), 200, {}.get, []))
         return 200, b'{"entries": []}'
 
@@ -89,7 +90,7 @@ class Scene:
             runner=self.runner,
             users=self.users,
             recorder=self.users.recorder,
-            control=Control(self._url, None),
+            service=ServiceClient(self._url, None),
             send=self.users.send,
             locust=self.users.counts,
         )
@@ -124,15 +125,15 @@ def lane(*batches: Batch, **fields: Any) -> Lane:
 
 
 def errors(run: Run) -> list[tuple[str, str]]:
-    return [(each.action, each.error) for phase in run.phases for each in phase.actions if each.error]
+    return [(action.action, action.error) for phase in run.phases for action in phase.actions if action.error]
 
 
 def test_phases_are_played_in_their_order_with_the_counters_around_them(scene: Scene) -> None:
     run = scene.play(phase("one", lane(ONE, ONE), lane(ONE)), phase("two", lane(ONE)))
     assert [("one", 3, 3), ("two", 1, 1)] == [
-        (each.part, len(each.requests), each.locust_requests) for each in run.phases
+        (phase.part, len(phase.requests), phase.locust_requests) for phase in run.phases
     ]
-    assert all(each.after is not None and "recoup_entries_limit" in {**each.before} for each in run.phases)
+    assert all(phase.after is not None and "recoup_entries_limit" in {**phase.before} for phase in run.phases)
     assert ({"seed": 1}, True, []) == (run.settings, run.end is not None, errors(run))
     assert scene.conductor.went_well
 
@@ -140,14 +141,14 @@ def test_phases_are_played_in_their_order_with_the_counters_around_them(scene: S
 def test_what_comes_before_a_phase_is_done_without_being_counted(scene: Scene) -> None:
     scene.cache.set("key", b"result")
     run = scene.play(phase("one", before=(Clear(),)))
-    assert (["Clear"], ()) == ([each.action for each in run.phases[0].actions], run.phases[0].requests)
+    assert (["Clear"], ()) == ([action.action for action in run.phases[0].actions], run.phases[0].requests)
     assert 0.0 == run.phases[0].before['recoup_entries{pipeline="default"}']
 
 
 def test_what_happens_meanwhile_is_counted_and_the_phase_waits_for_it(scene: Scene) -> None:
     run = scene.play(phase("one", lane(ONE), during=(Moment(0.05, ListEntries()), Moment(0.0, ListEntries()))))
-    assert ["ListEntries"] * 2 == [each.action for each in run.phases[0].actions]
-    assert Counter({"manage": 2, "generate": 1}) == Counter(each.kind for each in run.phases[0].requests)
+    assert ["ListEntries"] * 2 == [action.action for action in run.phases[0].actions]
+    assert Counter({"manage": 2, "generate": 1}) == Counter(request.kind for request in run.phases[0].requests)
 
 
 def test_a_phase_with_a_limit_ends_an_endless_lane(scene: Scene) -> None:
@@ -216,7 +217,7 @@ def test_a_run_that_is_broken_off_puts_the_configuration_back_and_has_no_end(sce
     assert begun.wait(PATIENCE)
     scene.conductor.stop(PATIENCE)
     run = scene.run()
-    assert (before, None, ["one"]) == (scene.cache.config(), run.end, [each.part for each in run.phases])
+    assert (before, None, ["one"]) == (scene.cache.config(), run.end, [phase.part for phase in run.phases])
     assert not scene.conductor.went_well
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from loadtest.counters import counters, series
+from loadtest.service import counters, series
 from prometheus_client import CollectorRegistry, generate_latest
 
 from recoup import LRUCache

@@ -5,9 +5,9 @@ from __future__ import annotations
 import urllib.request
 
 import pytest
-from loadtest.counters import counters
 from loadtest.exporter import Exporter
 from loadtest.journal import Request
+from loadtest.service import counters
 from metrics import loadtest_catalogue as catalogue
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families

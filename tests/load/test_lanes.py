@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from loadtest.lanes import OpenLane, OpenPhase, PhaseRunner, users
+from loadtest.lanes import OpenLane, PhaseRunner
 from loadtest.plan import Batch, Call, Lane, Phase, Rendezvous
 
 #: Seconds that anything may take on a busy machine.
@@ -150,48 +150,48 @@ def phase(*lanes: Lane) -> Phase:
     return Phase("scenario", "part", lanes)
 
 
-def test_a_phase_has_one_seat_for_each_user_of_its_lanes() -> None:
-    planned = phase(Lane(stream(), users=2), Lane(stream(), users=1, background=True))
-    opened = OpenPhase(planned, [].append)
-    seats = [opened.seat() for _ in range(4)]
-    assert 3 == users(planned)
-    assert [*[opened.lanes[0]] * 2, opened.lanes[1], None] == seats
+def started(planned: Phase) -> PhaseRunner:
+    runner = PhaseRunner()
+    runner.start(planned, [].append)
+    return runner
 
 
-def test_a_background_lane_does_not_hold_the_phase_open() -> None:
-    opened = OpenPhase(phase(Lane(stream()), Lane(stream(batch("a")), background=True)), [].append)
-    opened.start()
-    assert None is opened.lanes[0].take()
-    assert opened.wait_until_over(0)
+def test_a_phase_hands_out_each_lane_as_often_as_it_may_have_users() -> None:
+    planned = phase(Lane(stream(), users=2), Lane(stream(), users=1))
+    runner = started(planned)
+    assert 3 == planned.users
+    assert [*[runner.lanes[0]] * 2, runner.lanes[1]] == [runner.next_lane()[1] for _ in range(3)]
 
 
-def test_a_phase_of_background_lanes_alone_lasts_until_its_time_is_up() -> None:
-    opened = OpenPhase(phase(Lane(stream(batch("a")), background=True)), [].append)
-    opened.start()
-    assert not opened.wait_until_over(0)
+def test_a_phase_is_over_when_each_of_its_lanes_is() -> None:
+    runner = started(phase(Lane(stream()), Lane(stream(batch("a")))))
+    assert None is runner.lanes[0].take()
+    runner.lanes[1].take()
+    assert not runner.wait_until_over(0)
+    runner.lanes[1].answered()
+    assert None is runner.lanes[1].take()
+    assert runner.wait_until_over(0)
 
 
 def test_what_is_under_way_after_the_wait_is_told() -> None:
-    opened = OpenPhase(phase(Lane(stream(batch("a"), batch("b")))), [].append)
-    opened.lanes[0].take()
-    opened.close()
-    assert 1 == opened.wait_until_answered(0)
-    opened.lanes[0].answered()
-    assert 0 == opened.wait_until_answered(0)
+    runner = started(phase(Lane(stream(batch("a"), batch("b")))))
+    runner.lanes[0].take()
+    runner.close()
+    assert (False, 1) == (runner.wait_until_over(0), runner.under_way())
+    runner.lanes[0].answered()
+    assert (True, 0) == (runner.wait_until_over(0), runner.under_way())
 
 
-def test_users_wait_on_the_stage_for_a_seat_and_nobody_gets_one_twice(pool: ThreadPoolExecutor) -> None:
-    runner = PhaseRunner()
-    planned = phase(Lane(stream(), users=2))
-    opened = OpenPhase(planned, [].append)
-    sitting = [pool.submit(runner.next_lane) for _ in range(2)]
-    assert not any(each.done() for each in sitting)
-    runner.open(opened)
-    assert [(planned, opened.lanes[0])] * 2 == [each.result(PATIENCE) for each in sitting]
+def test_users_wait_for_a_lane_and_nobody_gets_a_place_twice(pool: ThreadPoolExecutor) -> None:
+    runner, planned = PhaseRunner(), phase(Lane(stream(), users=2))
+    waiting = [pool.submit(runner.next_lane) for _ in range(2)]
+    assert not any(one.done() for one in waiting)
+    runner.start(planned, [].append)
+    assert [(planned, runner.lanes[0])] * 2 == [one.result(PATIENCE) for one in waiting]
     late = pool.submit(runner.next_lane)
     runner.close()
     assert not late.done()
-    runner.open(OpenPhase(planned, [].append))
+    runner.start(planned, [].append)
     assert planned == late.result(PATIENCE)[0]
 
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 from loadtest import journal
-from loadtest.counters import counters
 from loadtest.journal import Phase, Run
+from loadtest.service import counters
 
 from project.serving import PATIENCE, Service, free_port, serving
 

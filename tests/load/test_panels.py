@@ -113,7 +113,7 @@ def test_charts_are_all_of_the_board_the_miss_reasons_and_the_memory() -> None:
     titles = [each["title"] for each in panels(load(LOAD_TEST)) if each["type"] == "timeseries"]
     assert [*titles, "Misses by reason", "Memory: accounted and resident"] == [chart.plot.title for chart in charts]
     assert {"Recoup: Load test", "Recoup: Misses", "Recoup: Process"} == {chart.board for chart in charts}
-    assert "$" not in "".join(query for each in charts for query in each.queries)
+    assert "$" not in "".join(query for chart in charts for query in chart.queries)
 
 
 def test_a_chart_looks_as_its_panel_does() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from loadtest.preflight import require
 from loadtest.processes import ProcessError, Service, free_port, started
+from loadtest.service import preflight
 
 TOKEN = "a-token-of-the-test"
 
@@ -19,7 +19,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def test_the_token_of_the_service_opens_it(service: Service) -> None:
-    require(service.url, TOKEN)
+    preflight(service.url, TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ def test_the_token_of_the_service_opens_it(service: Service) -> None:
 )
 def test_without_it_the_message_says_which_variable(service: Service, said: str, token: str | None) -> None:
     with pytest.raises(ProcessError, match=said):
-        require(service.url, token)
+        preflight(service.url, token)
 
 
 def test_what_is_no_service_is_told_as_it_answered(service: Service) -> None:
     with pytest.raises(ProcessError, match="was answered with 404"):
-        require(f"{service.url}/elsewhere", TOKEN)
+        preflight(f"{service.url}/elsewhere", TOKEN)
 
 
 def test_nobody_there_is_told_too() -> None:
     with pytest.raises(ProcessError, match="was answered with nothing"):
-        require(f"http://127.0.0.1:{free_port()}", TOKEN)
+        preflight(f"http://127.0.0.1:{free_port()}", TOKEN)

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from grafana.queries import DASHBOARDS, read
+from loadtest import __main__ as command
 from loadtest import verdict
 from loadtest.panels import HIT_RATIO, LOAD_TEST, MEMORY, Panels
 from loadtest.processes import free_port
@@ -262,7 +263,7 @@ def test_a_wrong_token_is_refused(grafana: Grafana) -> None:
 def test_a_run_is_marked_on_every_dashboard(grafana: Grafana) -> None:
     marked = ThroughGrafana(grafana.url, TOKEN).annotate(BEGIN, BEGIN + 9.5, "It held", ["loadtest"])
     assert len(grafana.dashboards) == marked == len(grafana.annotations) > 1
-    assert grafana.dashboards == {each.pop("dashboardUID") for each in grafana.annotations}
+    assert grafana.dashboards == {annotation.pop("dashboardUID") for annotation in grafana.annotations}
     expected = {"time": BEGIN * 1000, "timeEnd": BEGIN * 1000 + 9500, "text": "It held", "tags": ["loadtest"]}
     assert [expected] * marked == grafana.annotations
 
@@ -286,10 +287,10 @@ def test_the_verdict_asks_through_grafana_and_marks_the_run(
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     monkeypatch.setenv("GRAFANA_URL", grafana.url)
     monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
-    assert verdict.EXIT_FAILED == verdict.main(["--journal", str(path), "--json"])
+    assert command.EXIT_FAILED == command.main(["--journal", str(path), "--json", "--output", str(tmp_path)])
     result = Result.from_json(capsys.readouterr().out)
-    assert {"window of the recorded rules": "150 s"} == result.environment
-    assert {verdict.headline(result)} == {each["text"] for each in grafana.annotations}
+    assert "150 s" == result.environment["window of the recorded rules"]
+    assert {verdict.headline(result)} == {annotation["text"] for annotation in grafana.annotations}
     assert (BEGIN * 1000, (BEGIN + 5) * 1000) == (grafana.annotations[0]["time"], grafana.annotations[0]["timeEnd"])
 
 

@@ -123,13 +123,3 @@ def test_the_limit_of_the_speed_up_follows_from_the_hit_ratio(hit_ratio: float, 
 def test_what_is_no_hit_ratio_has_no_limit(hit_ratio: float) -> None:
     with pytest.raises(ValueError, match="no hit ratio"):
         theory.limit(hit_ratio)
-
-
-def test_a_hit_ratio_scatters_with_the_root_of_the_requests() -> None:
-    assert pytest.approx(0.00837, abs=1e-5) == theory.standard_error(0.7, 3_000)
-    assert theory.standard_error(0.7, 3_000) == pytest.approx(10 * theory.standard_error(0.7, 300_000))
-
-
-def test_without_requests_nothing_scatters() -> None:
-    with pytest.raises(ValueError, match="no requests"):
-        theory.standard_error(0.7, 0)

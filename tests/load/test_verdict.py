@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loadtest import __main__ as command
 from loadtest import journal, thresholds, verdict, workload
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.result import Check, Result
@@ -38,25 +39,25 @@ from .recorded import SETTINGS, Recorded, always, good_run, phase_of
 
 
 def check(result: Result, scenario: str, name: str) -> Check:
-    (found,) = (each for each in result.checks if (each.scenario, each.name) == (scenario, name))
+    (found,) = (check for check in result.checks if (check.scenario, check.name) == (scenario, name))
     return found
 
 
 def test_a_run_that_went_well_passes() -> None:
     result = good().judge()
-    assert [] == [each for each in result.checks if not each.passed]
+    assert [] == [check for check in result.checks if not check.passed]
     assert result.passed
 
 
 def test_the_run_that_went_well_has_the_phases_of_the_workload() -> None:
-    assert [f"{each.scenario} {each.part}" for each in workload.phases(SETTINGS)] == [
-        each.name for each in good_run().phases
+    assert [f"{phase.scenario} {phase.part}" for phase in workload.phases(SETTINGS)] == [
+        phase.name for phase in good_run().phases
     ]
 
 
 @pytest.mark.parametrize("name", ["single first", "single cached", "duplicate without", "pair cached", "triple cached"])
 def test_it_has_their_requests_past_the_cache_and_through_it(name: str) -> None:
-    (planned,) = (each for each in workload.phases(SETTINGS) if f"{each.scenario} {each.part}" == name)
+    (planned,) = (phase for phase in workload.phases(SETTINGS) if f"{phase.scenario} {phase.part}" == name)
     calls = [call for batch in planned.lanes[0].batches() if isinstance(batch, tuple) for call in batch]
     expected = Counter((call.item, call.headers.get("Cache-Control") == "no-store") for call in calls)
     found = phase_of(good_run(), name).requests
@@ -66,13 +67,13 @@ def test_it_has_their_requests_past_the_cache_and_through_it(name: str) -> None:
 @pytest.mark.parametrize(("expected", "broken"), BROKEN.values(), ids=BROKEN.keys())
 def test_what_goes_wrong_fails_its_own_checks_and_no_others(expected: Failed, broken: Break) -> None:
     result = broken(good()).judge()
-    assert expected == {(each.scenario, each.name) for each in result.checks if not each.passed}
+    assert expected == {(check.scenario, check.name) for check in result.checks if not check.passed}
     assert not result.passed
 
 
 def test_every_check_can_fail() -> None:
     failing = {name for expected, _ in BROKEN.values() for _, name in expected}
-    assert {each.name for each in good().judge().checks} <= failing
+    assert {check.name for check in good().judge().checks} <= failing
 
 
 def test_the_hit_ratio_alone_does_not_tell_a_reversed_order() -> None:
@@ -86,7 +87,7 @@ def swapped(swaps: int) -> Break:
 
     def changed(found: Phase) -> Phase:
         made, left, place = list(found.requests), swaps, 1
-        made.sort(key=lambda each: each.at)
+        made.sort(key=lambda request: request.at)
         while left:
             one, other = made[place - 1 : place + 1]
             if (one.outcome, other.outcome) == ("miss", "hit"):
@@ -126,7 +127,7 @@ def test_what_is_no_measure_changes_no_figure(harmless: Break) -> None:
 @pytest.mark.parametrize("part", ["warm", "without"])
 def test_typical_usage_past_the_cache_is_measured_before_and_after(part: str) -> None:
     usual, other = (
-        next(each.without_seconds for each in world.judge().usages if each.name == "Typical usage")
+        next(usage.without_seconds for usage in world.judge().usages if usage.name == "Typical usage")
         for world in (good(), requests(f"typical {part}", slower(1.2), of("bypass"))(good()))
     )
     # Half of the answers are a fifth slower.
@@ -180,8 +181,15 @@ def test_a_prometheus_that_has_just_begun_may_see_its_first_sample_late(expected
 
 
 def test_the_table_has_the_limit_beside_the_gain_and_the_computed_columns() -> None:
-    rows = {each.name: each for each in good().judge().usages}
-    assert ["Single request", "Duplicate request", "2-item pipeline", "3-item pipeline", "Typical usage"] == list(rows)
+    rows = {usage.name: usage for usage in good().judge().usages}
+    assert [
+        "Single request",
+        "Duplicate request",
+        "2-item pipeline",
+        "3-item pipeline",
+        "Typical usage",
+        "Typical usage, generator elsewhere",
+    ] == list(rows)
     pair = rows["2-item pipeline"]
     assert (60, 0.5, 2.0) == (pair.requests, pair.hit_ratio, pair.limit)
     assert pytest.approx(pair.without_seconds / pair.with_seconds) == pair.gain
@@ -193,10 +201,10 @@ def test_the_table_has_the_limit_beside_the_gain_and_the_computed_columns() -> N
 
 def test_a_scenario_that_did_not_run_is_not_judged() -> None:
     world = good()
-    kept = tuple(each for each in world.run.phases if each.scenario in ("single", "pair"))
+    kept = tuple(phase for phase in world.run.phases if phase.scenario in ("single", "pair"))
     result = replace(world, run=replace(world.run, phases=kept)).judge()
-    assert {"run", "single", "pair"} == {each.scenario for each in result.checks}
-    assert ["Single request", "2-item pipeline"] == [each.name for each in result.usages]
+    assert {"run", "single", "pair"} == {check.scenario for check in result.checks}
+    assert ["Single request", "2-item pipeline"] == [usage.name for usage in result.usages]
 
 
 def test_a_result_goes_through_json_and_comes_back() -> None:
@@ -206,14 +214,14 @@ def test_a_result_goes_through_json_and_comes_back() -> None:
 
 def test_the_text_marks_what_failed_and_says_why() -> None:
     text = verdict.as_text(shows(HIT_RATIO, "typical cached", nothing)(good()).judge())
-    (line,) = (each for each in text.splitlines() if each.startswith("  FAIL  Hit ratio  "))
+    (line,) = (line for line in text.splitlines() if line.startswith("  FAIL  Hit ratio  "))
     assert "66.7 % to 72.0 %" in line
     assert "        Prometheus answered with nothing" in text.splitlines()
-    assert text.endswith("Load test FAILED: 3 of 98 checks failed\n")
+    assert text.endswith("Load test FAILED: 3 of 110 checks failed\n")
 
 
 def test_the_headline_of_a_good_run() -> None:
-    assert "Load test passed: 98 checks" == verdict.headline(good().judge())
+    assert "Load test passed: 110 checks" == verdict.headline(good().judge())
 
 
 def written(run: Run, path: Path) -> Path:
@@ -225,9 +233,11 @@ def written(run: Run, path: Path) -> Path:
         lines += [{"line": "request", **fields(request)} for request in each.requests]
         lines += [{"line": "action", **name, **fields(action)} for action in each.actions]
         lines.append({"line": "end", **name, "at": each.end, "counters": each.after})
-    counts = {each.name: {"requests": each.locust_requests, "failures": each.locust_failures} for each in run.phases}
+    counts = {
+        phase.name: {"requests": phase.locust_requests, "failures": phase.locust_failures} for phase in run.phases
+    }
     lines.append({"line": "done", "at": run.end, "locust": counts})
-    lines += [{"line": "account", "lookups": each.account} for each in run.phases if each.account is not None]
+    lines += [{"line": "account", "lookups": phase.account} for phase in run.phases if phase.account is not None]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
@@ -242,18 +252,20 @@ def test_a_journal_that_is_read_says_what_was_written(tmp_path: Path) -> None:
     assert (run.begin, run.end, run.phases) == (read.begin, read.end, read.phases)
 
 
-def ran(arguments: Iterable[str]) -> int:
-    return verdict.main(list(arguments))
+def ran(arguments: Iterable[str], folder: Path) -> int:
+    return command.main([*arguments, "--output", str(folder)])
 
 
 def test_the_command_says_no_without_a_prometheus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(good_run(), tmp_path / "journal.jsonl")
-    assert verdict.EXIT_FAILED == ran(["--journal", str(path), "--prometheus", "http://127.0.0.1:1", "--json"])
+    assert command.EXIT_FAILED == ran(
+        ["--journal", str(path), "--prometheus", "http://127.0.0.1:1", "--json"], tmp_path
+    )
     result = Result.from_json(capsys.readouterr().out)
-    assert NO_PROMETHEUS <= {(each.scenario, each.name) for each in result.checks if not each.passed}
+    assert NO_PROMETHEUS <= {(check.scenario, check.name) for check in result.checks if not check.passed}
 
 
 def test_the_command_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none.jsonl"
-    assert verdict.EXIT_UNUSABLE == ran(["--journal", str(missing), "--prometheus", "http://127.0.0.1:1"])
+    assert command.EXIT_UNUSABLE == ran(["--journal", str(missing), "--prometheus", "http://127.0.0.1:1"], tmp_path)
     assert "none.jsonl" in capsys.readouterr().err
