@@ -37,7 +37,7 @@ from .tree import ROOT
 _CHECKOUT = ("Makefile", "pyproject.toml", "README.md", "LICENSE", ".env.example")
 _FOLDERS = ("service", "metrics", "grafana", "loadtest", "examples", "requirements")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAMED = re.compile(r"# ([\w./-]+\.\w+)\n")
+_NAMED = re.compile(r"# ([\w./-]+\.\w+)(?=[,\n])")
 _ASSIGNMENTS = re.compile(r"(?:[A-Z_]+=\S+ )*")
 #: Begins a line of a block that is not for pasting but should be, then.
 _COMMAND = re.compile(r"^\$? ?(?:make|curl|docker|python3?|pip|recoup|apt-get|promtool) ", re.MULTILINE)
