@@ -75,6 +75,8 @@ def _chart_data(chart: Chart) -> dict[str, Any]:
         values = [value + (base.get(at, 0.0) if stacked else 0.0) for at, value in line.points]
         base |= {at: value for (at, _), value in zip(line.points, values, strict=True)} if stacked else {}
         moments, drawn, shown = _with_gaps(line, values)
+        if stacked:
+            drawn = _without_nothing(drawn, shown)
         lines.append(
             {
                 "name": line.name,
@@ -113,6 +115,12 @@ def _with_gaps(line: Line, values: list[float]) -> tuple[list[float], list[float
         drawn += values[part]
         shown += [value for _, value in line.points[part]]
     return moments, drawn, shown
+
+
+def _without_nothing(drawn: list[float | None], shown: list[float | None]) -> list[float | None]:
+    """A stacked line is left out where it is 0 for a while: it would cover the line that it stands on."""
+    around = zip([0.0, *shown[:-1]], shown, [*shown[1:], 0.0], strict=True)
+    return [None if not any(values) else value for values, value in zip(around, drawn, strict=True)]
 
 
 def _rounded(at: float) -> float:

@@ -108,6 +108,15 @@ class TestAChart:
         assert [True, False, True] == [line["stacked"] for line in drawn]
         assert {0.5} == set(drawn[2]["shown"])
 
+    def test_a_stacked_line_is_left_out_where_it_is_nothing(self) -> None:
+        points = [(at, 1.0 if number == 5 else 0.0) for number, (at, _) in enumerate(STEADY)]
+
+        (_, line) = data(render(Chart("x", "short", [Line("a", STEADY), Line("b", points)], SPAN, stacked=True)))[
+            "lines"
+        ]
+
+        assert [None, 0.5, 1.5, 0.5, None] == line["drawn"][3:8]
+
     def test_the_legend_rests_where_it_is_told_to(self) -> None:
         points = [(BEGIN, 0.25), (BEGIN + 15, 0.5), (BEGIN + 30, 0.75)]
 
