@@ -37,7 +37,7 @@ from .tree import ROOT
 _CHECKOUT = ("Makefile", "pyproject.toml", "README.md", "LICENSE", ".env.example")
 _FOLDERS = ("service", "metrics", "grafana", "loadtest", "examples", "requirements")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAMED = re.compile(r"# ([\w./-]+\.\w+)\n")
+_NAMED = re.compile(r"# ([\w./-]+\.\w+)(?=[,\n])")
 _ASSIGNMENTS = re.compile(r"(?:[A-Z_]+=\S+ )*")
 #: Begins a line of a block that is not for pasting but should be, then.
 _COMMAND = re.compile(r"^\$? ?(?:make|curl|docker|python3?|pip|recoup|apt-get|promtool) ", re.MULTILINE)
@@ -93,11 +93,20 @@ class Reader:
             shutil.copy2(ROOT / name, folder)
         for name in _FOLDERS:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / ".venv").symlink_to(sys.prefix)
+        self._set_up()
         # Where the pages write that a Prometheus on the machine has its files.
         (folder / "etc" / "recoup").mkdir(parents=True)
         for rules in (folder / "metrics" / "rules").glob("*.yml"):
             shutil.copy(rules, folder / "etc" / "recoup")
+
+    def _set_up(self) -> None:
+        """An environment that looks set up to `make`. It runs this one's Python, but installs nothing into it."""
+        programs = self.folder / ".venv" / "bin"
+        programs.mkdir(parents=True)
+        (programs / "python").write_text(_PYTHON.format(python=sys.executable))
+        (programs / "python").chmod(0o755)
+        for name in ("runtime.stamp", "dev.stamp"):
+            (programs.parent / name).touch()
 
     def tries(self, block: Block) -> None:
         """Do what one does with a block."""
@@ -137,7 +146,7 @@ class Reader:
 
     def serve(self, command: list[str], **environment: str) -> None:
         """Start a service with a command of the page, in place of an earlier one."""
-        given = {"MAKEFLAGS": "--old-file=.venv/runtime.stamp", **self.environment, **environment}
+        given = self.environment | environment
         self.service = self._stack.enter_context(serving(*command, folder=self.folder, **given))
 
     def upstream(self) -> int:
@@ -170,7 +179,7 @@ class Reader:
         command = re.sub(r"^curl ", "curl --fail-with-body -sS ", self._with_services(command))
         path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
         # Installing asks no index: what is needed is there by then.
-        given = {"PATH": path, "MAKEFLAGS": "--old-file=.venv/dev.stamp", "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+        given = {"PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
         done = subprocess.run(
             ["sh", "-c", command],
             cwd=self.folder,
@@ -206,6 +215,11 @@ class _Generator(BaseHTTPRequestHandler):
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
 
+
+_PYTHON = """#!/bin/sh
+case "$*" in *"pip "*install*) echo "nothing is installed here: $*" >&2; exit 1;; esac
+exec {python} "$@"
+"""
 
 _MINIMAL = """
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 import urllib.error
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,6 +81,16 @@ def test_a_block_that_does_not_work_fails_its_page(language: str, text: str, tmp
         reader = reader_of(tmp_path, stack)
         with pytest.raises((AssertionError, ValueError, KeyError, urllib.error.HTTPError)):
             reader.tries(Block(language, f"{text}\n"))
+
+
+def test_a_page_changes_nothing_in_the_environment_of_the_tests(tmp_path: Path) -> None:
+    """`make` would install a checkout's own package where its requirements are newer than the environment."""
+    with ExitStack() as stack:
+        reader = reader_of(tmp_path, stack)
+        future = time.time() + 60
+        os.utime(tmp_path / "pyproject.toml", (future, future))
+        with pytest.raises(AssertionError, match="nothing is installed here"):
+            reader.tries(Block("sh", "make wheel\n"))
 
 
 def test_commands_are_lines_but_for_continued_ones_and_loops() -> None:

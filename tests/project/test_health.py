@@ -32,7 +32,7 @@ def check(tmp_path: Path, first_process: subprocess.Popen[bytes]) -> Check:
     """Run the check, and give its exit status."""
 
     def run(port: int, *options: str) -> int:
-        command = [sys.executable, "-I", PROGRAM, f"--port={port}", f"--process={first_process.pid}"]
+        command = [sys.executable, "-I", str(PROGRAM), f"--port={port}", f"--process={first_process.pid}"]
         return subprocess.run([*command, f"--state={tmp_path / 'state'}", *options], timeout=PATIENCE).returncode
 
     return run
