@@ -14,6 +14,8 @@ _BODY_SECONDS, _LATE_SECONDS = 10, 5
 _BODY_LIMIT = {"RECOUP_BODY_TIMEOUT_SECONDS": str(_BODY_SECONDS)}
 #: A reader who takes nothing for so long is let go.
 _READER_SECONDS = 30
+#: What a reader may cost the service: a few pieces of a result that is stored once.
+_READER_MB = 1.0
 _UNREAD_PATH = "/api/generate/large"
 _RESULT_SIZE = 5_000_000
 _AT_A_TIME = 250
@@ -66,26 +68,29 @@ async def _held_uploads(target: Target, bounds: Bounds) -> list[Check]:
 async def _unread_hits(target: Target, bounds: Bounds) -> list[Check]:
     service = target.service
     await service.post("large", b"%d" % bounds.size)
-    before = service.descriptors()
+    files, held = service.descriptors(), service.memory_bytes()
     connections = await _connected(target.address, bounds.count, receive_bytes=4096)
     try:
         data = request("POST", _UNREAD_PATH, b"%d" % bounds.size)
         sent = sum(connection.send_now(data) for connection in connections)
-        most, began = 0, time.monotonic()
+        most, began = held, time.monotonic()
         while time.monotonic() - began < bounds.hold_seconds:
-            most = max(most, service.descriptors() - before)
             await asyncio.sleep(1)
-        left = max(0, service.descriptors() - before)
+            most = max(most, service.memory_bytes())
+        left = max(0, service.descriptors() - files)
     finally:
         for connection in connections:
             connection.close()
-    figure = f"{sent} asked, {most} open at most, {left} after {bounds.hold_seconds:.0f} s"
-    limit = bounds.hold_seconds >= _READER_SECONDS
-    checks = [Check("all of them are let in or refused", sent == bounds.count, figure)]
-    # The probe has a few connections of its own.
-    return (
-        [*checks, Check(f"who takes nothing for {_READER_SECONDS} s is let go", left < 20, figure)] if limit else checks
-    )
+    megabytes = (most - held) / 1e6 / max(1, sent)
+    checks = [
+        Check("all of them are let in or refused", sent == bounds.count, f"{sent} asked"),
+        Check(f"each costs at most {_READER_MB} MB", megabytes <= _READER_MB, f"{megabytes:.2f} MB each"),
+    ]
+    if bounds.hold_seconds >= _READER_SECONDS:
+        # The probe has a few connections of its own.
+        figure = f"{left} open after {bounds.hold_seconds:.0f} s"
+        checks.append(Check(f"who takes nothing for {_READER_SECONDS} s is let go", left < 20, figure))
+    return checks
 
 
 async def _slow_senders(target: Target, bounds: Bounds) -> list[Check]:
