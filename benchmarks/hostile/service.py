@@ -157,8 +157,8 @@ class Service:
         answer = await self.get("/api/cache/stats", headers)
         if answer.status != "200":
             return {}
-        found: dict[str, Any] = json.loads(answer.body)
-        return found
+        stats: dict[str, Any] = json.loads(answer.body)
+        return stats
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from benchmarks.hostile.attack import Attack, Bounds, Check, Limits
@@ -21,7 +22,7 @@ _RESULT_SIZE = 5_000_000
 _AT_A_TIME = 250
 
 
-async def _connected(address: Address, count: int, receive_bytes: int | None = None) -> list[Connection]:
+async def connected(address: Address, count: int, receive_bytes: int | None = None) -> list[Connection]:
     """So many connections, or as many as are accepted: some hundred at a time, as the listener's queue is short."""
     connections: list[Connection] = []
     for first in range(0, count, _AT_A_TIME):
@@ -43,21 +44,28 @@ async def _read(connection: Connection, seconds: float) -> Answer:
 
 async def _hold_back(connection: Connection, head: bytes, body: memoryview, seconds: float) -> Answer:
     """Send all but the last byte, and wait for what the service makes of that."""
-    reading = asyncio.ensure_future(_read(connection, seconds))
+    sending = asyncio.ensure_future(_send(connection, head, body))
     try:
-        await asyncio.wait_for(connection.send(head), 5)
-        await asyncio.wait({reading, asyncio.ensure_future(connection.send(body))}, return_when=asyncio.FIRST_COMPLETED)
-        return await reading
-    except (OSError, asyncio.TimeoutError, TimeoutError):
-        return await reading
+        return await _read(connection, seconds)
+    finally:
+        sending.cancel()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await sending
+
+
+async def _send(connection: Connection, head: bytes, body: memoryview) -> None:
+    await connection.send(head)
+    await connection.send(body)
 
 
 async def _held_uploads(target: Target, bounds: Bounds) -> list[Check]:
-    connections = await _connected(target.address, bounds.count)
+    connections = await connected(target.address, bounds.count)
     head = request("POST", "/api/generate/digest", headers=[("Content-Length", str(bounds.size))])
     body = memoryview(bytes(bounds.size - 1))
     try:
-        answers = await asyncio.gather(*(_hold_back(each, head, body, bounds.hold_seconds) for each in connections))
+        answers = await asyncio.gather(
+            *(_hold_back(connection, head, body, bounds.hold_seconds) for connection in connections)
+        )
     finally:
         for connection in connections:
             connection.close()
@@ -69,7 +77,7 @@ async def _unread_hits(target: Target, bounds: Bounds) -> list[Check]:
     service = target.service
     await service.post("large", b"%d" % bounds.size)
     files, held = service.descriptors(), service.memory_bytes()
-    connections = await _connected(target.address, bounds.count, receive_bytes=4096)
+    connections = await connected(target.address, bounds.count, receive_bytes=4096)
     try:
         data = request("POST", _UNREAD_PATH, b"%d" % bounds.size)
         sent = sum(connection.send_now(data) for connection in connections)
@@ -95,7 +103,7 @@ async def _unread_hits(target: Target, bounds: Bounds) -> list[Check]:
 
 async def _slow_senders(target: Target, bounds: Bounds) -> list[Check]:
     """As many send their head so slowly as the size says, the others their body."""
-    connections = await _connected(target.address, bounds.count)
+    connections = await connected(target.address, bounds.count)
     head = request("POST", "/api/generate/digest", headers=[("Content-Length", "1000")])
     until = time.monotonic() + bounds.hold_seconds
     going, sent = dict(enumerate(connections)), 0
