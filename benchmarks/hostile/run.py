@@ -16,7 +16,7 @@ from benchmarks.hostile.target import Target
 from benchmarks.hostile.upstream import upstream
 
 #: How long hits are watched before an attack and after it; for its short form.
-_WATCHED_SECONDS, _WATCHED_SHORT_SECONDS = (4.0, 8.0), (2.0, 3.0)
+_WATCHED_SECONDS, _WATCHED_SHORT_SECONDS = (4.0, 8.0), (1.0, 2.0)
 
 
 async def attacked(attack: Attack, *, short: bool = False) -> Result:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.hostile.client import Address, Answer, Headers, ask, request
-from benchmarks.hostile.memory_group import MemoryGroup
+from benchmarks.hostile.memory_group import MemoryGroup, proportional_bytes
 from benchmarks.servers import free_port
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -131,6 +131,10 @@ class Service:
         """Processor time that its processes have used so far."""
         return sum(map(_cpu_seconds, self.pids()))
 
+    def memory_bytes(self) -> int:
+        """What its processes hold in memory now."""
+        return sum(map(proportional_bytes, self.pids()))
+
     def descriptors(self) -> int:
         """Open files of the process that has most of them."""
         return max(map(_open_files, self.pids()))
@@ -153,8 +157,8 @@ class Service:
         answer = await self.get("/api/cache/stats", headers)
         if answer.status != "200":
             return {}
-        found: dict[str, Any] = json.loads(answer.body)
-        return found
+        stats: dict[str, Any] = json.loads(answer.body)
+        return stats
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -99,7 +99,7 @@ ATTACKS = (
         "gzip-upstream",
         "2 answers of an upstream with a million empty gzip members (20 MB) at once",
         Bounds(2, seconds=150, size=1_000_000),
-        Bounds(1, seconds=30, size=20_000),
+        Bounds(1, seconds=30, size=200_000),
         _gzip_upstream,
         Limits(stored=2),
     ),

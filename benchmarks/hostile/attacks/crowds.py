@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from benchmarks.hostile.attack import Attack, Bounds, Check, Limits
-from benchmarks.hostile.attacks.slow import _connected
+from benchmarks.hostile.attacks.slow import connected
 from benchmarks.hostile.client import Answer, ask_all, request, statuses
 from benchmarks.hostile.target import Target
 
@@ -40,7 +40,7 @@ async def _one_key(target: Target, bounds: Bounds) -> list[Check]:
 
 async def _descriptors(target: Target, bounds: Bounds) -> list[Check]:
     service = target.service
-    connections = await _connected(target.address, bounds.count)
+    connections = await connected(target.address, bounds.count)
     try:
         await asyncio.sleep(1)
         before = service.cpu_seconds()

@@ -94,7 +94,7 @@ ATTACKS = (
         "drain",
         "SIGTERM while a reader takes a result of 40 MB at 2 MB/s",
         Bounds(1, seconds=120, size=40_000_000, hold_seconds=20),
-        Bounds(1, seconds=60, size=16_000_000, hold_seconds=8),
+        Bounds(1, seconds=60, size=30_000_000, hold_seconds=10),
         _slow_reader,
         probed=False,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from benchmarks.hostile.attack import Attack, Bounds, Check, Limits
@@ -14,12 +15,14 @@ _BODY_SECONDS, _LATE_SECONDS = 10, 5
 _BODY_LIMIT = {"RECOUP_BODY_TIMEOUT_SECONDS": str(_BODY_SECONDS)}
 #: A reader who takes nothing for so long is let go.
 _READER_SECONDS = 30
+#: What a reader may cost the service: a few pieces of a result that is stored once.
+_READER_MB = 1.0
 _UNREAD_PATH = "/api/generate/large"
 _RESULT_SIZE = 5_000_000
 _AT_A_TIME = 250
 
 
-async def _connected(address: Address, count: int, receive_bytes: int | None = None) -> list[Connection]:
+async def connected(address: Address, count: int, receive_bytes: int | None = None) -> list[Connection]:
     """So many connections, or as many as are accepted: some hundred at a time, as the listener's queue is short."""
     connections: list[Connection] = []
     for first in range(0, count, _AT_A_TIME):
@@ -41,21 +44,28 @@ async def _read(connection: Connection, seconds: float) -> Answer:
 
 async def _hold_back(connection: Connection, head: bytes, body: memoryview, seconds: float) -> Answer:
     """Send all but the last byte, and wait for what the service makes of that."""
-    reading = asyncio.ensure_future(_read(connection, seconds))
+    sending = asyncio.ensure_future(_send(connection, head, body))
     try:
-        await asyncio.wait_for(connection.send(head), 5)
-        await asyncio.wait({reading, asyncio.ensure_future(connection.send(body))}, return_when=asyncio.FIRST_COMPLETED)
-        return await reading
-    except (OSError, asyncio.TimeoutError, TimeoutError):
-        return await reading
+        return await _read(connection, seconds)
+    finally:
+        sending.cancel()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await sending
+
+
+async def _send(connection: Connection, head: bytes, body: memoryview) -> None:
+    await connection.send(head)
+    await connection.send(body)
 
 
 async def _held_uploads(target: Target, bounds: Bounds) -> list[Check]:
-    connections = await _connected(target.address, bounds.count)
+    connections = await connected(target.address, bounds.count)
     head = request("POST", "/api/generate/digest", headers=[("Content-Length", str(bounds.size))])
     body = memoryview(bytes(bounds.size - 1))
     try:
-        answers = await asyncio.gather(*(_hold_back(each, head, body, bounds.hold_seconds) for each in connections))
+        answers = await asyncio.gather(
+            *(_hold_back(connection, head, body, bounds.hold_seconds) for connection in connections)
+        )
     finally:
         for connection in connections:
             connection.close()
@@ -66,31 +76,34 @@ async def _held_uploads(target: Target, bounds: Bounds) -> list[Check]:
 async def _unread_hits(target: Target, bounds: Bounds) -> list[Check]:
     service = target.service
     await service.post("large", b"%d" % bounds.size)
-    before = service.descriptors()
-    connections = await _connected(target.address, bounds.count, receive_bytes=4096)
+    files, held = service.descriptors(), service.memory_bytes()
+    connections = await connected(target.address, bounds.count, receive_bytes=4096)
     try:
         data = request("POST", _UNREAD_PATH, b"%d" % bounds.size)
         sent = sum(connection.send_now(data) for connection in connections)
-        most, began = 0, time.monotonic()
+        most, began = held, time.monotonic()
         while time.monotonic() - began < bounds.hold_seconds:
-            most = max(most, service.descriptors() - before)
             await asyncio.sleep(1)
-        left = max(0, service.descriptors() - before)
+            most = max(most, service.memory_bytes())
+        left = max(0, service.descriptors() - files)
     finally:
         for connection in connections:
             connection.close()
-    figure = f"{sent} asked, {most} open at most, {left} after {bounds.hold_seconds:.0f} s"
-    limit = bounds.hold_seconds >= _READER_SECONDS
-    checks = [Check("all of them are let in or refused", sent == bounds.count, figure)]
-    # The probe has a few connections of its own.
-    return (
-        [*checks, Check(f"who takes nothing for {_READER_SECONDS} s is let go", left < 20, figure)] if limit else checks
-    )
+    megabytes = (most - held) / 1e6 / max(1, sent)
+    checks = [
+        Check("all of them are let in or refused", sent == bounds.count, f"{sent} asked"),
+        Check(f"each costs at most {_READER_MB} MB", megabytes <= _READER_MB, f"{megabytes:.2f} MB each"),
+    ]
+    if bounds.hold_seconds >= _READER_SECONDS:
+        # The probe has a few connections of its own.
+        figure = f"{left} open after {bounds.hold_seconds:.0f} s"
+        checks.append(Check(f"who takes nothing for {_READER_SECONDS} s is let go", left < 20, figure))
+    return checks
 
 
 async def _slow_senders(target: Target, bounds: Bounds) -> list[Check]:
     """As many send their head so slowly as the size says, the others their body."""
-    connections = await _connected(target.address, bounds.count)
+    connections = await connected(target.address, bounds.count)
     head = request("POST", "/api/generate/digest", headers=[("Content-Length", "1000")])
     until = time.monotonic() + bounds.hold_seconds
     going, sent = dict(enumerate(connections)), 0
