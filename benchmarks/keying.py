@@ -23,11 +23,12 @@ _SMALL = b'{"prompt": "a red fox", "size": 512, "n":1}'
 def _chat(size: int, words: tuple[str, ...], dump: Callable[[object], str]) -> bytes:
     """The body of a chat of at least `size` bytes."""
     rng = random.Random(1)
-    chat = {"model": "m", "temperature": 0.7, "max_tokens": 512, "messages": []}
+    messages: list[dict[str, str]] = []
+    chat = {"model": "m", "temperature": 0.7, "max_tokens": 512, "messages": messages}
     body = b""
     while len(body) < size:
         turn = {"role": rng.choice(("user", "assistant")), "content": " ".join(rng.choices(words, k=60))}
-        chat["messages"].append(turn)
+        messages.append(turn)
         body = dump(chat).encode()
     return body
 
@@ -38,19 +39,19 @@ def _key(body: bytes) -> str:
 
 def keying() -> list[Row]:
     """Keys of bodies as several clients write them. The ratio is what one costs, in times what `json.loads` costs."""
-    compact = {"separators": (",", ":")}
+    compact = (",", ":")
     ascii_words = tuple(word for word in _WORDS if word.isascii())
     bodies = {
         "42 bytes": (_SMALL, None),
-        "20 KB chat": (_chat(20_000, _WORDS, partial(json.dumps, ensure_ascii=False, **compact)), 2.0),
-        "20 KB chat, ASCII": (_chat(20_000, ascii_words, partial(json.dumps, **compact)), 2.0),
+        "20 KB chat": (_chat(20_000, _WORDS, partial(json.dumps, ensure_ascii=False, separators=compact)), 2.0),
+        "20 KB chat, ASCII": (_chat(20_000, ascii_words, partial(json.dumps, separators=compact)), 2.0),
         "20 KB chat, with spaces": (_chat(20_000, _WORDS, partial(json.dumps, ensure_ascii=False)), None),
         "20 KB chat, escaped": (_chat(20_000, _WORDS, json.dumps), None),
     }
     rows = []
     for name, (body, at_most) in bodies.items():
         turn = [body] * max(1, 20_000 // len(body))
-        ways = {
+        ways: dict[str, Callable[[bytes], object]] = {
             "recoup": _key,
             "json.loads": json.loads,
             "orjson.loads": orjson.loads,
