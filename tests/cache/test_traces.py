@@ -64,4 +64,4 @@ def test_hits_and_order_are_those_of_an_exact_lru(name: str, size: int, publishe
     assert stats.misses == stats.miss_reasons["cold"] + stats.miss_reasons["evicted"]
     assert len(set(keys)) <= stats.miss_reasons["cold"]
     if published is not None:
-        assert published == round(100 * stats.hit_ratio, 2)
+        assert published == round(100 * (stats.hit_ratio or 0.0), 2)

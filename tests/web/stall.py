@@ -7,15 +7,15 @@ import json
 import math
 import sys
 import time
-from typing import Any
-
-from tests.web.asgi_client import Exchange
+from typing import Any, ClassVar
 
 from recoup import LRUCache
 from recoup.pipelines.configured import ConfiguredPipeline, Terms
 from recoup.pipelines.protocol import Prepared, Result
 from recoup.settings import Settings
 from recoup.web import create_app
+
+from .asgi_client import Exchange
 
 TICK_SECONDS = 0.001
 ROUNDS = 12
@@ -24,13 +24,19 @@ ROUNDS = 12
 class Short(ConfiguredPipeline):
     """Keys its request as configured pipelines do, and generates nothing of length."""
 
-    kind = "python"
+    kind: ClassVar[str] = "python"
 
     async def generate(self, prepared: Prepared) -> Result:
         return Result(b"short", "text/plain")
 
+    async def start(self) -> None:
+        """Nothing has to be started."""
+
     def ready(self) -> bool:
         return True
+
+    async def close(self, grace_seconds: float) -> None:
+        """Nothing has to be ended."""
 
 
 class FromSocket(Exchange):
