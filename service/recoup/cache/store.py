@@ -21,7 +21,7 @@ from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Entries that one write looks at for expiry.
-SWEEP_ON_WRITE = 4
+SWEEP_ON_WRITE = 2
 _FEW = 128
 
 #: Pipelines that are known from their lookups alone. Each is some hundred series of metrics.
@@ -232,30 +232,31 @@ class Store:
             gone.append(victim)
         return gone
 
-    def sweep(self, steps: int, now: float) -> list[Entry]:
+    def sweep(self, steps: int, now: float) -> Sequence[Entry]:
         """Look at the next few entries, from the one to be evicted next on, and let go of those that have expired.
 
         A pass is bounded by the number of entries at its start, so it ends even while reads keep moving entries ahead.
         """
-        gone: list[Entry] = []
-        order = self.order
+        gone: list[Entry] | None = None
+        after = self.order.after
         expired_before = now - self.stale_seconds
         entry = self._sweep_at
         for _ in repeat(None, min(steps, len(self.live))):
             if entry is None or self._sweep_left <= 0:
-                entry = order.victim()
+                entry = self.order.victim()
                 self._sweep_left = len(self.live)
                 if entry is None:
                     break
             self._sweep_left -= 1
             looked_at = entry
-            entry = order.after(entry)
+            entry = after(entry)
             if looked_at.expires_at <= expired_before:
                 self._sweep_at = entry
                 self.evict(looked_at, "expired", now)
+                gone = gone or []
                 gone.append(looked_at)
         self._sweep_at = entry
-        return gone
+        return gone or ()
 
     def _unlink(self, entry: Entry) -> None:
         if entry is self._sweep_at:
