@@ -35,7 +35,10 @@ def test_connections_leave_descriptors_for_everything_else(descriptors: int, con
 
 
 def test_a_port_is_shared_with_nobody() -> None:
-    with listen("127.0.0.1", 0) as listener, pytest.raises(ConfigurationError, match="cannot listen on 127.0.0.1 port"):
+    with (
+        listen("127.0.0.1", 0) as listener,
+        pytest.raises(ConfigurationError, match=r"cannot listen on 127\.0\.0\.1 port"),
+    ):
         listen("127.0.0.1", listener.getsockname()[1])
 
 
@@ -49,7 +52,7 @@ def test_a_port_is_free_again_at_once_although_connections_linger() -> None:
 
 
 def test_a_host_that_is_not_there_is_told() -> None:
-    with pytest.raises(ConfigurationError, match="cannot listen on 192.0.2.1 port 1: "):
+    with pytest.raises(ConfigurationError, match=r"cannot listen on 192\.0\.2\.1 port 1: "):
         listen("192.0.2.1", 1)
 
 
