@@ -4,6 +4,7 @@
     ├── ConfigurationError            a limit or an option that cannot be used (also a ValueError)
     │   └── SettingError              an environment variable: its name, its value, what is allowed
     ├── KeyDigestError                an argument that cannot be part of a key (also a TypeError)
+    ├── UnmeasurableError             a value whose bytes cannot be told without a sizer (also a TypeError)
     ├── FlightTimeoutError            a caller waited its limit for another caller's generation (also a TimeoutError)
     ├── RequestError                  a request that is refused before anything is generated
     │   ├── BadRequestError           400
@@ -81,6 +82,12 @@ class KeyDigestError(RecoupError, TypeError):
     """An argument that cannot be part of a key, because it has no canonical form."""
 
     title = "Undigestible argument"
+
+
+class UnmeasurableError(RecoupError, TypeError):
+    """A value that owns memory which cannot be seen: a `sizer` is needed to tell its bytes."""
+
+    title = "Unmeasurable value"
 
 
 class FlightTimeoutError(RecoupError, TimeoutError):

@@ -102,6 +102,8 @@ def checked_cost(value: object) -> float:
     Raises:
         ConfigurationError: It is not a number of at least 0.
     """
+    if type(value) is float and 0.0 <= value <= _MOST:
+        return value
     number = _number("cost_seconds", value)
     if number < 0:
         raise ConfigurationError(f"cost_seconds={value!r} cannot be used: expected a number of at least 0")

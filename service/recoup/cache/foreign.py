@@ -1,11 +1,14 @@
-"""Keys of values of numpy and pandas, which the core does not import: it knows them by the names of their classes."""
+"""Keys and sizes of values of numpy, pandas, Pillow and others, which the core does not import.
+
+It knows them by the names of their classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from recoup.errors import KeyDigestError
+from recoup.errors import KeyDigestError, UnmeasurableError
 
 
 def content_of(kind: type) -> Callable[[Any], Any] | None:
@@ -101,3 +104,75 @@ _PANDAS: dict[str, Callable[[Any], Any]] = {
     "Period": lambda value: (value.ordinal, value.freqstr),
     "Interval": lambda value: (value.left, value.right, value.closed),
 }
+
+
+# --- sizes
+
+#: Classes whose data lies outside Python's view, and that do not say how much it is.
+_UNMEASURABLE = {
+    ("torch", "Tensor"): "element_size() * nelement()",
+    ("pyvips", "Image"): "width * height * bands",
+    ("cv2", "UMat"): "get().nbytes",
+    ("tensorflow", "Tensor"): "numpy().nbytes",
+}
+
+
+def foreign_size(item: Any) -> tuple[int, list[Any]] | None:
+    """The bytes that an object owns outside Python's view, and its parts that Python sees; None: all is in view.
+
+    Raises:
+        UnmeasurableError: They cannot be told.
+    """
+    kind = type(item)
+    own = getattr(kind, "__recoup_size__", None)
+    if own is not None:
+        return int(own(item)), []
+    package = kind.__module__.partition(".")[0]
+    if package in _IN_VIEW:
+        return None
+    for owner in kind.__mro__:
+        package, name = owner.__module__.partition(".")[0], owner.__name__
+        if package == "pandas":
+            if name in ("DataFrame", "Series"):
+                return _pandas_size(item)
+            if name == "Index":
+                return _index_size(item)
+        elif package == "PIL" and name == "Image":
+            return _image_size(item)
+        elif package == "pyarrow" and name in ("Table", "RecordBatch", "_PandasConvertible", "Array", "ChunkedArray"):
+            return int(item.nbytes), []
+        elif (package, name) in _UNMEASURABLE:
+            raise UnmeasurableError(
+                f"a {package}.{name} owns memory that Python does not see: pass the cache a sizer=..., a function that "
+                f"gives a value's bytes ({_UNMEASURABLE[package, name]})"
+            )
+    return None
+
+
+_IN_VIEW = frozenset({"builtins", "numpy", "collections", "datetime", "recoup"})
+
+
+def _pandas_size(item: Any) -> tuple[int, list[Any]]:
+    usage = item.memory_usage(index=False, deep=False)
+    data = int(usage) if isinstance(usage, int) or not hasattr(usage, "sum") else int(usage.sum())
+    columns = [item.iloc[:, number] for number in range(item.shape[1])] if item.ndim > 1 else [item]
+    objects = [value for column in columns if _holds_objects(column) for value in column.array]
+    indexes = [item.index, item.columns] if item.ndim > 1 else [item.index]
+    return data, [*objects, *indexes, dict(item.attrs)]
+
+
+def _holds_objects(column: Any) -> bool:
+    return bool(getattr(column.dtype, "hasobject", False)) or getattr(column.dtype, "storage", "") == "python"
+
+
+def _index_size(item: Any) -> tuple[int, list[Any]]:
+    if item.nlevels > 1:
+        return sum(int(codes.nbytes) for codes in item.codes), list(item.levels)
+    return int(item.memory_usage(deep=False)), list(item.array) if _holds_objects(item) else []
+
+
+def _image_size(item: Any) -> tuple[int, list[Any]]:
+    width, height = item.size
+    # One byte for a pixel of these modes; four for all others, as Pillow stores them.
+    pixel = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}.get(item.mode, 4)
+    return width * height * pixel, [dict(item.info)]

@@ -18,6 +18,7 @@ _CODES: dict[MissReason, int] = {reason: code for code, reason in enumerate(_REA
 _REASON_BITS = 3
 _REASON_MASK = (1 << _REASON_BITS) - 1
 _WORD = (1 << 64) - 1
+_TAG = _WORD & ~_REASON_MASK
 #: An odd multiplier that spreads close hashes (small integers hash to themselves): 2^64 over the golden ratio.
 _SPREAD = 0x9E3779B97F4A7C15
 _WORDS_PER_ENTRY = 2
@@ -63,23 +64,27 @@ class GhostList:
         """The first index of the key's set, and the key's word without a reason."""
         spread = (hash(key) * _SPREAD) & _WORD
         spread ^= spread >> 32
-        return (spread & self._mask) * _WAYS, spread >> _REASON_BITS << _REASON_BITS
+        return (spread & self._mask) * _WAYS, spread & _TAG
 
     def _find(self, key: Hashable) -> int | None:
         start, tag = self._place(key)
-        for index in range(start, start + _WAYS):
-            word = self._words[index]
-            if word and word >> _REASON_BITS << _REASON_BITS == tag:
+        for index, word in enumerate(self._words[start : start + _WAYS], start):
+            if word & _TAG == tag and word:
                 return index
         return None
 
     def note(self, key: Hashable, reason: MissReason) -> None:
         """Remember that a key left, as its set's newest."""
-        self.take(key)
         start, tag = self._place(key)
         words = self._words
-        words[start + 1 : start + _WAYS] = words[start : start + _WAYS - 1]
-        words[start] = tag | _CODES[reason]
+        pushed = tag | _CODES[reason]
+        # The newer ones move on, as far as where the key stood before, or past the end.
+        for index in range(start, start + _WAYS):
+            word = words[index]
+            words[index] = pushed
+            if word & _TAG == tag or not word:
+                return
+            pushed = word
 
     def reason(self, key: Hashable) -> MissReason | None:
         """Why a key left; None when it never did, or that was forgotten."""

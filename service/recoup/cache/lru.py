@@ -238,10 +238,11 @@ class ResultCache(Generic[V]):
         Raises:
             ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` is no name.
         """
-        self._check(pipeline)
-        ttl = self._ttl(ttl_seconds)
-        cost = checked_cost(cost_seconds)
         state = self._state
+        if type(pipeline) is not str or pipeline not in state.store.counters:
+            checked_pipeline(pipeline)
+        ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
+        cost = checked_cost(cost_seconds)
         size = state.size_of(key, value)
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
@@ -415,7 +416,7 @@ class ResultCache(Generic[V]):
             state.reads.drain_locked()
             state.waits.drain_locked()
             now = self.clock()
-            dropped = store.sweep(_SWEEP_ON_STATS, now)
+            dropped = [*store.sweep(_SWEEP_ON_STATS, now)]
             pipelines = {name: counters.stats() for name, counters in store.counters.items()}
             stats = CacheStats(
                 **total(pipelines.values()),

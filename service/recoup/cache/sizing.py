@@ -15,6 +15,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from recoup.cache.entry import CacheEntry
+from recoup.cache.foreign import foreign_size
 from recoup.cache.ghosts import BYTES_PER_ENTRY
 
 #: The allocator hands out multiples of this many bytes.
@@ -69,7 +70,12 @@ def measure(value: Any) -> int:
     """The bytes that a value holds.
 
     `bytes` count by length, arrays (whatever has `nbytes`) by their data, views by what they keep alive, everything
-    else by the deep measure. Modules, classes and functions are the program's and count nothing.
+    else by the deep measure. Modules, classes and functions are the program's and count nothing. Frames and series of
+    pandas and images of Pillow count with the data that they own outside Python's view; so does whatever has a method
+    `__recoup_size__()`.
+
+    Raises:
+        UnmeasurableError: An object owns a buffer that cannot be seen: a `sizer` is needed.
     """
     if type(value) is bytes:
         return len(value)
@@ -93,6 +99,12 @@ def _deep(root: Any) -> int:
             continue
         seen.add(id(item))
         kept.append(item)
+        foreign = foreign_size(item)
+        if foreign is not None:
+            outside, parts = foreign
+            total += rounded(object.__sizeof__(item)) + outside
+            stack.extend(parts)
+            continue
         total += _nested_array(item) if item is not root and _is_array(item) else _shallow(item)
         if not isinstance(item, (*_LEAVES, bytes, bytearray)):
             stack.extend(_parts(item))

@@ -1,4 +1,7 @@
-"""Telemetry: the catalogue of metrics, the Prometheus collector, the logs. It reads the cache."""
+"""Telemetry: the catalogue of metrics, the Prometheus collector, the logs. It reads the cache.
+
+What logs needs structlog, which is imported when it is first asked for: the collector alone needs prometheus-client.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,10 @@ __all__ = [
     "request_id",
 ]
 
-#: Imported when it is asked for: who registers the collector needs prometheus-client alone, not structlog.
-_PLACES = {"configure_logging": "recoup.telemetry.logs", "RequestLog": "recoup.telemetry.request_log"}
+_LAZY = {"configure_logging": "recoup.telemetry.logs", "RequestLog": "recoup.telemetry.request_log"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
