@@ -16,7 +16,7 @@ import uvloop
 T = TypeVar("T")
 
 #: Seconds until a test that waits for the loop gives up; only a hang takes as long.
-PATIENCE = 60.0
+PATIENCE = 100.0
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):

@@ -50,6 +50,17 @@ def test_what_browsers_take_is_taken(encoding, body):
         ("x" * 10_000, b"x", "which was not asked for"),
         ("gzip," * 5, gzip.compress(b""), "5 content encodings"),
     ],
+    ids=[
+        "zeros and more",
+        "more",
+        "short gzip",
+        "zeros",
+        "short deflate",
+        "no deflate",
+        "unknown",
+        "unknown and long",
+        "five times",
+    ],
 )
 def test_what_is_broken_is_a_502_whose_message_is_short(encoding, body, says):
     with pytest.raises(UpstreamError, match=says) as raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -197,7 +198,8 @@ class TestSurplus:
                 else:
                     answer = CHUNKED.replace(b"5\r\nhello", b"%x\r\n%s" % (len(who), who))
                 whole, start = interim + answer + surplus, 0
-                for end in sorted(cuts):
+                # What comes after the last byte of an answer comes with it: later, it may follow the next request.
+                for end in sorted(cut for cut in cuts if cut < len(interim + answer)):
                     peer.send(whole[start:end])
                     start = max(start, end)
                 peer.send(whole[start:])
@@ -291,6 +293,19 @@ class TestClosedConnections:
         llm, upstream = connect(script, method)
         assert [b"hello"] * 20 == [generate(llm).body for _ in range(20)]
         assert len(upstream.requests) == 20
+
+    def test_what_it_acknowledged_and_did_not_read_is_sent_again(self, connect):
+        """Its system takes the second request whole; its program closes the connection with that unread."""
+
+        def script(peer: Peer) -> None:
+            upstream.requests.append(peer.request() or b"")
+            peer.answer(b"%d" % peer.number)
+            peer.wait_for_more()
+            await_true(lambda: len(peer.sock.recv(1 << 16, socket.MSG_PEEK)) >= 50_000)
+
+        llm, upstream = connect(script)
+        assert [b"%d" % number for number in range(5)] == [generate(llm, body=b"x" * 50_000).body for _ in range(5)]
+        assert len(upstream.requests) == 5
 
     def test_what_it_closed_before_is_made_anew(self, connect):
         def script(peer: Peer) -> None:

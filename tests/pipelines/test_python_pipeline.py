@@ -237,7 +237,7 @@ class TestSurroundings:
 
     def test_one_that_the_service_cannot_end_is_ended_by_the_kernel(self, skipping):
         """The service's own clock stands still; the processor's does not."""
-        pipeline = skipping.blocking(WorkerPool(workers=1, timeout_seconds=1000.0))
+        pipeline = skipping.blocking(WorkerPool(workers=1, timeout_seconds=1000.0, niceness=0))
         pipeline.start()
         try:
             with pytest.raises(WorkerDiedError, match="SIGXCPU"):

@@ -138,7 +138,9 @@ class TestLimits:
         assert str(raised.value) == f"the image has {size[0]} x {size[1]} pixels; at most 50,000,000 can be generated"
 
     @pytest.mark.parametrize(
-        "body", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", progressive_jpeg(10)[:300], b"RIFF____WEBP"]
+        "body",
+        [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", progressive_jpeg(10)[:300], b"RIFF____WEBP"],
+        ids=["nothing", "GIF", "a PNG's beginning", "a JPEG's beginning", "a WebP's beginning"],
     )
     def test_a_refusal_names_nothing_of_the_programs(self, body):
         with pytest.raises(UnprocessableError, match="cannot be decoded as PNG, JPEG or WebP") as raised:

@@ -142,7 +142,7 @@ def make(loop):
     pools = []
 
     def make(**options):
-        pools.append(loop.blocking(WorkerPool(**{"workers": 1, "timeout_seconds": PATIENCE, **options})))
+        pools.append(loop.blocking(WorkerPool(**{"workers": 1, "timeout_seconds": PATIENCE, "niceness": 0, **options})))
         return pools[-1]
 
     yield make
@@ -160,7 +160,9 @@ def pool(make):
 @pytest.fixture
 def limited(skipping):
     """A pool whose time limit is `LIMIT`, on a loop whose time can be put forward."""
-    pool = skipping.blocking(WorkerPool(workers=1, timeout_seconds=LIMIT, initializer=set_mark, initargs=("here",)))
+    pool = skipping.blocking(
+        WorkerPool(workers=1, timeout_seconds=LIMIT, initializer=set_mark, initargs=("here",), niceness=0)
+    )
     pool.start()
     yield pool
     pool.close(0.0)
@@ -195,8 +197,15 @@ class TestRunning:
 
         assert [n * 2 for n in range(300)] == results
 
-    def test_workers_let_the_service_go_first(self, pool):
-        assert min(19, os.nice(0) + 19) == pool.run(niceness)
+    def test_workers_let_the_service_go_first(self, make):
+        """Those that the pool began with, and those that took their place."""
+        pool = make(niceness=19)
+        pool.start()
+        expected = min(19, os.nice(0) + 19)
+        assert expected == pool.run(niceness)
+        with pytest.raises(WorkerDiedError):
+            pool.run(os._exit, 1)
+        assert expected == pool.run(niceness)
 
     def test_numerical_libraries_are_held_to_one_thread(self, pool):
         assert "1" == pool.run(os.getenv, "OPENBLAS_NUM_THREADS")

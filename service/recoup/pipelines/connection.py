@@ -25,6 +25,8 @@ _HIGH_WATER, _LOW_WATER = 1 << 18, 1 << 16
 _PIECE_BYTES = 1 << 18
 #: Where Linux tells how many bytes of a connection the other side's system has acknowledged (struct tcp_info).
 _ACKNOWLEDGED = struct.Struct("120xQ")
+#: A reset within so many seconds of a request is the answer to it.
+_PROMPT_SECONDS = 5.0
 _SWITCHING_PROTOCOLS = 101
 _WITHOUT_CONTENT = (204, 304)
 
@@ -35,7 +37,7 @@ class ExchangeError(Exception):
     Args:
         message: What happened.
         unanswered: Not a byte of an answer came.
-        unsent: It is certain that the upstream has not seen the request.
+        unsent: No program of the upstream's can have read the request whole.
     """
 
     def __init__(self, message: str, *, unanswered: bool = False, unsent: bool = False) -> None:
@@ -175,6 +177,8 @@ class Connection(asyncio.Protocol):
         self._answer: _Answer | None = None
         self._failure: str | None = None
         self._lost = self._paused = self._blocked = False
+        self._reset = False
+        self._asked_at = 0.0
         self._buffered = 0
         self._written = self._written_before = 0
         self._acknowledged_before: int | None = None
@@ -221,6 +225,8 @@ class Connection(asyncio.Protocol):
         """It is closed."""
         self._note_acknowledged()
         self._lost = True
+        asked_for = self._loop.time() - self._asked_at
+        self._reset = isinstance(error, ConnectionError) and asked_for < _PROMPT_SECONDS
         self._let_write()
         if error is not None and self._answer is not None and not self._answer.complete:
             self._fail(getattr(error, "strerror", None) or str(error) or type(error).__name__)
@@ -259,6 +265,7 @@ class Connection(asyncio.Protocol):
         if self._lost or self._transport.is_closing():
             raise ExchangeError("the connection was closed", unanswered=True, unsent=True)
         self._answer = answer = _Answer()
+        self._asked_at = self._loop.time()
         self._acknowledged_before, self._written_before = self._acknowledged(), self._written
         if len(body) <= _PIECE_BYTES:
             self._write(head + body)
@@ -362,12 +369,17 @@ class Connection(asyncio.Protocol):
         return ExchangeError(message, unanswered=unanswered, unsent=unanswered and self._was_unsent())
 
     def _was_unsent(self) -> bool:
-        """Whether it is certain that the upstream has seen nothing of the last request.
+        """Whether no program of the upstream's can have read the last request whole. Only on a connection used before.
 
         The upstream's system acknowledges what it takes, and its last word, with which it closes, tells how far it
-        came. If that is where it was before the request, the request came to a connection that was closed already, and
-        no program has read it. Where the system does not tell, nothing is certain.
+        came. If that is where it was before the request, the request came to a connection that was closed already.
+        If it acknowledged more and resets the connection at once, instead of closing it in order, its program closed
+        it with bytes unread (RFC 1122, 4.2.2.13). After a while, though, a reset may come from anything on the way.
         """
+        if not self._written_before:
+            return False
+        if self._reset:
+            return True
         before, end = self._acknowledged_before, self._acknowledged_at_end
         if before is None or end is None or before < self._written_before:
             return False

@@ -44,10 +44,11 @@ def main(descriptor: int) -> None:
     threading.Thread(target=_end_with_parent, args=(descriptor,), name="recoup-parent", daemon=True).start()
     limits: WorkerLimits
     try:
-        initializer, initargs, niceness, limits = unpack(receive_frame(channel))
+        initializer, initargs, (niceness, further_niceness), limits = unpack(receive_frame(channel))
         os.nice(niceness)
         limits.limit_memory()
         greeting = _execute(_initialize, initializer, initargs)
+        os.nice(further_niceness)
         send_frame(channel, greeting)
         while unpack(greeting)[0]:  # with a failed initializer there is nothing to serve
             _serve(channel, limits)

@@ -49,7 +49,9 @@ class WorkerPool:
         self._workers = workers
         self._timeout = timeout_seconds
         limits = WorkerLimits(memory_bytes, cpu_seconds(timeout_seconds))
-        self._greeting = pack((initializer, initargs, niceness, limits))
+        # The first workers are awaited by the start; those that take another's place let the service go first at once.
+        self._first_greeting = pack((initializer, initargs, (0, niceness), limits))
+        self._greeting = pack((initializer, initargs, (niceness, 0), limits))
         self._environment = dict(environment)
         self._idle: deque[Worker | None] = deque()  # None: a place whose worker could not be started
         self._busy: set[Worker] = set()
@@ -272,7 +274,7 @@ class WorkerPool:
         try:
             if self._closed:
                 raise _going_down()
-            await worker.warm_up(self._greeting)
+            await worker.warm_up(self._greeting if self._started else self._first_greeting)
         except BaseException:
             await worker.end()
             raise

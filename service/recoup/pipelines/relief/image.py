@@ -160,7 +160,7 @@ def _transparent_key(image: Image.Image, depth: int | None) -> int | tuple[int, 
     if isinstance(key, tuple):
         return tuple(int(value) >> (8 if depth == 16 else 0) for value in key)
     if isinstance(key, int) and depth in (2, 4) and image.mode == "L":
-        return key * (255 // (2**depth - 1))
+        return key * (255 // ((1 << depth) - 1))
     return int(key) if isinstance(key, int) else None
 
 
