@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from structlog.contextvars import bind_contextvars
 
-from recoup.cache import Lookup, LRUCache, Mode
-from recoup.errors import GenerationFailedError, NotCachedError, QueueFullError, RecoupError
-from recoup.in_flight import Holding, InFlight, budget_of_this_context
-from recoup.pipelines.protocol import Pipeline, Prepared, Result
+from recoup.cache import LRUCache, Mode
+from recoup.errors import NotCachedError, RecoupError
+from recoup.in_flight import Holding, InFlight
+from recoup.pipelines.protocol import Pipeline
 from recoup.telemetry import request_id
 from recoup.web.generation.answer import SANDBOX, GenerationResponse, hit_response, lookup_response
 from recoup.web.generation.body import BodyTimeouts, Receive, coding_of, decode, read_away, read_body
 from recoup.web.generation.forms import form_file
+from recoup.web.generation.lookups import CallerLeftError, LookupTasks
 from recoup.web.generation.request import (
     GenerationRequest,
     Headers,
@@ -95,15 +96,13 @@ class GenerationEndpoint:
     ) -> None:
         self._cache = cache
         self._limits = limits
-        self._admission = admission
         self._budget = budget
         self._deliveries = deliveries
         self._recorder = recorder
         self._clock = clock
         self._timeouts = BodyTimeouts(limits.body_timeout_seconds)
         self._keying = ThreadPoolExecutor(_KEYING_THREADS, thread_name_prefix="recoup-key")
-        self._leading: dict[str, Prepared] = {}
-        self._flights: set[asyncio.Task[Lookup[Any]]] = set()
+        self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
         self._routes = {name.encode(): Route(pipeline) for name, pipeline in pipelines.items()}
         for route in self._routes.values():
             cache.register(route.name, route.limiter)
@@ -135,8 +134,8 @@ class GenerationEndpoint:
                 bind_contextvars(request_id=own_id)
                 response = await self._look_up(request, own_id, started, receive, holding)
             delivery = None if len(response.body) <= AT_ONCE_BYTES else self._deliveries.begin(response.body)
-        except _CallerLeftError:
-            self._record_failure(scope, headers, own_id, started, route, request, _CALLER_LEFT, 0, _CallerLeftError())
+        except CallerLeftError:
+            self._record_failure(scope, headers, own_id, started, route, request, _CALLER_LEFT, 0, CallerLeftError())
             return
         except Exception as error:  # noqa: BLE001  # every error has its answer
             bind_contextvars(request_id=own_id)
@@ -207,9 +206,9 @@ class GenerationEndpoint:
         """The answer, from the cache or generated. Counts exactly one outcome."""
         mode = self._mode_by_age(request)
         if mode == "only_if_cached":
-            lookup = await self._fetch(request, mode)
+            lookup = await self._lookups.fetch(request, mode)
         else:
-            lookup = await self._fly(request, mode, receive, holding)
+            lookup = await self._lookups.run(request, mode, receive, holding)
         seconds = self._clock() - started
         return lookup_response(request, lookup, own_id, seconds, refreshed=mode == "refresh")
 
@@ -223,83 +222,6 @@ class GenerationEndpoint:
         if request.mode == "only_if_cached":
             raise NotCachedError("The request takes a stored result of a certain age or none, and there is none.")
         return "refresh"
-
-    async def _fly(self, request: GenerationRequest, mode: Mode, receive: Receive, holding: Holding) -> Lookup[Any]:
-        """Look up in a task of its own, for as long as the caller stays; a leader's goes on without it.
-
-        Raises:
-            _CallerLeftError: Its connection was closed.
-        """
-        leader = None if mode == "bypass" else self._leading.get(request.key)
-        if leader is None:
-            task = self._lead(request, mode, holding)
-        else:
-            holding.release()
-            task = self._follow(request._replace(prepared=leader), mode)
-        left = asyncio.ensure_future(_caller_leaves(receive))
-        try:
-            await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            left.cancel()
-            if leader is not None and not task.done():
-                task.cancel()
-        if not task.done():
-            raise _CallerLeftError
-        return task.result()
-
-    def _lead(self, request: GenerationRequest, mode: Mode, holding: Holding) -> asyncio.Task[Lookup[Any]]:
-        """Begin what may become a generation. It keeps the body until it ends."""
-        self._admit(request.route, self._admission.enter_leader)
-        kept, key = holding.hand_over(), request.key
-        prepared = request.prepared
-        if mode != "bypass":
-            self._leading[key] = prepared
-
-        def end(_: object) -> None:
-            self._admission.leave_leader()
-            kept.release()
-            if self._leading.get(key) is prepared:
-                del self._leading[key]
-
-        return self._begin(request, mode, end)
-
-    def _follow(self, request: GenerationRequest, mode: Mode) -> asyncio.Task[Lookup[Any]]:
-        """Wait for what another request has begun."""
-        name = request.route.name
-        self._admit(request.route, partial(self._admission.enter_follower, name))
-        return self._begin(request, mode, lambda _: self._admission.leave_follower(name))
-
-    def _admit(self, route: Route, enter: Callable[[], None]) -> None:
-        try:
-            enter()
-        except QueueFullError as error:
-            self._cache.record_failure(route.name, error)
-            raise
-
-    def _begin(
-        self, request: GenerationRequest, mode: Mode, end: Callable[[object], None]
-    ) -> asyncio.Task[Lookup[Any]]:
-        with budget_of_this_context(self._budget):
-            task = asyncio.get_running_loop().create_task(self._fetch(request, mode))
-        self._flights.add(task)  # the loop itself keeps no task alive
-        task.add_done_callback(self._flights.discard)
-        task.add_done_callback(end)
-        task.add_done_callback(_note_seen)
-        return task
-
-    def _fetch(self, request: GenerationRequest, mode: Mode) -> Coroutine[Any, Any, Lookup[Any]]:
-        route = request.route
-        return self._cache.afetch(
-            request.key,
-            partial(_generate, route.pipeline, request.prepared),
-            pipeline=route.name,
-            ttl_seconds=route.ttl_seconds,
-            mode=mode,
-            limiter=route.limiter,
-            wait_seconds=self._limits.wait_seconds,
-            bypass_reason=request.bypass_reason,
-            store_if=_is_storable,
-        )
 
     # --- recording, and failing
 
@@ -365,22 +287,6 @@ class GenerationEndpoint:
         self._recorder.record(record, scope["method"], scope["path"], GENERATE_ROUTE, status, size)
 
 
-class _CallerLeftError(Exception):
-    """The caller closed its connection before its answer."""
-
-
-async def _caller_leaves(receive: Receive) -> None:
-    """Return when the caller has closed its connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
-    """Take note of a task's error, which its caller may not be there any more to see."""
-    if not task.cancelled():
-        task.exception()
-
-
 def _forget_frames(error: BaseException | None) -> None:
     """Cut an error, and what led to it, from the frames that it went through: they hold bodies, and often the error."""
     seen: set[int] = set()
@@ -388,22 +294,6 @@ def _forget_frames(error: BaseException | None) -> None:
         seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-
-
-def _is_storable(result: Result) -> bool:
-    return result.storable
-
-
-async def _generate(pipeline: Pipeline, prepared: Prepared) -> Result:
-    try:
-        result: object = await pipeline.generate(prepared)
-    except RecoupError:
-        raise
-    except Exception as error:
-        raise GenerationFailedError(f"The generator raised {type(error).__name__}: {error}") from error
-    if not isinstance(result, Result):
-        raise GenerationFailedError(f"The generator gave {type(result).__name__} instead of a result.")
-    return result
 
 
 def _text(headers: Headers, name: bytes) -> str | None:
