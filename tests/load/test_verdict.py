@@ -15,9 +15,8 @@ from loadtest import journal, thresholds, verdict, workload
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.result import Check, Result
 
-from .broken import (
+from .breaking import (
     ANSWERS,
-    BROKEN,
     HIT_RATIO,
     NO_PROMETHEUS,
     REPLAYED,
@@ -35,6 +34,7 @@ from .broken import (
     slower,
     source,
 )
+from .broken import BROKEN
 from .recorded import SETTINGS, Recorded, always, good_run, phase_of
 
 

@@ -163,8 +163,8 @@ def test_an_item_has_one_key_and_no_other_item_has_it() -> None:
                 if call.kind != "generate":
                     continue
                 if call.path == "/api/generate/remote":
-                    meaning = (call.path, repr(canonical_body(call.body, "application/json")))
-                    assert call.item == names.setdefault(meaning, call.item)
+                    body = repr(canonical_body(call.body, "application/json"))
+                    assert call.item == names.setdefault((call.path, body), call.item)
                     continue
                 query = {name: tuple(values) for name, values in parse_qs(urlsplit(call.path).query).items()}
                 key = (canonical(read(query)), call.body)
