@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recoup.cache import CacheEntry, ResultCache
@@ -69,6 +69,7 @@ class TestEveryOrder:
 
         assert ["other"] == walked(order)
 
+    @settings(deadline=None)
     @given(st.data())
     def test_it_holds_what_was_inserted_and_not_removed(
         self, make_order: Callable[[], Order], data: st.DataObject
