@@ -40,7 +40,7 @@ class CacheState:
             the cache in its finaliser.
         visible: What readers look into: the live entries, or nothing while the cache is disabled.
         reads: The entries that were hit.
-        read_times: When each of them was, in monotonic seconds. A list of its own, as making a pair takes a tenth of a hit.
+        read_times: When each of them was, in monotonic seconds. A list of its own: a pair would be a tenth of a hit.
         waits: What callers waited.
     """
 
@@ -85,8 +85,8 @@ class CacheState:
     # --- what was gathered without the lock
 
     def _count_reads(self, reads: list[CacheEntry[Any]]) -> None:
-        # A reader adds its time before its entry, so there is a time for each. Readers at one moment may have their times
-        # swapped; none is lost, so sums come out exact.
+        # A reader adds its time before its entry, so there is a time for each. Readers at one moment may have their
+        # times swapped; none is lost, so sums come out exact.
         count = len(reads)
         times = self.read_times[:count]
         self.read_times[:count] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
+from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.web.management_fields import CLEAR_FIELDS, CONFIG_FIELDS
 from recoup.web.validation import Field
@@ -76,6 +76,7 @@ _FIGURES: dict[str, Schema] = {
     "invalidations": _counts(INVALIDATION_CAUSES, "Entries that somebody put out, by cause."),
     "unused_evictions": count("Entries that were put out without one hit."),
     "miss_reasons": _counts(MISS_REASONS, "Misses by reason: they add up to `misses`."),
+    "bypass_reasons": _counts(BYPASS_REASONS, "Bypasses by reason: they add up to `bypassed`."),
     "recouped_seconds": seconds("What the answers of hits and coalesced lookups had cost to generate."),
     "regretted_seconds": seconds("Spent on generating again what had been evicted."),
     "generations": count("Generations that ended with a result."),
