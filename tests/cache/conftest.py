@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
+from clock import FakeClock
 from recoup.cache import LRUCache
-
-from .support import FakeClock
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from clock import FakeClock
 from recoup.cache import LRUCache, cached_result, call_keys, set_cache
 from recoup.errors import ConfigurationError, FlightTimeoutError, KeyDigestError
 
-from .support import TIME_LIMIT, FakeClock, Threads, together
+from .support import TIME_LIMIT, Threads, together
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clock import FakeClock
 from recoup.cache import ConcurrencyLimiter, LRUCache, measure
 from recoup.cache.ghosts import GhostList
 from recoup.cache.histogram import Histogram
 from recoup.cache.stats import CORE_PARTS, MISS_REASONS, OUTCOMES, Exemplar
 from recoup.errors import GENERATION_ERROR_KINDS, ConfigurationError, QueueFullError
 
-from .support import TIME_LIMIT, FakeClock, Threads, wait_until
+from .support import TIME_LIMIT, Threads, wait_until
 
 
 class TestDepartures:
