@@ -27,6 +27,7 @@ from typing import Any
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
@@ -48,6 +49,8 @@ EXIT_DONE, EXIT_CUT_SHORT, EXIT_UNUSABLE = 0, 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Seconds for what should take none: the last answers on their way out, a process to end.
 _MARGIN_SECONDS = 5
+#: Bytes that the server holds of one connection, beside its queue: the head of a request, what is being written.
+_BUFFER_BYTES = 128 * 1024
 #: Of the connections, those that are kept for whoever need not wait.
 _NOT_WAITING = 1 / 4
 #: Seconds that a thread computes before another one has its turn: the event loop's is never far away.
@@ -105,6 +108,7 @@ class _Server(MPServer):
             backlog=BACKLOG,
             backpressure=connections,
             http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(max_buffer_size=_BUFFER_BYTES),
             websockets=False,
             log_level=LogLevels.error,
             workers_kill_timeout=_MARGIN_SECONDS,
