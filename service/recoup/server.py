@@ -55,6 +55,9 @@ _BUFFER_BYTES = 128 * 1024
 _NOT_WAITING = 1 / 4
 #: Seconds that a thread computes before another one has its turn: the event loop's is never far away.
 _SWITCH_SECONDS = 0.001
+#: The collector looks at all that waits, some thirty objects for each caller, and every request waits meanwhile. What it
+#: is for, cycles, hardly comes about here, so it looks more rarely than by default (700, 10, 10).
+_COLLECTOR_THRESHOLDS = (10_000, 20, 50)
 #: Of a process' finalizers the one with the highest priority runs first; those of `multiprocessing` have at most 100.
 _BEFORE_ALL_ELSE = 1000
 #: What the main process sends, and what the serving one answers.
@@ -210,6 +213,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
     # What is there now stays: a full collection would look at all of it again, and some request would wait for it.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     # `multiprocessing` runs no `atexit` in a child. By then the listener is closed, and all has been answered.
     Finalize(None, _log_account, args=(app.service.cache,), exitpriority=_BEFORE_ALL_ELSE)
     threading.Thread(target=_obey, args=(app.service, loop, control), name="recoup-control", daemon=True).start()
