@@ -21,6 +21,7 @@ _ROUNDS = 3
 #: Bytes of a result that slow readers ask for.
 _LARGE = 5 * 2**20
 _SETTLE_SECONDS = 60.0
+_QUICK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,22 @@ def _crowding(crowd: _Crowd, url: str) -> Iterator[None]:
         thread = threading.Thread(target=_act, args=(crowd, peers, over))
         thread.start()
         try:
-            time.sleep(2.0)  # for the service to have seen all of them
+            _settle(url)
             yield
         finally:
             over.set()
             thread.join()
+
+
+def _settle(url: str) -> None:
+    """Wait until the service has seen all of the crowd: until hits are quick again."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    quick = 0
+    while quick < 5 and time.monotonic() < deadline:
+        started = time.perf_counter()
+        servers.post(f"{url}/api/generate/bench", _BODY.encode())
+        quick = quick + 1 if time.perf_counter() - started < _QUICK_SECONDS else 0
+        time.sleep(0.2)
 
 
 def _peer(place: tuple[str, int], crowd: _Crowd) -> socket.socket:

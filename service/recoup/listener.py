@@ -13,6 +13,8 @@ MOST_CONNECTIONS = 16_384
 BACKLOG = 4096
 #: Seconds after which a peer that takes nothing of what is sent to it, and one that is gone, is let go.
 STALLED_SECONDS = 30
+#: Bytes of an answer that the kernel takes before its peer has room for them.
+_UNSENT_BYTES = 128 * 1024
 #: Descriptors that are kept for everything that is no connection: workers, upstreams, files.
 _OWN_DESCRIPTORS = 512
 
@@ -50,6 +52,8 @@ def _let_go_of_stalled_peers(listener: socket.socket) -> None:
     if sys.platform == "linux":  # it covers a full window of the peer's, too (tcp(7)); elsewhere there is no such thing
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 2 * STALLED_SECONDS)
+        # What its peer has no room for yet, the kernel need not hold; what is on the wire has no limit of ours.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
 
 
 def raise_descriptor_limit() -> int:

@@ -27,6 +27,7 @@ from typing import Any
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
@@ -48,10 +49,15 @@ EXIT_DONE, EXIT_CUT_SHORT, EXIT_UNUSABLE = 0, 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Seconds for what should take none: the last answers on their way out, a process to end.
 _MARGIN_SECONDS = 5
+#: Bytes that the server holds of one connection, beside its queue: the head of a request, what is being written.
+_BUFFER_BYTES = 128 * 1024
 #: Of the connections, those that are kept for whoever need not wait.
 _NOT_WAITING = 1 / 4
 #: Seconds that a thread computes before another one has its turn: the event loop's is never far away.
 _SWITCH_SECONDS = 0.001
+#: The collector looks at all that waits, some thirty objects for each caller, and every request waits meanwhile. Cycles,
+#: which it is for, hardly come about here, so it looks more rarely than by default (700, 10, 10).
+_COLLECTOR_THRESHOLDS = (10_000, 20, 50)
 #: Of a process' finalizers the one with the highest priority runs first; those of `multiprocessing` have at most 100.
 _BEFORE_ALL_ELSE = 1000
 #: What the main process sends, and what the serving one answers.
@@ -105,6 +111,7 @@ class _Server(MPServer):
             backlog=BACKLOG,
             backpressure=connections,
             http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(max_buffer_size=_BUFFER_BYTES),
             websockets=False,
             log_level=LogLevels.error,
             workers_kill_timeout=_MARGIN_SECONDS,
@@ -206,6 +213,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
     # What is there now stays: a full collection would look at all of it again, and some request would wait for it.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     # `multiprocessing` runs no `atexit` in a child. By then the listener is closed, and all has been answered.
     Finalize(None, _log_account, args=(app.service.cache,), exitpriority=_BEFORE_ALL_ELSE)
     threading.Thread(target=_obey, args=(app.service, loop, control), name="recoup-control", daemon=True).start()
