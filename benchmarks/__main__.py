@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import busy, growth, hits, keying, memory, service, under_load
+from benchmarks import busy, door, growth, hits, keying, memory, service, under_load
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "memory": memory.memory,
     "keying": keying.keying,
     "http": service.http_hits,
+    "door": door.slow_peers,
     "busy": busy.while_busy,
     "telemetry": service.telemetry,
     "load": under_load.under_load,

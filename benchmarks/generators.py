@@ -19,3 +19,14 @@ def spin(request: Request) -> bytes:
     while time.monotonic() < until:
         pass
     return b"done"
+
+
+def as_long_as_it_says(request: Request) -> bytes:
+    """As many bytes as the body says."""
+    return bytes(int(request.body))
+
+
+def sleep(request: Request) -> bytes:
+    """Wait for as many seconds as the body says: an upstream's time, not the processor's."""
+    time.sleep(float(request.body))
+    return request.body

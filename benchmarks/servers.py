@@ -26,6 +26,17 @@ kind = "python"
 callable = "benchmarks.generators:two_kilobytes"
 max_concurrent = 1
 
+[pipelines.large]
+kind = "python"
+callable = "benchmarks.generators:as_long_as_it_says"
+max_concurrent = 1
+
+[pipelines.slow]
+kind = "python"
+callable = "benchmarks.generators:sleep"
+max_concurrent = 1
+timeout_seconds = 120
+
 [pipelines.spin]
 kind = "python"
 callable = "benchmarks.generators:spin"

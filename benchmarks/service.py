@@ -53,7 +53,7 @@ def http_hits() -> list[Row]:
     ours = _rate(loads["recoup"])
     rows = [Row(what, "recoup", _figure(loads["recoup"]))]
     for name in list(urls)[1:]:
-        asked = 4.0 if name.startswith("Flask") else None
+        asked = 7.0 if name.startswith("Flask") else 0.35
         rows.append(Row(what, name, _figure(loads[name]), ours / _rate(loads[name]), asked))
     return rows + missing
 

@@ -17,6 +17,8 @@
     │   └── UnprocessableError        422
     └── GenerationError               a generation that did not give a result
         ├── GenerationFailedError     502: the generator raised, or gave something that is not a result
+        │   ├── SelfDependencyError   502: it waits for its own result (also a RuntimeError)
+        │   ├── OneShotResultError    502: it gave what can be read only once (also a TypeError)
         │   ├── WorkerDiedError       502: its worker process is gone
         │   └── UpstreamError         what the upstream of an `http` pipeline answered, passed on
         │       └── UpstreamRefusedError  its 4xx: the caller's fault, not the generator's
@@ -196,6 +198,18 @@ class GenerationError(RecoupError):
 
 class GenerationFailedError(GenerationError):
     """The generator raised, or gave something that is not a result."""
+
+
+class SelfDependencyError(GenerationFailedError, RuntimeError):
+    """A generation that waits for its own result: through other threads, or again and again."""
+
+    title = "Waits for itself"
+
+
+class OneShotResultError(GenerationFailedError, TypeError):
+    """A generation that gave what can be read only once: a generator, an iterator, a coroutine, an open file."""
+
+    title = "Can be read only once"
 
 
 class WorkerDiedError(GenerationFailedError):

@@ -134,7 +134,10 @@ def test_the_leaders_error_reaches_every_follower_and_is_not_cached() -> None:
         generate.may_end.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert [error] * 20 == run(main())
+    first, *others = run(main())
+    assert error is first
+    assert [(GenerationFailedError, "no luck", error)] * 19 == [(type(e), str(e), e.__cause__) for e in others]
+    assert 19 == len(set(map(id, others)))
     assert "a" not in cache
     assert (1, 19, 1) == (
         cache.stats().misses,

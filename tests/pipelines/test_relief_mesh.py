@@ -346,7 +346,7 @@ class TestParts:
     def test_the_sure_way_takes_over_where_the_fast_one_tore_the_body(self, monkeypatch):
         body = meshing.solid(np.random.default_rng(2).random((40, 50)) * 0.01, 2.0)
         monkeypatch.setattr(meshing, "_collapse_most", lambda mesh, _: meshing.Mesh(mesh.points, mesh.faces[5:]))
-        simplified = meshing.simplify(body, 0.1, (49.0, 39.0, 2.0))
+        simplified = meshing.simplify(body, 0.1, (49.0, 39.0, 2.0), 1.9)
 
         assert meshing.is_solid(simplified)
         assert len(simplified.faces) < len(body.faces)

@@ -68,6 +68,7 @@ class TestFigures:
             ("rejected", 0),
             ("worker_died", 1),
             ("upstream", 0),
+            ("refused", 0),
             ("queue_full", 0),
             ("timeout", 1),
             ("cancelled", 0),

@@ -41,6 +41,7 @@ def pipelines() -> Iterator[dict[str, Counting]]:
         Counting("keyed", key_headers=("Accept-Language", "Authorization"), ignore_headers=("Cookie",)),
         Counting("brief", ttl_seconds=10.0),
         Counting("eternal", ttl_seconds=0.0),
+        Counting("steady", refresh="nobody"),
         Counting("narrow", max_concurrent=1, max_waiting=0),
     ]
     yield {pipeline.name: pipeline for pipeline in made}

@@ -28,6 +28,7 @@ class Counting:
         self.max_waiting: int = given.get("max_waiting", 8)
         self.key_headers: tuple[str, ...] = given.get("key_headers", ())
         self.ignore_headers: tuple[str, ...] = given.get("ignore_headers", ())
+        self.refresh: str = given.get("refresh", "anyone")
         self.accepts: list[str] = given.get("accepts", ["*/*"])
         self.generations = 0
         self.last_headers: dict[str, tuple[bytes, ...]] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from recoup import LRUCache
 from recoup.errors import GenerationTimeoutError, QueueFullError, UnprocessableError, UpstreamError, WorkerDiedError
-from recoup.pipelines.protocol import Result
+from recoup.pipelines.protocol import Prepared, Request, Result
 from recoup.settings import Settings
 
 from .asgi_client import Client, Serving
@@ -180,6 +182,15 @@ class TestDirectives:
         assert (b"2 of cat", "recoup; fwd=request; stored") == (answer.data, answer.cache_status)
         assert b"2 of cat" == client.post(URL, data=b"cat").data
         assert {"miss": 2, "hit": 1} == outcomes(cache)
+
+    @pytest.mark.parametrize("directive", ["no-cache", "max-age=0", "max-age=5"])
+    def test_a_pipeline_may_let_nobody_generate_anew(self, client: Client, clock: Clock, directive: str) -> None:
+        client.post("/api/generate/steady", data=b"cat")
+        clock.advance(30)
+        asked = {"headers": {"Cache-Control": directive}}
+        assert "recoup; hit; ttl=3570" == client.post("/api/generate/steady", data=b"cat", **asked).cache_status
+        bypass = client.post("/api/generate/steady", data=b"cat", headers={"Cache-Control": "no-store"})
+        assert "recoup; fwd=bypass; detail=request" == bypass.cache_status
 
     def test_max_age_takes_a_result_that_is_young_enough(self, client: Client, clock: Clock) -> None:
         client.post(URL, data=b"cat")
@@ -364,6 +375,57 @@ class TestRefusals:
     def test_a_generator_that_gives_no_result_is_502(self, client: Client, echo: Counting, cache: LRUCache) -> None:
         echo.result = b"bytes are no result"
         assert (502, 0) == (client.post(URL, data=b"cat").status_code, len(cache))
+
+
+class Job:
+    """What a pipeline needs to generate; unlike a request, it can be watched."""
+
+    def __init__(self, body: bytes, headers: Any) -> None:
+        self.body = body
+        self.headers = headers
+
+
+class TestFailures:
+    @pytest.mark.parametrize("error", [UnprocessableError("not an image"), ValueError("oops")], ids=["ours", "foreign"])
+    def test_a_failed_request_is_gone_without_the_collector(
+        self, app: Serving, echo: Counting, error: Exception
+    ) -> None:
+        """An error and its traceback would hold each other, and with them the body, until a full collection."""
+        jobs: list[weakref.ref[Any]] = []
+        original = echo.prepare
+
+        def prepare(request: Request) -> Prepared:
+            prepared = original(request)
+            job = Job(request.body, request.headers)
+            jobs.append(weakref.ref(job))
+            return Prepared(prepared.canonical, job)
+
+        echo.prepare = prepare  # type: ignore[method-assign]
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(5):
+                echo.error = type(error)(*error.args)
+                assert _post(app, b"%d" % number).status_code in (422, 502)
+            echo.error = None
+            _post(app, b"the last one")  # whatever the loop still had of the one before
+            assert [None] * 5 == [job() for job in jobs[:5]]
+        finally:
+            gc.enable()
+
+    def test_followers_of_a_failure_get_it_with_its_status_and_headers(self, app: Serving, echo: Counting) -> None:
+        echo.hold()
+        echo.error = QueueFullError("the upstream is full", retry_after_seconds=7)
+        asked = [app.asking(URL, b"cat")]
+        echo.wait_until_generating()
+        asked += [app.asking(URL, b"cat") for _ in range(3)]
+        _wait_until(lambda: app.service.admission.waiting == 4)
+        echo.release()
+        for caller in asked:
+            caller.wait()
+        assert [503] * 4 == [caller.exchange.status for caller in asked]
+        assert [b"7"] * 4 == [dict(caller.exchange.headers)[b"retry-after"] for caller in asked]
+        assert 1 == len({b"".join(caller.exchange.body) for caller in asked})
 
 
 class TestWaiting:

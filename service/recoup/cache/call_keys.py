@@ -1,61 +1,121 @@
-"""The keys of function calls: one key for one meaning, however a call is written."""
+"""The keys of function calls: one key for one meaning, however a call is written.
+
+A key is the digest of which function it is and of its arguments. Which function: module and name, the decorator's
+own `version`, `pipeline` and `key`, and the object that a bound method is bound to. Where that does not tell one from
+another (closures, wrappers, lambdas, partials), a token of this process does.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import inspect
 import threading
 import types
 import uuid
 import weakref
 from collections.abc import Callable
-from typing import Any
+from hashlib import blake2b
+from marshal import dumps
+from typing import Any, Final
 
-from recoup.cache.keys import digest
+from recoup.cache.keys import class_name, digest
 from recoup.errors import KeyDigestError
 
 _VALUES = (type, types.ModuleType, enum.Enum, tuple, str, bytes, int, float, complex, frozenset)
 
+#: Arguments of these very types take the short way: what `marshal` writes for them (in its version 0, without
+#: references and interning) has the type in it, and one form for one value. It cannot write subclasses' instances.
+_SIMPLE: Final = frozenset({int, str, float, bool, bytes, type(None)})
+_all_simple = _SIMPLE.issuperset
+_MARSHAL_VERSION: Final = 0
+_PERSON: Final = b"recoup-call"
 
-_known_code: dict[str, types.CodeType | None] = {}
+_known_code: dict[str, types.CodeType] = {}
 _known_code_lock = threading.Lock()
 
 
-def _namesake(name: str, function: Callable[..., Any]) -> str:
+def function_name(function: Callable[..., Any]) -> str:
+    """Module and name of a function, of what a partial calls, or of a callable object's class."""
+    while isinstance(function, functools.partial) and not hasattr(function, "__qualname__"):
+        function = function.func
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _identity_of(name: str, function: Callable[..., Any]) -> str:
     """What tells a function from others of its name: nothing for the first of a module, a token for all others.
 
-    Lambdas and functions inside functions share their names, and so do a function and its successor in a notebook.
-    They must not share results, so each of them has keys of its own, which hold in this process alone.
+    Lambdas, functions inside functions and wrappers share their names, and so do a function and its successor in a
+    notebook. They must not share results, so each of them has keys of its own, which hold in this process alone.
     """
-    code: types.CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
-    if "<" not in name:
+    code = getattr(function, "__code__", None)
+    # The cell `__class__` is how `super()` finds its class: it holds nothing that could differ.
+    if code is not None and "<" not in name and not set(code.co_freevars).difference({"__class__"}):
         with _known_code_lock:
             if _known_code.setdefault(name, code) == code:
                 return ""
     return "#" + uuid.uuid4().hex
 
 
+def _identity_of_key(key: Callable[..., Any] | None) -> str | None:
+    """What tells a `key=` from another."""
+    if key is None:
+        return None
+    code = getattr(key, "__code__", None)
+    if code is None or code.co_freevars or key.__defaults__ or key.__kwdefaults__:
+        return function_name(key) + "#" + uuid.uuid4().hex
+    return f"{function_name(key)}:{_fingerprint(code).hex()}"
+
+
+def _fingerprint(code: types.CodeType) -> bytes:
+    """A digest of what code does. It differs between versions of Python."""
+    hashed = blake2b(digest_size=16)
+    hashed.update(code.co_code)
+    hashed.update(repr((code.co_names, code.co_varnames)).encode())
+    for constant in code.co_consts:
+        hashed.update(_fingerprint(constant) if isinstance(constant, types.CodeType) else repr(constant).encode())
+    return hashed.digest()
+
+
 class CallKeys:
     """Makes the keys of one function's calls.
 
-    Positional or by keyword, in whatever order, a default given or left out: it is the same call.
+    Positional or by keyword, in whatever order, a default given or left out: it is the same call. But what a wrapper
+    makes of its arguments is its own: the calls of a wrapper are told apart as its own signature has them.
 
     Args:
         function: The function.
         version: Part of every key.
         key: Gives what tells one call from another, from the call's own arguments; by default all of them.
+        pipeline: Part of every key.
     """
 
-    def __init__(self, function: Callable[..., Any], version: str, key: Callable[..., Any] | None) -> None:
-        self._name = f"{function.__module__}.{function.__qualname__}"
-        self._version = version + _namesake(self._name, function)
+    def __init__(
+        self, function: Callable[..., Any], version: str, key: Callable[..., Any] | None, pipeline: str | None = None
+    ) -> None:
+        self._name = function_name(function)
         self._key = key
-        self._signature = inspect.signature(function)
-        parameters = self._signature.parameters.values()
-        plain = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
-        #: How many positional arguments are a whole call; -1: no number is.
-        self._whole = len(self._signature.parameters) if plain else -1
+        owner = getattr(function, "__self__", None) if inspect.ismethod(function) else None
+        if owner is None and not inspect.isroutine(function) and not isinstance(function, functools.partial):
+            owner = function  # a callable object
+        plain = function.__func__ if inspect.ismethod(function) else function
+        which = "" if plain is owner else _identity_of(self._name, plain)
+        prefix = digest(self._name, version + which, pipeline, _identity_of_key(key), _owner(owner))
+        self._prefix = bytes.fromhex(prefix)
+        self._signature = inspect.signature(function, follow_wrapped=False)
+        parameters = list(self._signature.parameters.values())
+        positional = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+        named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+        self._plain = len(positional) + len(named) == len(parameters)
+        self._names = tuple(one.name for one in parameters)
+        self._defaults = tuple(one.default for one in parameters)
+        #: How many positional arguments a call has at most and, with nothing else, at least; -1: any are bound.
+        self._most = len(positional) if self._plain else -1
+        required = [place for place, one in enumerate(parameters) if one.default is one.empty]
+        self._least = (required[-1] + 1 if required else 0) if self._plain else 0
+        self._whole = len(parameters) if self._plain and not named else -1
 
     def key(self, arguments: tuple[Any, ...], keywords: dict[str, Any], instance: Any = None) -> str:
         """The key of one call.
@@ -70,21 +130,49 @@ class CallKeys:
             TypeError: The function does not take these arguments.
         """
         if self._key is not None:
-            return digest(self._name, self._version, self._key(*arguments, **keywords))
-        values = self._bound(arguments, keywords)
+            return digest(self._prefix, self._key(*arguments, **keywords))
+        if keywords or len(arguments) != self._whole:
+            arguments = self._bound(arguments, keywords)
         if instance is not None and not _is_value(instance):
-            values = (_identity(instance), *values[1:])
+            arguments = (_identity(instance), *arguments[1:])
+        if _all_simple(map(type, arguments)):
+            form = self._prefix + dumps(arguments, _MARSHAL_VERSION)
+            return blake2b(form, digest_size=16, person=_PERSON).hexdigest()
         try:
-            return digest(self._name, self._version, values)
+            return digest(self._prefix, arguments)
         except KeyDigestError as error:
             raise KeyDigestError(f"{self._name}(): {error}") from None
 
     def _bound(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
-        if not keywords and len(arguments) == self._whole:
-            return arguments
+        """The values of all parameters, in their order."""
+        count = len(arguments)
+        if self._plain and count <= self._most:
+            if not keywords and count >= self._least:
+                return arguments + self._defaults[count:]
+            if keywords:
+                defaults, left = self._defaults, len(keywords)
+                values = list(arguments)
+                for place in range(count, len(defaults)):
+                    name = self._names[place]
+                    if name in keywords:
+                        values.append(keywords[name])
+                        left -= 1
+                    else:
+                        values.append(defaults[place])
+                if not left and not any(value is inspect.Parameter.empty for value in values):
+                    return tuple(values)
         bound = self._signature.bind(*arguments, **keywords)
         bound.apply_defaults()
         return tuple(bound.arguments.values())
+
+
+def _owner(owner: Any) -> Any:
+    """What tells the object that a method is bound to: by its value where it has one, else by its identity."""
+    if owner is None:
+        return None
+    if isinstance(owner, type):
+        return ("class", class_name(owner))
+    return ("value", owner) if _is_value(owner) else ("identity", _identity(owner))
 
 
 def _is_value(instance: Any) -> bool:

@@ -11,6 +11,8 @@ from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
 _POLICY = fields.Choice(tuple(POLICIES))
+_PIPELINE = fields.Text("a name, as text that is not empty")
+_COST = fields.Number(0, 1e100, "seconds")
 
 T = TypeVar("T")
 
@@ -54,6 +56,30 @@ def checked_policy(value: object) -> str:
         ConfigurationError: There is none of this name.
     """
     return checked("policy", _POLICY, value)
+
+
+def checked_pipeline(value: object) -> str:
+    """The name of a pipeline: it becomes a label of metrics.
+
+    Raises:
+        ConfigurationError: It is no text, or none that can be written.
+    """
+    name = checked("pipeline", _PIPELINE, value)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        expected = "text without lone surrogates"
+        raise ConfigurationError(fields.refusal("pipeline", ascii(name[: fields.ECHO_LENGTH]), expected)) from None
+    return name
+
+
+def checked_cost(value: object) -> float:
+    """Seconds that a generation took.
+
+    Raises:
+        ConfigurationError: It is not a number of at least 0.
+    """
+    return float(checked("cost_seconds", _COST, value))
 
 
 def checked_jitter(value: object) -> float:

@@ -6,27 +6,49 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Protocol, overload
 
-from recoup.cache.call_keys import CallKeys
-from recoup.cache.config import DEFAULT, Default
+from recoup.cache.call_keys import CallKeys, function_name
+from recoup.cache.config import DEFAULT, Default, checked_pipeline, checked_ttl
 from recoup.cache.lru import ResultCache
-from recoup.cache.singleton import get_cache
+from recoup.cache.singleton import announce, get_cache
 from recoup.cache.stats import PipelineStats
 from recoup.errors import ConfigurationError
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    Q = ParamSpec("Q")
+    R = TypeVar("R", covariant=True)
+    S = TypeVar("S")
+else:
+    from typing import ParamSpec, TypeVar
+
+    P, Q, R, S = ParamSpec("P"), ParamSpec("Q"), TypeVar("R", covariant=True), TypeVar("S")
 
 
-class CachedFunction(Protocol):
-    """What a decorated function offers beside the call."""
+class CachedFunction(Protocol[P, R]):
+    """A decorated function: what it offers beside the call."""
 
-    __wrapped__: Callable[..., Any]
+    __name__: str
+    __qualname__: str
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    @property
+    def __wrapped__(self) -> Callable[P, R]:
+        """The function itself."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The result, from the cache or from the function."""
 
-    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> CachedFunction[P, R]: ...
+    @overload
+    def __get__(
+        self: CachedFunction[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
+    ) -> CachedFunction[Q, R]: ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of one call; whether there was one."""
 
     def cache_clear(self) -> int:
@@ -36,30 +58,51 @@ class CachedFunction(Protocol):
         """The figures of this function's pipeline."""
 
 
+class Decorator(Protocol):
+    """What `cached_result` with arguments gives."""
+
+    @overload
+    def __call__(self, function: staticmethod[P, R], /) -> staticmethod[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, function: classmethod[S, P, R], /) -> classmethod[S, P, R]: ...
+    @overload
+    def __call__(self, function: property, /) -> property: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+
+
 @overload
-def cached_result(function: _F, /) -> _F: ...
+def cached_result(function: staticmethod[P, R], /) -> staticmethod[P, R]: ...  # type: ignore[overload-overlap]
+@overload
+def cached_result(function: classmethod[S, P, R], /) -> classmethod[S, P, R]: ...
+@overload
+def cached_result(function: property, /) -> property: ...
+@overload
+def cached_result(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
 @overload
 def cached_result(
     *,
     ttl_seconds: float | Default | None = DEFAULT,
     key: Callable[..., Any] | None = None,
     pipeline: str | None = None,
-    cache: ResultCache | None = None,
+    cache: ResultCache[Any] | None = None,
     version: str = "1",
     wait_seconds: float | None = None,
-) -> Callable[[_F], _F]: ...
+    store_if: Callable[[Any], object] | None = None,
+) -> Decorator: ...
 def cached_result(
-    function: Callable[..., Any] | None = None,
+    function: Any = None,
     /,
     *,
     ttl_seconds: float | Default | None = DEFAULT,
     key: Callable[..., Any] | None = None,
     pipeline: str | None = None,
-    cache: ResultCache | None = None,
+    cache: ResultCache[Any] | None = None,
     version: str = "1",
     wait_seconds: float | None = None,
+    store_if: Callable[[Any], object] | None = None,
 ) -> Any:
-    """Keep the results of a function, a coroutine function or a method.
+    """Keep the results of a function, a coroutine function, a method, a property, a partial or a callable object.
 
     Concurrent calls with one meaning share one generation. The decorated function offers `.invalidate(*args)`,
     `.cache_clear()`, `.cache_info()` and `.__wrapped__`, see `CachedFunction`. A method belongs to its instance: by
@@ -67,118 +110,192 @@ def cached_result(
 
     Args:
         function: The function, where the decorator is used without parentheses.
-        ttl_seconds: Seconds that a result lives; None or 0: it never expires. By default as the cache is configured.
+        ttl_seconds: Seconds until a result expires; None or 0: it never does. By default as the cache is configured.
         key: A function of the call's arguments that gives what tells one call from another.
         pipeline: The name that the calls are counted for; by default the function's module and name.
         cache: The cache; by default the process-wide one.
         version: Part of every key: change it when the function's results change.
         wait_seconds: How long a call waits for another one's generation; None: as long as it takes.
+        store_if: Whether to keep a result, from the result; by default every one is kept.
 
     Raises:
-        ConfigurationError: The function is a generator: what it yields cannot be kept.
+        ConfigurationError: The function is a generator: what it yields cannot be kept. Or an argument cannot be used.
         KeyDigestError: On a call: an argument has no canonical form. Says which, and what to do.
+        OneShotResultError: On a call: the result can be read only once.
         FlightTimeoutError: On a call: waited `wait_seconds`.
     """
-    decorate = functools.partial(
-        _decorate, ttl=ttl_seconds, key=key, pipeline=pipeline, cache=cache, version=version, wait=wait_seconds
+    if not isinstance(version, str):
+        raise ConfigurationError(f"version={version!r} cannot be used: expected text")
+    options = _Options(
+        ttl_seconds if isinstance(ttl_seconds, Default) else checked_ttl(ttl_seconds),
+        key,
+        None if pipeline is None else checked_pipeline(pipeline),
+        cache,
+        version,
+        wait_seconds,
+        store_if,
     )
-    return decorate if function is None else decorate(function)
+    if function is None:
+        return functools.partial(_decorate, options)
+    return _decorate(options, function)
 
 
-def _decorate(
-    function: Callable[..., Any],
-    *,
-    ttl: float | Default | None,
-    key: Callable[..., Any] | None,
-    pipeline: str | None,
-    cache: ResultCache | None,
-    version: str,
-    wait: float | None,
-) -> Any:
-    if isinstance(function, (staticmethod, classmethod)):
+class _Options:
+    """What a decorator was given."""
+
+    __slots__ = ("cache", "key", "pipeline", "store_if", "ttl", "version", "wait")
+
+    def __init__(
+        self,
+        ttl: float | Default | None,
+        key: Callable[..., Any] | None,
+        pipeline: str | None,
+        cache: ResultCache[Any] | None,
+        version: str,
+        wait: float | None,
+        store_if: Callable[[Any], object] | None,
+    ) -> None:
+        self.ttl = ttl
+        self.key = key
+        self.pipeline = pipeline
+        self.cache = cache
+        self.version = version
+        self.wait = wait
+        self.store_if = store_if
+
+
+def _decorate(options: _Options, function: Any, /) -> Any:
+    if isinstance(function, staticmethod):
         # Decorated from the outside in: the kind of method stays the outer one.
-        inner = _decorate(
-            function.__func__, ttl=ttl, key=key, pipeline=pipeline, cache=cache, version=version, wait=wait
+        return staticmethod(_decorate(options, function.__func__))
+    if isinstance(function, classmethod):
+        return _ClassMethod(_decorate(options, function.__func__))
+    if isinstance(function, property):
+        if function.fget is None:
+            raise ConfigurationError("a property without a getter cannot be decorated")
+        return property(_Method(_Calls(function.fget, options)).of_instance, function.fset, function.fdel)
+    if not callable(function):
+        raise ConfigurationError(
+            f"cached_result({function!r}) cannot be used: expected a function; options have names, as in "
+            "@cached_result(ttl_seconds=60)"
         )
-        return staticmethod(inner) if isinstance(function, staticmethod) else _ClassMethod(inner)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(f"{function.__qualname__} is a generator: return a list or a tuple to have it kept")
-    name = pipeline or f"{function.__module__}.{function.__qualname__}"
-    calls = _Calls(function, CallKeys(function, version, key), name, cache, ttl, wait)
-    home = function.__qualname__.rpartition(".")[0]
-    in_a_class = bool(home) and not home.endswith("<locals>")
-    return _Method(calls) if in_a_class else _with_offers(calls.wrapper(), calls)
+    if isinstance(function, functools.cached_property):
+        raise ConfigurationError("a cached_property keeps its value itself: decorate a property or a method")
+    called: Any = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    if isinstance(function, type):
+        raise ConfigurationError(f"{function.__qualname__} is a class: decorate a function that makes its instances")
+    if any(
+        inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one)
+        for one in (function, called, _inner(function))
+    ):
+        raise ConfigurationError(f"{function_name(function)} is a generator: return a list or a tuple to have it kept")
+    calls = _Calls(function, options)
+    home = getattr(function, "__qualname__", "").rpartition(".")[0]
+    is_method = inspect.isfunction(function) and bool(home) and not home.endswith("<locals>")
+    return _Method(calls) if is_method else calls.offered(calls.wrapper())
+
+
+def _inner(function: Any) -> Any:
+    """What a partial calls in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or (
+        not inspect.isroutine(function) and inspect.iscoroutinefunction(vars(type(function)).get("__call__"))
+    )
 
 
 class _Calls:
     """The calls of one decorated function."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        keys: CallKeys,
-        pipeline: str,
-        cache: ResultCache | None,
-        ttl: float | Default | None,
-        wait: float | None,
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], options: _Options) -> None:
         self.function = function
-        self.keys = keys
-        self.pipeline = pipeline
-        self._cache = cache
-        self._ttl = ttl
-        self._wait = wait
+        self.pipeline = options.pipeline or function_name(function)
+        self.keys = CallKeys(function, options.version, options.key, self.pipeline)
+        self._cache = options.cache
+        self._options = options
+        if options.cache is None:
+            announce(self.pipeline)
+        else:
+            options.cache.register(self.pipeline)
 
     @property
-    def cache(self) -> ResultCache:
+    def cache(self) -> ResultCache[Any]:
         return get_cache() if self._cache is None else self._cache
 
-    def wrapper(self, is_instance: Callable[[Any], bool] = lambda _: False) -> Callable[..., Any]:
+    def wrapper(self, is_instance: Callable[[Any], bool] | None = None) -> Callable[..., Any]:
         """A function like the decorated one; `is_instance` tells whether a first argument is `self`."""
-        if inspect.iscoroutinefunction(self.function):
+        function, pipeline, make_key, fixed, fetch = (
+            self.function,
+            self.pipeline,
+            self.keys.key,
+            self._cache,
+            self._fetch,
+        )
+
+        if _is_coroutine_function(function):
+            afetch = self._afetch
 
             async def acall(*args: Any, **kwargs: Any) -> Any:
-                return await self.acall(args, kwargs, args[0] if args and is_instance(args[0]) else None)
+                cache = get_cache() if fixed is None else fixed
+                started = cache.clock()
+                instance = args[0] if is_instance is not None and args and is_instance(args[0]) else None
+                key = make_key(args, kwargs, instance)
+                entry = cache.try_hit(key)
+                if entry is None:
+                    return await afetch(cache, key, started, args, kwargs)
+                cache.record_request(pipeline, "hit", cache.clock() - started)
+                return entry.value
 
-            return functools.update_wrapper(acall, self.function)
+            return functools.update_wrapper(acall, function)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self.call(args, kwargs, args[0] if args and is_instance(args[0]) else None)
-
-        return functools.update_wrapper(call, self.function)
-
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: Any) -> Any:
-        cache, function = self.cache, self.function
-        started = cache.clock()
-        key = self.keys.key(args, kwargs, instance)
-        entry = cache.try_hit(key)
-        if entry is not None:
-            cache.record_request(self.pipeline, "hit", cache.clock() - started)
+            cache = get_cache() if fixed is None else fixed
+            started = cache.clock()
+            instance = args[0] if is_instance is not None and args and is_instance(args[0]) else None
+            key = make_key(args, kwargs, instance)
+            entry = cache.try_hit(key)
+            if entry is None:
+                return fetch(cache, key, started, args, kwargs)
+            cache.record_request(pipeline, "hit", cache.clock() - started)
             return entry.value
+
+        return functools.update_wrapper(call, function)
+
+    def _fetch(
+        self, cache: ResultCache[Any], key: str, started: float, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        function, options = self.function, self._options
         lookup = cache.fetch(
             key,
             lambda: function(*args, **kwargs),
             pipeline=self.pipeline,
-            ttl_seconds=self._ttl,
-            wait_seconds=self._wait,
+            ttl_seconds=options.ttl,
+            wait_seconds=options.wait,
+            store_if=options.store_if,
         )
         cache.record_request(self.pipeline, lookup.outcome, cache.clock() - started)
         return lookup.value
 
-    async def acall(self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: Any) -> Any:
-        cache, function = self.cache, self.function
-        started = cache.clock()
+    async def _afetch(
+        self, cache: ResultCache[Any], key: str, started: float, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        function, options = self.function, self._options
         lookup = await cache.afetch(
-            self.keys.key(args, kwargs, instance),
+            key,
             lambda: function(*args, **kwargs),
             pipeline=self.pipeline,
-            ttl_seconds=self._ttl,
-            wait_seconds=self._wait,
+            ttl_seconds=options.ttl,
+            wait_seconds=options.wait,
+            store_if=options.store_if,
         )
         cache.record_request(self.pipeline, lookup.outcome, cache.clock() - started)
         return lookup.value
 
-    def invalidate(self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: Any) -> bool:
+    def invalidate(self, args: tuple[Any, ...], kwargs: dict[str, Any], instance: Any = None) -> bool:
         return self.cache.delete(self.keys.key(args, kwargs, instance))
 
     def cache_clear(self) -> int:
@@ -187,35 +304,49 @@ class _Calls:
 
     def cache_info(self) -> PipelineStats:
         """The figures of this function's pipeline."""
-        cache = self.cache
-        return cache.pipeline_stats(self.pipeline)
+        return self.cache.pipeline_stats(self.pipeline)
+
+    def offered(self, wrapper: Any) -> Any:
+        """Give a wrapper what every decorated function offers."""
+
+        def invalidate(*args: Any, **kwargs: Any) -> bool:
+            """Forget the result of one call; whether there was one."""
+            return self.invalidate(args, kwargs)
+
+        wrapper.invalidate = invalidate
+        wrapper.cache_clear = self.cache_clear
+        wrapper.cache_info = self.cache_info
+        return wrapper
 
 
-def _with_offers(wrapper: Callable[..., Any], calls: _Calls, instance: Any = None, bound: tuple[Any, ...] = ()) -> Any:
-    """Give a wrapper what every decorated function offers."""
+class _Bound(functools.partial[Any]):
+    """A decorated method of an instance: a partial, which tools such as `inspect` know what to make of."""
 
-    def invalidate(*args: Any, **kwargs: Any) -> bool:
+    _method: _Method
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return types.MethodType(self._method.calls.function, self.args[0])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method, name)
+
+    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of one call; whether there was one."""
-        return calls.invalidate((*bound, *args), kwargs, instance)
-
-    offers: Any = wrapper
-    offers.invalidate = invalidate
-    offers.cache_clear = calls.cache_clear
-    offers.cache_info = calls.cache_info
-    return offers
+        return bool(self._method.invalidate(*self.args, *args, **kwargs))
 
 
 class _Method:
     """A decorated function in a class: tells `self` from an ordinary first argument."""
 
     def __init__(self, calls: _Calls) -> None:
-        self._calls = calls
-        self._function = calls.wrapper(self._has_this_method)
+        self.calls = calls
         self._name = calls.function.__name__
+        self._function = calls.wrapper(self._has_this_method)
         functools.update_wrapper(self, calls.function)
         self.cache_clear = calls.cache_clear
         self.cache_info = calls.cache_info
-        self._offered = _with_offers(self._function, calls)
+        self._offered = calls.offered(self._function)
         self._offered.invalidate = self.invalidate
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -228,19 +359,33 @@ class _Method:
         if instance is None:
             # The plain function, which tools such as `inspect` know what to make of.
             return self._offered
-        bound: Any = functools.partial(self._function, instance)
-        functools.update_wrapper(bound, self._calls.function)
-        bound.__wrapped__ = types.MethodType(self._calls.function, instance)
-        told_apart = instance if self._has_this_method(instance) else None
-        return _with_offers(bound, self._calls, told_apart, (instance,))
+        bound = _Bound(self._function, instance)
+        bound._method = self
+        bound.__dict__["__doc__"] = self.__doc__
+        return bound
+
+    def of_instance(self, instance: Any) -> Any:
+        """The result of a property's getter."""
+        return self._function(instance)
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of one call; whether there was one. Takes the instance first."""
         instance = args[0] if args and self._has_this_method(args[0]) else None
-        return self._calls.invalidate(args, kwargs, instance)
+        return self.calls.invalidate(args, kwargs, instance)
 
     def _has_this_method(self, candidate: Any) -> bool:
-        return any(vars(kind).get(self._name) is self for kind in type(candidate).__mro__)
+        return any(self._is_in(vars(kind).get(self._name)) for kind in type(candidate).__mro__)
+
+    def _is_in(self, attribute: Any) -> bool:
+        """Whether a class' attribute is this method, or something around it: a property, another decorator."""
+        while attribute is not None and attribute is not self:
+            if isinstance(attribute, property):
+                attribute = attribute.fget
+            elif getattr(attribute, "__self__", None) is self:
+                return True
+            else:
+                attribute = vars(attribute).get("__wrapped__") if hasattr(attribute, "__dict__") else None
+        return attribute is self
 
 
 class _ClassMethod:

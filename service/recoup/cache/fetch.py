@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import copy
+import inspect
 import threading
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from recoup.cache.counters import PipelineCounters
+from recoup.cache.deadlocks import waits_for_this_thread
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import ABANDONED, Flight, FlightResult, mark, unmark
+from recoup.cache.flights import ABANDONED, Flight, FlightResult, Marker, depth, mark, unmark
 from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.read_path import ReadPath, TryHit
 from recoup.cache.state import CacheState
 from recoup.cache.stats import BypassReason, Lookup, MissReason, Outcome
-from recoup.errors import GENERATION_ERROR_KINDS, FlightTimeoutError, NotCachedError, RecoupError
+from recoup.errors import (
+    GENERATION_ERROR_KINDS,
+    FlightTimeoutError,
+    NotCachedError,
+    OneShotResultError,
+    RecoupError,
+    SelfDependencyError,
+)
 
 Mode = Literal["default", "bypass", "refresh", "only_if_cached"]
 _NEVER = float("inf")
+#: Seconds after which a caller who waits looks at whether its wait can end at all, and the longest between two looks.
+_FIRST_LOOK = 0.5
+_LONGEST_LOOK = 60.0
 
 
 def failure_kind(error: BaseException) -> str:
@@ -30,6 +43,57 @@ def failure_kind(error: BaseException) -> str:
         return "timeout"
     cancelled = isinstance(error, concurrent.futures.CancelledError) or not isinstance(error, Exception)
     return "cancelled" if cancelled else "error"
+
+
+def own_error(error: BaseException) -> BaseException:
+    """An error for one follower: of the leader's type, with the leader's as its cause.
+
+    One error that is raised in many threads would grow its traceback with each.
+    """
+    try:
+        own = copy.copy(error)
+        if type(own) is not type(error):
+            raise TypeError(f"the copy of a {type(error).__name__} is a {type(own).__name__}")
+    except Exception:  # noqa: BLE001  # an error that cannot be copied is made without its own constructor
+        own = type(error).__new__(type(error), *error.args)
+        own.args = error.args
+        own.__dict__.update(error.__dict__)
+    own.__cause__ = error
+    own.__traceback__ = None
+    return own
+
+
+def refuse_one_shot(value: Any) -> None:
+    """Refuse what can be read only once: the second caller would find it read.
+
+    Raises:
+        OneShotResultError: It is a generator, an iterator, a coroutine or an open file.
+    """
+    kind = type(value)
+    if kind in _PLAIN_RESULTS:
+        return
+    if hasattr(kind, "__await__") or inspect.iscoroutine(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise OneShotResultError(f"the result is a {kind.__qualname__}: decorate a coroutine function, or await it")
+    if hasattr(value, "__next__") or hasattr(value, "__anext__"):
+        raise OneShotResultError(
+            f"the result is a {kind.__qualname__}, which can be read only once: return a list, a tuple or bytes"
+        )
+
+
+_PLAIN_RESULTS = frozenset({bytes, str, int, float, bool, type(None), list, tuple, dict, set, frozenset})
+
+
+def _looks(wait_seconds: float | None) -> Iterator[float]:
+    """Seconds to wait between two looks at whether a wait can end at all: up to a minute, in all `wait_seconds`."""
+    left = _NEVER if wait_seconds is None else wait_seconds
+    seconds = _FIRST_LOOK
+    while left > seconds:
+        yield seconds
+        left -= seconds
+        seconds = min(2 * seconds, _LONGEST_LOOK)
+    yield left
 
 
 class Request(NamedTuple):
@@ -55,9 +119,17 @@ class Progress:
 
 
 class Bypass(NamedTuple):
-    """Generate past the cache. The bypass has been counted."""
+    """Generate past the cache. The bypass has been counted. `flight`: its own result is what a generation asks for."""
 
     reason: BypassReason
+    flight: Flight | None = None
+
+
+class Follow(NamedTuple):
+    """Wait for another's generation. `generating`: the generations that wait."""
+
+    flight: Flight
+    generating: tuple[Marker, ...]
 
 
 class Lead(NamedTuple):
@@ -93,12 +165,12 @@ class Fetcher:
                 if isinstance(step, Lookup):
                     return step
                 if isinstance(step, Bypass):
-                    return self._bypass(request, step.reason, generate)
+                    return self._bypass(request, step, generate)
                 if isinstance(step, Lead):
                     return self._lead(request, step, generate)
                 result = self._wait(step, request.wait_seconds)
                 if result is not ABANDONED:
-                    return self._coalesced(step, result)
+                    return self._coalesced(step.flight, result)
             finally:
                 # An error's traceback holds this frame, and a flight holds its error.
                 del step
@@ -111,18 +183,18 @@ class Fetcher:
                 if isinstance(step, Lookup):
                     return step
                 if isinstance(step, Bypass):
-                    return await self._abypass(request, step.reason, generate)
+                    return await self._abypass(request, step, generate)
                 if isinstance(step, Lead):
                     return await self._alead(request, step, generate)
                 result = await self._await(step, request.wait_seconds)
                 if result is not ABANDONED:
-                    return self._coalesced(step, result)
+                    return self._coalesced(step.flight, result)
             finally:
                 del step
 
     # --- how a lookup begins
 
-    def _begin(self, request: Request, task: asyncio.Task[Any] | None) -> Lookup[Any] | Flight | Lead | Bypass:
+    def _begin(self, request: Request, task: asyncio.Task[Any] | None) -> Lookup[Any] | Follow | Lead | Bypass:
         """The answer; or the flight to follow; or one to lead; or to generate past the cache."""
         try:
             if request.mode == "bypass":
@@ -134,7 +206,7 @@ class Fetcher:
             dropped: list[CacheEntry[Any]] = []
             with self._state.lock:
                 return self._begin_locked(request, task, dropped)
-        except RecoupError:
+        except (RecoupError, RecursionError):
             raise
         except Exception as error:  # noqa: BLE001  # fail open: the caller gets a result from the generator
             self._state.note_internal_error("lookup", error)
@@ -142,7 +214,7 @@ class Fetcher:
 
     def _begin_locked(
         self, request: Request, task: asyncio.Task[Any] | None, dropped: list[CacheEntry[Any]]
-    ) -> Lookup[Any] | Flight | Lead | Bypass:
+    ) -> Lookup[Any] | Follow | Lead | Bypass:
         key, pipeline, mode = request.key, request.pipeline, request.mode
         state = self._state
         if not state.config.enabled:
@@ -167,8 +239,17 @@ class Fetcher:
             state.count_miss(key, entry, pipeline, now)
             self._refuse()
         if flight is not None:
-            # A generation that asks for its own key, in its own thread or task, would wait for itself for ever.
-            return self._past(request, "request") if flight.is_led_by(threading.get_ident(), task) else flight
+            # A generation that asks for its own key, in its own thread or task, would wait for itself for ever; and so
+            # would two that ask for each other's.
+            own = flight.is_led_by(threading.get_ident(), task)
+            if own and depth(flight) > 1:
+                state.store.of(pipeline).bypasses["uncacheable"] += 1
+                raise SelfDependencyError(f"the generation of {key!r} asks for its own result, again and again")
+            generating = None if own else state.flights.follow(flight)
+            if generating is None:
+                state.count_bypass(pipeline, "uncacheable")
+                return Bypass("uncacheable", flight)
+            return Follow(flight, generating)
         flight = Flight(key, pipeline, threading.get_ident(), task)
         state.flights.begin(flight)
         try:
@@ -209,27 +290,33 @@ class Fetcher:
 
     # --- past the cache
 
-    def _bypass(self, request: Request, reason: BypassReason, generate: Callable[[], Any]) -> Lookup[Any]:
+    def _bypass(self, request: Request, bypass: Bypass, generate: Callable[[], Any]) -> Lookup[Any]:
         progress = Progress(False)
+        before = None if bypass.flight is None else mark(bypass.flight)
         try:
             value, cost = self._generate(request, generate, progress)
         except BaseException as error:
             self._count_failure(request.pipeline, progress, error)
             raise
+        finally:
+            if before is not None:
+                unmark(before)
         self._count_bypassed(request.pipeline, progress, cost)
-        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=reason)
+        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason)
 
-    async def _abypass(
-        self, request: Request, reason: BypassReason, generate: Callable[[], Awaitable[Any]]
-    ) -> Lookup[Any]:
+    async def _abypass(self, request: Request, bypass: Bypass, generate: Callable[[], Awaitable[Any]]) -> Lookup[Any]:
         progress = Progress(False)
+        before = None if bypass.flight is None else mark(bypass.flight)
         try:
             value, cost = await self._agenerate(request, generate, progress)
         except BaseException as error:
             self._count_failure(request.pipeline, progress, error)
             raise
+        finally:
+            if before is not None:
+                unmark(before)
         self._count_bypassed(request.pipeline, progress, cost)
-        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=reason)
+        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason)
 
     def _count_bypassed(self, pipeline: str, progress: Progress, cost: float) -> None:
         with self._state.lock:
@@ -258,7 +345,9 @@ class Fetcher:
         clock = self._state.clock
         started = clock()
         value = generate()
-        return value, clock() - started
+        cost = clock() - started
+        refuse_one_shot(value)
+        return value, cost
 
     async def _agenerate(
         self, request: Request, generate: Callable[[], Awaitable[Any]], progress: Progress
@@ -275,7 +364,9 @@ class Fetcher:
         clock = self._state.clock
         started = clock()
         value = await generate()
-        return value, clock() - started
+        cost = clock() - started
+        refuse_one_shot(value)
+        return value, cost
 
     def _count_start(self, pipeline: str, progress: Progress) -> None:
         if not progress.counted:
@@ -355,55 +446,82 @@ class Fetcher:
 
     # --- following
 
-    def _wait(self, flight: Flight, wait_seconds: float | None) -> FlightResult:
+    def _wait(self, follow: Follow, wait_seconds: float | None) -> FlightResult:
+        flight, ended = follow.flight, False
         try:
-            error = flight.future.exception(timeout=wait_seconds)
-        except concurrent.futures.TimeoutError:
-            self._give_up(flight, wait_seconds)
-        except BaseException:
-            self._count_coalesced(flight.pipeline)  # interrupted: its lookup ends here
-            raise
-        if error is not None:
-            self._count_coalesced(flight.pipeline)
-            raise error
-        return flight.future.result()
+            for seconds in _looks(wait_seconds):
+                try:
+                    error = flight.future.exception(timeout=seconds)
+                except concurrent.futures.TimeoutError:
+                    if self._is_abandoned(flight):
+                        ended = True
+                        return ABANDONED
+                    continue
+                ended = error is None
+                if error is not None:
+                    raise own_error(error)
+                return flight.future.result()
+            self._give_up(wait_seconds)
+        finally:
+            self._end_wait(follow, counts=not ended)
 
-    async def _await(self, flight: Flight, wait_seconds: float | None) -> FlightResult:
+    async def _await(self, follow: Follow, wait_seconds: float | None) -> FlightResult:
+        flight, ended = follow.flight, False
+        # Cancelled, only this caller's ear for the flight is closed. The flight goes on.
         waiter = asyncio.wrap_future(flight.future)
         try:
-            done, _ = await asyncio.wait({waiter}, timeout=wait_seconds)
-        except BaseException:
-            # Cancelled: its lookup ends here. The flight goes on; only this caller's ear for it is closed.
+            for seconds in _looks(wait_seconds):
+                done, _ = await asyncio.wait({waiter}, timeout=seconds)
+                if not done:
+                    if self._is_abandoned(flight):
+                        ended = True
+                        return ABANDONED
+                    continue
+                error = waiter.exception()
+                ended = error is None
+                if error is not None:
+                    raise own_error(error)
+                return waiter.result()
+            self._give_up(wait_seconds)
+        finally:
             waiter.cancel()
-            self._count_coalesced(flight.pipeline)
-            raise
-        if not done:
-            waiter.cancel()
-            self._give_up(flight, wait_seconds)
-        error = waiter.exception()
-        if error is not None:
-            self._count_coalesced(flight.pipeline)
-            raise error
-        return waiter.result()
+            self._end_wait(follow, counts=not ended)
 
-    def _give_up(self, flight: Flight, wait_seconds: float | None) -> NoReturn:
-        self._count_coalesced(flight.pipeline)
+    def _is_abandoned(self, flight: Flight) -> bool:
+        """Whether a flight that takes long has lost its leader.
+
+        Raises:
+            SelfDependencyError: Its leader waits for the caller.
+        """
+        if not flight.future.done() and waits_for_this_thread(flight, self._state.flights.all()):
+            raise SelfDependencyError(
+                f"the generation of {flight.key!r} waits for its own result, through another thread; call the function "
+                "that is decorated (__wrapped__) there, or do not wait for it"
+            )
+        return flight.is_over and not flight.future.done()
+
+    def _end_wait(self, follow: Follow, *, counts: bool) -> None:
+        """Note that a caller waits no more. `counts`: and that its lookup ended here, without a result."""
+        if counts or follow.generating:
+            with self._state.lock:
+                self._state.flights.unfollow(*follow)
+                if counts:
+                    self._state.store.of(follow.flight.pipeline).coalesced += 1
+
+    def _give_up(self, wait_seconds: float | None) -> NoReturn:
         raise FlightTimeoutError(f"waited {wait_seconds} seconds for a generation that another caller leads") from None
 
     def _coalesced(self, flight: Flight, result: FlightResult) -> Lookup[Any]:
-        self._count_coalesced(flight.pipeline, result.cost_seconds)
+        try:
+            with self._state.lock:
+                counters = self._state.store.of(flight.pipeline)
+                counters.coalesced += 1
+                counters.recouped_seconds += result.cost_seconds
+        except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
+            self._state.note_internal_error("accounting", error)
         return Lookup(
             result.value,
             "coalesced",
             cost_seconds=result.cost_seconds,
             expires_in_seconds=result.expires_in_seconds,
         )
-
-    def _count_coalesced(self, pipeline: str, recouped_seconds: float = 0.0) -> None:
-        try:
-            with self._state.lock:
-                counters = self._state.store.of(pipeline)
-                counters.coalesced += 1
-                counters.recouped_seconds += recouped_seconds
-        except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
-            self._state.note_internal_error("accounting", error)

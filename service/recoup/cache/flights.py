@@ -84,10 +84,16 @@ class Flight:
 
 
 class Flights:
-    """The flights in progress, by key. Everything here runs under the cache's lock."""
+    """The flights in progress, by key. Everything here runs under the cache's lock, but for `all`."""
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, Flight] = {}
+        #: What each generation waits for, by its marker.
+        self._awaited: dict[Marker, list[Flight]] = {}
+
+    def all(self) -> list[Flight]:
+        """All flights in progress."""
+        return list(self._by_key.values())
 
     def get(self, key: Hashable) -> Flight | None:
         """The flight of a key, if there is one that is worth waiting for."""
@@ -98,6 +104,32 @@ class Flights:
     def begin(self, flight: Flight) -> None:
         """List a flight, in the place of one that is over."""
         self._by_key[flight.key] = flight
+
+    def follow(self, flight: Flight) -> tuple[Marker, ...] | None:
+        """Note that the current context waits for a flight; gives what `unfollow` takes.
+
+        None, and nothing is noted, where they would wait for each other for ever: the flight's generation waits,
+        directly or through others, for one that the current context generates for.
+        """
+        generating = _leading.get()
+        if generating:
+            pending = [flight]
+            for awaited in pending:  # grows while it is looked through
+                if awaited.marker in generating:
+                    return None
+                pending += self._awaited.get(awaited.marker, ())
+            for marker in generating:
+                self._awaited.setdefault(marker, []).append(flight)
+        return generating
+
+    def unfollow(self, flight: Flight, generating: tuple[Marker, ...]) -> None:
+        """End `follow`."""
+        for marker in generating:
+            awaited = self._awaited.get(marker)
+            if awaited is not None:
+                awaited.remove(flight)
+                if not awaited:
+                    del self._awaited[marker]
 
     def leave(self, flight: Flight) -> None:
         """Let nobody else join a flight."""
@@ -120,6 +152,12 @@ class Flights:
         for flight in self._by_key.values():
             flight.detached = True
         self._by_key = {}
+        self._awaited = {}
+
+
+def depth(flight: Flight) -> int:
+    """How often the current context generates what a flight is to bring: more than once where it asks for itself."""
+    return _leading.get().count(flight.marker)
 
 
 def mark(flight: Flight) -> tuple[Marker, ...]:

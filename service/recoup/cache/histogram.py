@@ -53,8 +53,8 @@ class Histogram:
         if trace_id is not None:
             self._exemplars[bucket] = (trace_id, value, timestamp)
 
-    def observe_all(self, values: Sequence[float], trace_ids: Sequence[str], timestamp: float) -> None:
-        """Count many observations, each with its trace id, in their order."""
+    def observe_all(self, values: Sequence[float], trace_ids: Sequence[str] = (), timestamp: float = 0.0) -> None:
+        """Count many observations, in their order; each with its trace id, or none with one."""
         bounds, counts = self.bounds, self.counts
         # Sorted, a look-up for each bound does for all values.
         ordered = sorted(values)
@@ -64,6 +64,8 @@ class Histogram:
             counts[bucket] += end - start
             filled += end > start
         self.total += sum(values)
+        if not trace_ids:
+            return
         newest: set[int] = set()
         for value, trace_id in zip(reversed(values), reversed(trace_ids), strict=True):
             bucket = bisect_left(bounds, value)

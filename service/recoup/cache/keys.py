@@ -14,18 +14,27 @@ import datetime
 import decimal
 import enum
 import fractions
+import functools
+import ipaddress
 import math
 import pathlib
+import re
 import struct
+import sys
+import threading
+import types
 import uuid
-from collections.abc import Callable
-from functools import partial
+import weakref
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
+from recoup.cache import foreign
 from recoup.errors import KeyDigestError
 
 _DIGEST_BYTES = 16
+#: Calls that a key of a usual depth needs at most.
+_ROOM_FOR_KEYS = 200
 
 Writer = Callable[[bytes], object]
 
@@ -33,8 +42,10 @@ Writer = Callable[[bytes], object]
 def digest(*parts: Any) -> str:
     """The key of some parts, in their order: 32 hexadecimal digits.
 
-    Takes None, booleans, numbers, text, bytes, tuples, lists, dictionaries, sets, enumerations, dates, UUIDs, paths,
-    classes, dataclasses, arrays, and whatever has a method `__recoup_key__()` that returns one of these.
+    Takes None, booleans, numbers, text, bytes, tuples, lists, dictionaries, sets, ranges, deques, enumerations, dates,
+    UUIDs, paths, IP addresses, patterns, classes, dataclasses, attrs classes, pydantic models, arrays, pandas' frames,
+    series, indexes and times, and whatever has a method `__recoup_key__()` that returns one of these. An instance of a
+    subclass differs from one of its base, and every attribute that a class adds counts.
 
     Raises:
         KeyDigestError: A part has no canonical form. Says which, and what to do.
@@ -45,11 +56,20 @@ def digest(*parts: Any) -> str:
         for part in parts:
             _write(part, write)
     except RecursionError:
+        if _stack_depth() > sys.getrecursionlimit() - _ROOM_FOR_KEYS:
+            raise  # it is the program that recurses, not the argument
         raise KeyDigestError(
             "an argument that is nested too deeply, or contains itself, cannot be part of a key"
         ) from None
     # One call for all of it: a call for each chunk costs more than the copy.
     return blake2b(b"".join(chunks), digest_size=_DIGEST_BYTES, person=b"recoup-key").hexdigest()
+
+
+def _stack_depth() -> int:
+    depth, frame = 0, sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def _write(value: Any, write: Writer) -> None:
@@ -139,8 +159,30 @@ def _class(value: type, write: Writer) -> None:
             "it from others: move it to the module, or pass key=..."
         )
     write(b"C")
-    _str(value.__module__, write)
-    _str(value.__qualname__, write)
+    _str(class_name(value), write)
+
+
+_names: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+_owners: dict[str, weakref.ref[type]] = {}
+_names_lock = threading.Lock()
+
+
+def class_name(kind: type) -> str:
+    """What tells a class from all others: its name, and for one that shares its name a token of this process.
+
+    Classes made inside functions share their names, and so do a class and its successor in a notebook.
+    """
+    name = _names.get(kind)
+    if name is None:
+        with _names_lock:
+            name = _names.get(kind)
+            if name is None:
+                name = f"{kind.__module__}.{kind.__qualname__}"
+                owner = _owners.setdefault(name, weakref.ref(kind))
+                if "<locals>" in name or owner() is not kind:
+                    name += "#" + uuid.uuid4().hex
+                _names[kind] = name
+    return name
 
 
 def _named(name: str, content: Callable[[Any], Any]) -> Callable[[Any, Writer], None]:
@@ -183,57 +225,142 @@ _WRITERS: dict[type, Callable[[Any, Writer], None]] = {
 _PLAIN: dict[type, Callable[[Any], Any]] = {
     str: lambda value: str.__getitem__(value, slice(None)),
     bytes: lambda value: bytes.__getitem__(value, slice(None)),
+    bytearray: lambda value: bytes(value),
     int: lambda value: int.__add__(value, 0),
     float: lambda value: float.__mul__(value, 1.0),
+    complex: lambda value: complex.__mul__(value, 1),
     tuple: lambda value: tuple.__getitem__(value, slice(None)),
     list: lambda value: list.__getitem__(value, slice(None)),
+    collections.deque: lambda value: (value.maxlen, list(collections.deque.__iter__(value))),
     collections.OrderedDict: lambda value: list(collections.OrderedDict.items(value)),
+    collections.defaultdict: lambda value: (_factory(value.default_factory), dict(dict.items(value))),
     dict: lambda value: dict(dict.items(value)),
+    types.MappingProxyType: lambda value: dict(value),
     set: lambda value: set(set.__iter__(value)),
     frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+    range: lambda value: (value.start, value.stop, value.step),
+    slice: lambda value: (value.start, value.stop, value.step),
+    re.Pattern: lambda value: (value.pattern, value.flags),
+    decimal.Decimal: lambda value: decimal.Decimal.__str__(value),
+    fractions.Fraction: lambda value: (value.numerator, value.denominator),
+    datetime.datetime: lambda value: (datetime.datetime.isoformat(value), value.fold, str(value.tzinfo)),
+    datetime.date: datetime.date.isoformat,
+    datetime.time: lambda value: (datetime.time.isoformat(value), value.fold, str(value.tzinfo)),
+    datetime.timedelta: lambda value: (value.days, value.seconds, value.microseconds),
+    datetime.tzinfo: str,
+    uuid.UUID: lambda value: value.bytes,
+    **dict.fromkeys(
+        (
+            ipaddress.IPv4Interface,
+            ipaddress.IPv6Interface,
+            ipaddress.IPv4Address,
+            ipaddress.IPv6Address,
+            ipaddress.IPv4Network,
+            ipaddress.IPv6Network,
+        ),
+        str,
+    ),
 }
+#: Their attributes hold the very value that `_PLAIN` gives.
+_VALUE_IN_ATTRIBUTES = (
+    fractions.Fraction,
+    uuid.UUID,
+    datetime.tzinfo,
+    ipaddress._BaseAddress,
+    ipaddress._BaseNetwork,
+)
 
 
-def _plain(content: Callable[[Any], Any], value: Any) -> tuple[Any, Any]:
-    return content(value), getattr(value, "__dict__", None) or None
+def _factory(factory: Any) -> Any:
+    if factory is None or isinstance(factory, type):
+        return factory
+    raise KeyDigestError("a defaultdict whose factory is no class cannot be part of a key: pass key=..., or a dict")
+
+
+def _added(value: Any, known: Iterable[str] = ()) -> dict[str, Any]:
+    """The attributes of a value, in its dictionary and in slots, but for those that are `known`."""
+    kind = type(value)
+    skipped = set(known)
+    added = {}
+    for owner in kind.__mro__:
+        slots = owner.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            name = f"_{owner.__name__.lstrip('_')}{slot}" if slot.startswith("__") and not slot.endswith("__") else slot
+            if name not in skipped and name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                added[name] = getattr(value, name)
+    # What a cached property holds follows from the rest.
+    added.update(
+        (name, held)
+        for name, held in getattr(value, "__dict__", {}).items()
+        if name not in skipped and not isinstance(getattr(kind, str(name), None), functools.cached_property)
+    )
+    return added
 
 
 def _writer_of(value: Any) -> Callable[[Any, Writer], None]:
     """The writer for a value whose very type has none."""
     kind = type(value)
-    own = f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(value, type):
         return _class
+    own = class_name(kind)
+    content = _content_of(kind, value)
+    if content is None:
+        raise KeyDigestError(
+            f"a value of the type {kind.__module__}.{kind.__qualname__} cannot be part of a key, because it has no "
+            "canonical form: pass key=..., a function of the arguments that gives what tells one call from another, or "
+            "give the class a method __recoup_key__()"
+        )
+    return _named(own, content)
+
+
+def _content_of(kind: type, value: Any) -> Callable[[Any], Any] | None:
+    """What gives a value of simpler types for a value of this type; None where nothing does."""
     if hasattr(kind, "__recoup_key__"):
-        return _named(own, kind.__recoup_key__)
+        own: Callable[[Any], Any] = kind.__recoup_key__
+        return own
     if isinstance(value, enum.Enum):
         # A combination of flags has no name before Python 3.11.
-        return _named(own, lambda member: member.value if isinstance(member, enum.Flag) else member.name)
+        return lambda member: member.value if isinstance(member, enum.Flag) else member.name
     if dataclasses.is_dataclass(kind):
-        return _named(own, _fields)
+        return _dataclass
+    if hasattr(kind, "__attrs_attrs__"):
+        return _attrs
+    if hasattr(kind, "__pydantic_fields__") and hasattr(kind, "__pydantic_validator__"):
+        return _pydantic
     if isinstance(value, pathlib.PurePath):
-        windows = isinstance(value, pathlib.PureWindowsPath)
-        return _named("windows path" if windows else "path", pathlib.PurePath.as_posix)
-    if hasattr(kind, "__array_interface__") and hasattr(value, "dtype"):
-        return _named(own, _array)
-    # Named tuples, ordered dictionaries, text with a class of its own: by their class, plain value and attributes.
+        return lambda path: (pathlib.PurePath.as_posix(path), isinstance(path, pathlib.PureWindowsPath))
+    content = foreign.content_of(kind)
+    if content is not None:
+        return content
     for plain, content in _PLAIN.items():
         if isinstance(value, plain):
-            return _named(own, partial(_plain, content))
-    raise KeyDigestError(
-        f"a value of the type {own} cannot be part of a key, because it has no canonical form: pass key=..., "
-        "a function of the arguments that gives what tells one call from another, or give the class a method "
-        "__recoup_key__()"
+            return functools.partial(_plain, content, issubclass(plain, _VALUE_IN_ATTRIBUTES))
+    return None
+
+
+def _plain(content: Callable[[Any], Any], in_attributes: bool, value: Any) -> tuple[Any, Any]:
+    # Text with a class of its own, named tuples, ordered dictionaries: by their class, plain value and attributes.
+    return content(value), None if in_attributes else _added(value) or None
+
+
+def _dataclass(value: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    fields = dataclasses.fields(value)
+    compared = {
+        field.name: getattr(value, field.name) for field in fields if field.compare and hasattr(value, field.name)
+    }
+    return compared, _added(value, (field.name for field in fields)) or None
+
+
+def _attrs(value: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    fields = type(value).__attrs_attrs__
+    compared = {field.name: getattr(value, field.name) for field in fields if field.eq}
+    return compared, _added(value, (field.name for field in fields)) or None
+
+
+def _pydantic(value: Any) -> tuple[Any, ...]:
+    return (
+        dict(value.__dict__),
+        dict(value.__pydantic_extra__ or {}),
+        dict(value.__pydantic_private__ or {}),
+        sorted(value.__pydantic_fields_set__),
     )
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.compare}
-
-
-def _array(value: Any) -> tuple[str, tuple[int, ...], bytes]:
-    if value.dtype.hasobject:
-        raise KeyDigestError("an array of Python objects cannot be part of a key: pass key=..., or a list")
-    # The short form of a type with fields names none of them.
-    kind = repr(value.dtype) if value.dtype.names else value.dtype.str
-    return (kind, tuple(value.shape), value.tobytes())

@@ -13,7 +13,9 @@ from recoup.cache.config import (
     DEFAULT,
     CacheConfig,
     Default,
+    checked_cost,
     checked_jitter,
+    checked_pipeline,
     checked_policy,
     checked_stale,
     checked_ttl,
@@ -163,6 +165,7 @@ class ResultCache(Generic[V]):
             QueueFullError: The limiter has no room.
             Exception: Whatever `generate` raises, to the leader and to all who wait for it. It is not cached.
         """
+        self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
         request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
         return self._fetcher.fetch(request, generate)
@@ -184,6 +187,7 @@ class ResultCache(Generic[V]):
 
         A leader that is cancelled leaves its generation to the next caller in line.
         """
+        self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
         request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
         return await self._fetcher.afetch(request, generate)
@@ -232,14 +236,16 @@ class ResultCache(Generic[V]):
             when its size cannot be told (which is counted as an internal error).
 
         Raises:
-            ConfigurationError: `ttl_seconds` is negative or no number.
+            ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` is no name.
         """
+        self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
+        cost = checked_cost(cost_seconds)
         state = self._state
         size = state.size_of(key, value)
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            stored = state.put(key, value, size, ttl, cost_seconds, pipeline, dropped)
+            stored = state.put(key, value, size, ttl, cost, pipeline, dropped)
         # Only now, outside the lock, are the values let go, whose finalisers may take their time.
         dropped.clear()
         return stored
@@ -285,8 +291,9 @@ class ResultCache(Generic[V]):
 
     def register(self, pipeline: str, limiter: ConcurrencyLimiter | None = None) -> None:
         """Make a pipeline known: its figures exist, as zeros, from now on. Its limiter tells what runs and waits."""
+        checked_pipeline(pipeline)
         with self._state.lock:
-            counters = self._state.store.of(pipeline)
+            counters = self._state.store.register(pipeline)
             if limiter is not None:
                 counters.limiter = limiter
 
@@ -334,6 +341,10 @@ class ResultCache(Generic[V]):
         """Let the readers see the live entries, or nothing."""
         self._read_path.show(self._state.store.live if enabled else {})
 
+    def _check(self, pipeline: str) -> None:
+        if type(pipeline) is not str or pipeline not in self._state.store.counters:
+            checked_pipeline(pipeline)
+
     def _ttl(self, ttl_seconds: float | Default | None) -> float | None:
         return self._state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
 
@@ -348,12 +359,16 @@ class ResultCache(Generic[V]):
             seconds: What its caller waited.
             trace_id: Makes it its bucket's newest exemplar.
         """
-        self._state.waits.append((pipeline, outcome, seconds, trace_id, self.wall_clock()))
+        if type(pipeline) is not str or pipeline not in self._state.store.counters:
+            checked_pipeline(pipeline)
+        at = 0.0 if trace_id is None else self.wall_clock()
+        self._state.waits.append((pipeline, outcome, seconds, trace_id, at))
 
     def record_requests(
         self, pipeline: str, outcome: Outcome, seconds: Sequence[float], trace_ids: Sequence[str]
     ) -> None:
         """`record_request` for many at once: of each what its caller waited, and its trace id. Takes the lock once."""
+        self._check(pipeline)
         with self._state.lock:
             histogram = self._state.store.of(pipeline).request_duration[outcome]
             histogram.observe_all(seconds, trace_ids, self.wall_clock())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from recoup.cache.config import checked_pipeline
 from recoup.cache.entry import CacheEntry
 from recoup.cache.state import DEFAULT_PIPELINE, CacheState
 
@@ -75,6 +76,8 @@ class ReadPath:
     def _get_slowly(self, key: Hashable, default: Any, pipeline: str) -> Any:
         """What `get` does without a hit: under the lock, with all that belongs to a miss."""
         state = self._state
+        if type(pipeline) is not str or pipeline not in state.store.counters:
+            checked_pipeline(pipeline)
         dropped = None
         try:
             with state.lock:

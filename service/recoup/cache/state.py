@@ -86,8 +86,14 @@ class CacheState:
         self.store.count_reads(reads)
 
     def _count_waits(self, waits: list[Wait]) -> None:
+        plain: dict[tuple[str, Outcome], list[float]] = {}
         for pipeline, outcome, seconds, trace_id, at in waits:
-            self.store.of(pipeline).request_duration[outcome].observe(seconds, trace_id, at)
+            if trace_id is None:
+                plain.setdefault((pipeline, outcome), []).append(seconds)
+            else:
+                self.store.of(pipeline).request_duration[outcome].observe(seconds, trace_id, at)
+        for (pipeline, outcome), many in plain.items():
+            self.store.of(pipeline).request_duration[outcome].observe_all(many)
 
     def relieve_reads(self) -> None:
         """Account for the reads, because their buffer is full. Never fails: the reader has its answer."""

@@ -6,6 +6,7 @@ operation on a built-in dictionary.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from itertools import repeat
@@ -22,7 +23,13 @@ from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 #: Entries that one write looks at for expiry.
 SWEEP_ON_WRITE = 4
 
+#: Pipelines that are known from their lookups alone. Each is some hundred series of metrics.
+MOST_PIPELINES = 100
+#: What further ones are counted as.
+OTHER_PIPELINES = "other"
+
 Entry = CacheEntry[Any]
+_log = logging.getLogger("recoup.cache")
 _created_at = attrgetter("created_at")
 _counters = attrgetter("counters")
 
@@ -57,6 +64,7 @@ class Store:
         self.order = order
         self.live: dict[Hashable, Entry] = {}
         self.counters: dict[str, PipelineCounters] = {}
+        self._registered = 0
         self.ghosts = GhostList(max_size)
         self.observers: tuple[Observer, ...] = ()
         self.memory_bytes = 0
@@ -67,10 +75,27 @@ class Store:
         self._sweep_left = 0
 
     def of(self, pipeline: str) -> PipelineCounters:
-        """The counters of a pipeline, which is known from now on."""
+        """The counters of a pipeline, which is known from now on; of `OTHER_PIPELINES`, where there are too many."""
+        counters = self.counters.get(pipeline)
+        if counters is not None:
+            return counters
+        if len(self.counters) - self._registered < MOST_PIPELINES:
+            counters = self.counters[pipeline] = PipelineCounters(pipeline)
+            return counters
+        if OTHER_PIPELINES not in self.counters:
+            _log.warning(
+                "too many pipelines: from now on, names that are new are counted as 'other'; a pipeline is one "
+                "generator, and what tells its requests apart belongs to the key",
+                extra={"pipeline": pipeline, "most": MOST_PIPELINES},
+            )
+        return self.register(OTHER_PIPELINES)
+
+    def register(self, pipeline: str) -> PipelineCounters:
+        """`of`, for a pipeline that is known by name: it is not among those that are bounded."""
         counters = self.counters.get(pipeline)
         if counters is None:
             counters = self.counters[pipeline] = PipelineCounters(pipeline)
+            self._registered += 1
         return counters
 
     def limit(self, max_size: int, max_memory_bytes: int) -> None:

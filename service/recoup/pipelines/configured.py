@@ -23,6 +23,7 @@ class Terms:
     max_waiting: int = 64
     key_headers: tuple[str, ...] = ()
     ignore_headers: tuple[str, ...] = ()
+    refresh: str = "anyone"
 
 
 class ConfiguredPipeline:
@@ -43,6 +44,7 @@ class ConfiguredPipeline:
         self.max_waiting = terms.max_waiting
         self.key_headers = terms.key_headers
         self.ignore_headers = terms.ignore_headers
+        self.refresh = terms.refresh
 
     def prepare(self, request: Request) -> Prepared:
         """Check the body and bring the request to its canonical form.

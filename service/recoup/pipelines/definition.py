@@ -31,6 +31,9 @@ _LARGEST_NUMBER = 10**9
 _LARGEST_COUNT = 10_000
 _DEFAULTS = Terms(name="default")
 
+#: Who may have a stored result generated anew (`Cache-Control: no-cache` and `max-age`).
+REFRESHERS = ("anyone", "nobody")
+
 T = TypeVar("T")
 
 #: Options of every configured pipeline.
@@ -44,6 +47,7 @@ COMMON_OPTIONS = (
     "max_waiting",
     "key_headers",
     "ignore_headers",
+    "refresh",
 )
 
 
@@ -212,4 +216,5 @@ class Options:
             max_waiting=self.count("max_waiting", _DEFAULTS.max_waiting, minimum=0),
             key_headers=key_headers,
             ignore_headers=ignore_headers,
+            refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
         )

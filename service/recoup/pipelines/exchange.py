@@ -205,6 +205,6 @@ def _reason(error: OSError) -> str:
     """Why there is no connection, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
-    # uvloop and asyncio put words of their own in place of the system's
-    known = error.errno is not None and not isinstance(error, (socket.gaierror, ssl.SSLError))
-    return os.strerror(error.errno or 0) if known else error.strerror or str(error) or type(error).__name__
+    if error.errno is None or isinstance(error, (socket.gaierror, ssl.SSLError)):
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)  # uvloop and asyncio put words of their own in place of the system's

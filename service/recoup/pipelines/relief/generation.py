@@ -53,6 +53,6 @@ def generate(body: bytes, parameters: Parameters) -> Result:
         parameters.width_mm * ratio,
         parameters.base_mm + (0.0 if flat else parameters.depth_mm),
     )
-    relief = mesh.sized(solid, size) if flat else mesh.simplify(solid, quality.keep, size)
+    relief = mesh.sized(solid, size) if flat else mesh.simplify(solid, quality.keep, size, parameters.base_mm)
     write = export.stl if parameters.format == "stl" else export.glb
     return Result(write(relief), CONTENT_TYPES[parameters.format])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import time
 import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from recoup.errors import UnprocessableError
 
@@ -17,6 +19,16 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 50_000_000
 #: The longer side over the shorter one.
 MAX_ASPECT = 50
+#: Scans of a progressive JPEG: encoders make about ten, and each may cost as much as the whole picture.
+MAX_SCANS = 100
+#: Processor seconds of decoding: ten times what the largest ordinary image takes.
+MAX_SECONDS = 20.0
+#: Text and colour profiles are of no use here. Pillow unpacks them all the same, and refuses an image for longer ones.
+_MAX_METADATA_BYTES = 64 * 2**20
+
+# The size of an image is checked here, before it is decoded.
+Image.MAX_IMAGE_PIXELS = None
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MAX_METADATA_BYTES
 
 _ORIENTATION_TAG = 0x0112
 #: What brings a picture upright, by its EXIF orientation (Exif 2.32, section 4.6.4).
@@ -45,22 +57,39 @@ def brightness(body: bytes, samples: int) -> tuple[Grid, float]:
         Brightness from 0 to 1, the first row the uppermost; and the image's own height divided by its width.
 
     Raises:
-        UnprocessableError: It is no PNG, JPEG or WebP, is damaged, has too many pixels or is too narrow.
+        UnprocessableError: It is no PNG, JPEG or WebP, is damaged, has too many pixels or scans, is too narrow, or
+            takes too long to decode.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with a file and does not hinder is nobody's affair
-            with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+            with Image.open(_TimedFile(body), formats=FORMATS) as image:
                 _check_size(*image.size)
-                grey, ratio = _upright_grey(image, samples)
+                if image.format == "JPEG":
+                    _check_scans(body)
+                grey, ratio = _upright_grey(image, samples, _png_depth(body))
     except UnprocessableError:
         raise
     except Exception as error:  # decoders raise whatever a damaged file leads them to
-        text = f"the body cannot be decoded as PNG, JPEG or WebP: {type(error).__name__}"
+        reason = "it is none of them" if isinstance(error, UnidentifiedImageError) else "it is damaged"
+        text = f"the body cannot be decoded as PNG, JPEG or WebP: {reason}"
         raise UnprocessableError(text, allowed=("image/png", "image/jpeg", "image/webp")) from error
     size = (samples, _short(samples, ratio)) if ratio <= 1 else (_short(samples, 1 / ratio), samples)
     grid = np.asarray(grey.resize(size, Image.Resampling.BICUBIC), dtype=np.float64)
     return np.clip(grid / 255.0, 0.0, 1.0), ratio
+
+
+class _TimedFile(io.BytesIO):
+    """A file that ends the decoding of an image which takes too long: decoders read in blocks of 64 KB."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._end = time.process_time() + MAX_SECONDS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.process_time() > self._end:
+            raise UnprocessableError(f"the image takes longer to decode than {MAX_SECONDS:g} seconds")
+        return super().read(size)
 
 
 def _short(samples: int, ratio: float) -> int:
@@ -76,25 +105,65 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _upright_grey(image: Image.Image, samples: int) -> tuple[Image.Image, float]:
+#: What ends the coded data of a scan: a marker that is neither a stuffed byte, nor a restart, nor a fill byte.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_START_OF_SCAN = 0xDA
+_END_OF_IMAGE = 0xD9
+
+
+def _check_scans(body: bytes) -> None:
+    """Go through the segments of a JPEG (ITU T.81, B.1.1) and count its scans."""
+    scans, marker = 0, _MARKER.search(body, 2)
+    while marker is not None and marker[0][1] != _END_OF_IMAGE:
+        length = int.from_bytes(body[marker.end() : marker.end() + 2], "big")
+        scans += marker[0][1] == _START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise UnprocessableError(f"the JPEG has more than {MAX_SCANS} scans; at most so many are decoded")
+        marker = _MARKER.search(body, marker.end() + length)
+
+
+def _upright_grey(image: Image.Image, samples: int, depth: int | None) -> tuple[Image.Image, float]:
     """The image in floating-point grey from 0 to 255, near its final size; and its height over its width."""
     orientation = 1
     with contextlib.suppress(Exception):  # whose EXIF cannot be read is upright
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     width, height = image.size
     image.draft("RGB", (2 * samples, 2 * samples))  # a JPEG decoder reduces as it decodes; others ignore it
-    grey = _grey(image)
+    grey = _grey(image, depth)
     grey = grey.reduce(max(1, max(grey.size) // (2 * samples))).convert("F")
     if orientation in _UPRIGHT:
         grey = grey.transpose(_UPRIGHT[orientation])
     return grey, (width / height if orientation in _SIDEWAYS else height / width)
 
 
-def _grey(image: Image.Image) -> Image.Image:
+def _grey(image: Image.Image, depth: int | None) -> Image.Image:
+    image.load()
+    key = _transparent_key(image, depth)
     if image.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip them
-        return Image.fromarray(np.asarray(image, dtype=np.float32) / np.float32(257.0))
+        grid = np.asarray(image, dtype=np.float32)
+        return Image.fromarray(np.where(grid == key, np.float32(255.0), grid / np.float32(257.0)))
+    if key is not None:
+        image.info["transparency"] = key
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))
         image = white
     return image.convert("RGB").convert("L")
+
+
+def _transparent_key(image: Image.Image, depth: int | None) -> int | tuple[int, ...] | None:
+    """The one grey or colour of a PNG that is transparent (PNG, 11.3.2.1), as Pillow scales the image's own pixels.
+
+    Pillow leaves it as the file has it: in steps of 2, 4 or 16 bits, where the pixels have eight.
+    """
+    key: object = image.info.get("transparency")
+    if isinstance(key, tuple):
+        return tuple(int(value) >> (8 if depth == 16 else 0) for value in key)
+    if isinstance(key, int) and depth in (2, 4) and image.mode == "L":
+        return key * (255 // (2**depth - 1))
+    return int(key) if isinstance(key, int) else None
+
+
+def _png_depth(body: bytes) -> int | None:
+    """Bits of one sample of a PNG (PNG, 11.2.1); None for other images."""
+    return body[24] if body.startswith(b"\x89PNG") and body[12:16] == b"IHDR" else None

@@ -84,17 +84,49 @@ def _sides(ring: Faces, first: int) -> Faces:
     )
 
 
-def simplify(mesh: Mesh, keep: float, size: Size) -> Mesh:
+def simplify(mesh: Mesh, keep: float, size: Size, base: float) -> Mesh:
     """The same body, `sized`, with a share of about `keep` of the triangles, spent where the surface bends.
 
-    Quadric edge collapse (Garland, Heckbert 1997), mended and checked; where it tore the body all the same, the slower
-    collapse of Manifold, which cannot; and were that to fail, the body as it is.
+    Quadric edge collapse (Garland, Heckbert 1997), mended and checked; where it tore the body or its plate all the
+    same, the slower collapse of Manifold, which cannot; and were that to fail, the body as it is.
+
+    Args:
+        mesh: The body, a sample apart.
+        keep: A share, from 0 to 1.
+        size: As `sized` takes it.
+        base: The thickness of the plate, in the unit of `size`.
     """
+    sample = size[0] / np.ptp(mesh.points[:, 0])
     for collapse in (_collapse_most, _collapse_surely):
-        simplified = mend(weld(sized(collapse(mesh, keep), size)))
-        if is_solid(simplified):
+        simplified = mend(weld(with_plate(sized(collapse(mesh, keep), size), base)))
+        if is_solid(simplified) and has_plate(simplified, base, sample):
             return simplified
     return sized(mesh, size)
+
+
+def with_plate(mesh: Mesh, base: float) -> Mesh:
+    """The same body with nothing between its bottom and the top of its plate: collapsing may have left points there."""
+    points = mesh.points.copy()
+    height = points[:, 2]
+    height[height < base / 2] = 0.0
+    height[(height > 0.0) & (height < base)] = base
+    return Mesh(points, mesh.faces)
+
+
+def has_plate(mesh: Mesh, base: float, tolerance: float) -> bool:
+    """Whether the plate is whole: only its walls lead from its bottom to its top.
+
+    Args:
+        mesh: A body on z = 0, from the origin on.
+        base: The thickness of the plate.
+        tolerance: How far from the walls' planes a point of a wall may be.
+    """
+    corners = mesh.points[mesh.faces]
+    low = corners[:, :, 2] < base / 2
+    between = corners[low.any(axis=1) & ~low.all(axis=1)][:, :, :2]
+    far = np.ptp(mesh.points[:, :2], axis=0)
+    on_wall = (between <= tolerance).all(axis=1) | (between >= far - tolerance).all(axis=1)
+    return bool(on_wall.any(axis=1).all())
 
 
 def _collapse_most(mesh: Mesh, keep: float) -> Mesh:

@@ -12,7 +12,7 @@ from recoup.pipelines.relief.parameters import DEFAULTS, SPECIFICATION, canonica
 from recoup.pipelines.workers import WorkerPool
 
 #: Changes whenever the same request gives another mesh than before.
-VERSION = "1"
+VERSION = "2"
 ACCEPTS = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 #: More workers are a matter of memory: each may take about a gigabyte at `fine`.
 MOST_WORKERS = 8

@@ -1,0 +1,103 @@
+"""Keys of values of numpy and pandas, which the core does not import: it knows them by the names of their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from recoup.errors import KeyDigestError
+
+
+def content_of(kind: type) -> Callable[[Any], Any] | None:
+    """What gives a value of simpler types for a value of a library's class; None for any other class."""
+    for owner in kind.__mro__:
+        package = owner.__module__.partition(".")[0]
+        if package == "numpy":
+            if owner.__name__ == "MaskedArray":
+                return _masked
+            if owner.__name__ == "ndarray":
+                return _array if owner is kind else _array_with_attributes
+            if owner.__name__ == "generic":
+                return _array
+            if owner.__name__ == "dtype":
+                return _dtype
+        elif package == "pandas":
+            content = _PANDAS.get(owner.__name__)
+            if content is not None:
+                return content
+    return None
+
+
+def _array(value: Any) -> tuple[Any, ...]:
+    if value.dtype.hasobject:
+        raise KeyDigestError("an array of Python objects cannot be part of a key: pass key=..., or a list")
+    return (_dtype(value.dtype), tuple(value.shape), value.tobytes())
+
+
+def _dtype(value: Any) -> str:
+    # The short form of a type with fields names none of them.
+    return repr(value) if value.names or value.metadata else str(value.str)
+
+
+def _array_with_attributes(value: Any) -> tuple[Any, ...]:
+    return (_array(value), dict(getattr(value, "__dict__", None) or {}))
+
+
+def _masked(value: Any) -> tuple[Any, ...]:
+    hidden = {"_mask", "_fill_value", "_basedict"}
+    added = {name: held for name, held in vars(value).items() if name not in hidden}
+    mask = value.mask
+    data = value.data
+    return (_array(data), _array(mask), _array(value.fill_value), added)
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    """The values of a series or an index: as an array, or each for itself where they are Python objects."""
+    dtype = value.dtype
+    kind = f"{type(dtype).__name__}:{dtype}"
+    if getattr(dtype, "hasobject", True):
+        if hasattr(dtype, "categories"):
+            return (kind, _index(dtype.categories), bool(dtype.ordered), _array(value.array.codes))
+        return (kind, list(value.array))
+    return (kind, _array(value.to_numpy()))
+
+
+def _index(value: Any) -> tuple[Any, ...]:
+    if value.nlevels > 1:
+        return (list(value.names), [_index(level) for level in value.levels], [_array(codes) for codes in value.codes])
+    return (value.name, _values(value), str(getattr(value, "freq", None)))
+
+
+def _series(value: Any) -> tuple[Any, ...]:
+    return (value.name, _index(value.index), _values(value), dict(value.attrs), _flags(value))
+
+
+def _frame(value: Any) -> tuple[Any, ...]:
+    columns = [_values(value.iloc[:, number]) for number in range(value.shape[1])]
+    return (_index(value.columns), _index(value.index), columns, dict(value.attrs), _flags(value))
+
+
+def _flags(value: Any) -> bool:
+    return bool(value.flags.allows_duplicate_labels)
+
+
+def _time(value: Any) -> tuple[Any, ...]:
+    return (
+        value.isoformat(),
+        str(getattr(value, "tzinfo", None)),
+        getattr(value, "fold", 0),
+        str(getattr(value, "unit", "")),
+    )
+
+
+_PANDAS: dict[str, Callable[[Any], Any]] = {
+    "DataFrame": _frame,
+    "Series": _series,
+    "Index": _index,
+    "Timestamp": _time,
+    "Timedelta": _time,
+    "NaTType": lambda value: "NaT",
+    "NAType": lambda value: "NA",
+    "Period": lambda value: (value.ordinal, value.freqstr),
+    "Interval": lambda value: (value.left, value.right, value.closed),
+}
