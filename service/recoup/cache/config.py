@@ -10,8 +10,9 @@ from recoup.cache.policies import POLICIES
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
-_COST_SECONDS = fields.Number(0, 10**12, "seconds")
 _POLICY = fields.Choice(tuple(POLICIES))
+_PIPELINE = fields.Text("a name, as text that is not empty")
+_COST = fields.Number(0, 1e100, "seconds")
 
 T = TypeVar("T")
 
@@ -63,14 +64,13 @@ def checked_pipeline(value: object) -> str:
     Raises:
         ConfigurationError: It is no text, or none that can be written.
     """
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(fields.refusal("pipeline", fields.echo(value), "a name, as text"))
+    name = checked("pipeline", _PIPELINE, value)
     try:
-        value.encode()
+        name.encode()
     except UnicodeEncodeError:
-        shown = fields.echo(ascii(value))
-        raise ConfigurationError(fields.refusal("pipeline", shown, "text without lone surrogates")) from None
-    return value
+        expected = "text without lone surrogates"
+        raise ConfigurationError(fields.refusal("pipeline", ascii(name[: fields.ECHO_LENGTH]), expected)) from None
+    return name
 
 
 def checked_cost(value: object) -> float:
@@ -80,9 +80,9 @@ def checked_cost(value: object) -> float:
         ConfigurationError: It is not a number of at least 0.
     """
     # Nearly every write comes with a plain float within the bounds.
-    if type(value) is float and 0.0 <= value <= _COST_SECONDS.most:
+    if type(value) is float and 0.0 <= value <= _COST.most:
         return value
-    return checked("cost_seconds", _COST_SECONDS, value)
+    return float(checked("cost_seconds", _COST, value))
 
 
 def checked_jitter(value: object) -> float:

@@ -31,9 +31,10 @@ _LARGEST_NUMBER = 10**9
 _LARGEST_COUNT = 10_000
 _DEFAULTS = Terms(name="default")
 
-T = TypeVar("T")
 #: Who may have a stored result generated anew (`Cache-Control: no-cache` and `max-age`).
 REFRESHERS = ("anyone", "nobody")
+
+T = TypeVar("T")
 
 #: Options of every configured pipeline.
 COMMON_OPTIONS = (
