@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metrics.loadtest_catalogue import PHASE
 
-from grafana.expressions import begins, increase, started
+from grafana.expressions import INSTANCE, begins, increase, started
 from grafana.panels import SOURCE
 from grafana.sdk import dashboard
 from grafana.sdk import prometheus as prom
@@ -20,8 +20,8 @@ def _mark(name: str, colour: str, expr: str) -> dashboard.AnnotationQuery:
 
 def marks() -> list[dashboard.AnnotationQuery]:
     """The marks; each can be switched off at the top of its dashboard."""
-    changes = increase(CONFIG_CHANGES, "job, instance, setting", WINDOW)
-    clears = increase(INVALIDATIONS, "job, instance, pipeline", WINDOW, cause="cleared")
+    changes = increase(CONFIG_CHANGES, f"{INSTANCE}, setting", WINDOW)
+    clears = increase(INVALIDATIONS, f"{INSTANCE}, pipeline", WINDOW, cause="cleared")
     return [
         _mark("Configuration changes", "blue", f"{changes} > 0")
         .title_format("Configuration changed")

@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 
 from metrics.loadtest_catalogue import METRICS as OF_LOADTEST
-from metrics.signals import Signal
+from metrics.signals import LEVELS, Signal
 from metrics.standard import ALERTS, PROCESS_START
 
-from recoup.telemetry.catalogue import BUILD_INFO, Metric
+from recoup.telemetry.catalogue import BUILD_INFO, ENTRIES, Metric
 
 #: Labels that a dashboard's variables choose values of; `pipeline` where a metric has it. Locust is a job of its own,
 #: which they do not choose.
-_CHOSEN = ("job", "instance")
+_CHOSEN = LEVELS["instance"]
+#: What tells one instance from another, as an aggregation names it.
+INSTANCE = ", ".join(LEVELS["instance"])
 _PATTERN = re.compile(r"[.|]")
-#: Labels of the recorded series that the variables choose values of, by level.
-_LEVELS = {"job": ("job",), "pipeline": ("job", "pipeline"), "instance": ("job", "instance")}
 
 
 def _selector(name: str, labels: tuple[str, ...], matchers: dict[str, str]) -> str:
@@ -26,6 +26,18 @@ def _selector(name: str, labels: tuple[str, ...], matchers: dict[str, str]) -> s
     further = [f'{label}{"=~" if _PATTERN.search(value) else "="}"{value}"' for label, value in matchers.items()]
     matched = ", ".join(chosen + further)
     return f"{name}{{{matched}}}" if matched else name
+
+
+def named(legend: str) -> str:
+    """A legend with the cluster and the namespace before it, where targets have them."""
+    return f"{{{{cluster}}}} {{{{namespace}}}} {legend}"
+
+
+def offered(label: str) -> str:
+    """What a variable's query asks for: the values of a label that the variables before it leave."""
+    metric = ENTRIES if label == "pipeline" else BUILD_INFO
+    order = (*_CHOSEN, "pipeline")
+    return f"label_values({_selector(metric.name, order[: order.index(label)], {})}, {label})"
 
 
 def select(metric: Metric | str, suffix: str = "", **matchers: str) -> str:
@@ -42,7 +54,7 @@ def select(metric: Metric | str, suffix: str = "", **matchers: str) -> str:
 
 def recorded(signal: Signal, level: str, window: str | None = None, **matchers: str) -> str:
     """A recorded signal at a level, over the first window that it is recorded for, or another one."""
-    return _selector(signal.at(level, window), _LEVELS[level], matchers)
+    return _selector(signal.at(level, window), LEVELS[level], matchers)
 
 
 def total(metric: Metric | str, by: str = "", **matchers: str) -> str:
@@ -63,7 +75,7 @@ def started() -> str:
 
 def scrapes() -> str:
     """How many scrapes of each instance Prometheus has, within the window that rates are taken over."""
-    return f"{_sum('instance')} (count_over_time({select(BUILD_INFO)}[$__rate_interval]))"
+    return f"{_sum(INSTANCE)} (count_over_time({select(BUILD_INFO)}[$__rate_interval]))"
 
 
 def begins(metric: Metric, by: str) -> str:
@@ -74,12 +86,12 @@ def begins(metric: Metric, by: str) -> str:
 
 def alerts(**matchers: str) -> str:
     """Recoup's alerts that fire."""
-    return _selector(ALERTS, ("job",), {"alertname": "Recoup.+", "alertstate": "firing"} | matchers)
+    return _selector(ALERTS, LEVELS["job"], {"alertname": "Recoup.+", "alertstate": "firing"} | matchers)
 
 
 def _ours(metric: Metric | str, expression: str) -> str:
     # Every process has these metrics, and `All` is any job.
-    known = f" and on (job, instance) {select(BUILD_INFO)}"
+    known = f" and on ({INSTANCE}) {select(BUILD_INFO)}"
     return expression + known if isinstance(metric, str) else expression
 
 

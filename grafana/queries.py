@@ -15,6 +15,10 @@ from typing import Any
 DASHBOARDS = Path(__file__).parent / "dashboards"
 #: What `All` stands for in a variable: any value, but one.
 ALL = ".+"
+#: The same where targets need not have the label at all.
+ALL_OR_NONE = ".*"
+#: Labels that targets need not have.
+OPTIONAL = ("cluster", "namespace")
 #: Points that Grafana asks for in a panel, about: one for each pixel of its width.
 POINTS = 1000
 
@@ -38,7 +42,8 @@ class View:
     Attributes:
         range_seconds: The length of the time range.
         scrape_seconds: The data source's scrape interval (`timeInterval`), the shortest step.
-        variables: The chosen values by variable: one, or several; `ALL` where `All` is chosen.
+        variables: The chosen values by variable: one, or several; `ALL` where `All` is chosen. Of `OPTIONAL` all are
+            chosen where nothing is.
         points: The most points that a panel asks for.
     """
 
@@ -89,13 +94,15 @@ def _value(name: str, view: View) -> str:
         "__range_s": str(round(view.range_seconds)),
         "__range_ms": str(round(view.range_seconds * 1000)),
     }
-    return built_in[name] if name in built_in else _matcher(view.variables[name])
+    if name in built_in:
+        return built_in[name]
+    return _matcher(view.variables.get(name, ALL_OR_NONE) if name in OPTIONAL else view.variables[name])
 
 
 def _matcher(value: str | Sequence[str]) -> str:
     """One or several values within the quotes of a `=~` matcher."""
     if isinstance(value, str):
-        return value if value == ALL else _escaped(value)
+        return value if value in {ALL, ALL_OR_NONE} else _escaped(value)
     values = [_escaped(chosen) for chosen in value]
     return values[0] if len(values) == 1 else f"({'|'.join(values)})"
 

@@ -29,6 +29,8 @@ HIT_RATIO_STEPS: Steps = ((None, "red"), (TARGETS.hit_ratio, "yellow"), (HIT_RAT
 SPEEDUP_STEPS: Steps = ((None, "red"), (SPEEDUP_FLOOR, "yellow"), (TARGETS.speedup, "green"))
 ERROR_STEPS: Steps = ((None, "green"), (TARGETS.error_budget, "red"))
 SLOW_HIT_STEPS: Steps = ((None, "green"), (TARGETS.slow_hit_budget, "red"))
+BYPASS_STEPS: Steps = ((None, "green"), (TARGETS.bypass_ratio, "red"))
+REFUSED_STEPS: Steps = ((None, "green"), (TARGETS.refused_ratio, "red"))
 REGRET_STEPS: Steps = ((None, "green"), (TARGETS.regret_ratio, "red"))
 NONE_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 NEUTRAL: Steps = ((None, "blue"),)
@@ -49,4 +51,11 @@ REASONS: Colours = {
     "too_large": "orange",
 }
 CAUSES: Colours = {"size": "orange", "memory": "red", "expired": "yellow"}
+BYPASSES: Colours = {
+    "request": "blue",
+    "credentials": "orange",
+    "disabled": "purple",
+    "uncacheable": "yellow",
+    "error": "red",
+}
 INVALIDATIONS: Colours = {"cleared": "red", "deleted": "orange", "replaced": "blue"}

@@ -16,9 +16,10 @@ class Not:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A regular expression that some of a label's values match."""
+    """A regular expression that some of a label's values match, or none of them where `matches` is false."""
 
     expression: str
+    matches: bool = True
 
 
 #: What a label has to be: one value, one of several, any but one, or what a pattern matches.
@@ -64,5 +65,5 @@ def _condition(value: Matcher) -> str:
     if isinstance(value, Not):
         return f'!="{value.value}"'
     if isinstance(value, Pattern):
-        return f'=~"{value.expression}"'
+        return f'{"=" if value.matches else "!"}~"{value.expression}"'
     return f'="{value}"' if isinstance(value, str) else f'=~"{"|".join(value)}"'

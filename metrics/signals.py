@@ -66,7 +66,10 @@ _NOW = {"instance": ("",)}
 
 HIT_RATIO = Signal("recoup_hit_ratio", "rate", _both("5m"))
 SPEEDUP = Signal("recoup_speedup", "rate", _both("5m"))
+SPEEDUP_LIMIT = Signal("recoup_speedup_limit", "ratio", _both(""))
 COUNTED_LOOKUPS = Signal("recoup_counted_lookups", "rate", _both("5m"))
+BYPASS_RATIO = Signal("recoup_bypass_ratio", "rate", _both("5m", "1h"))
+REFUSED_RATIO = Signal("recoup_refused_ratio", "rate", {"job": ("5m", "1h")})
 REGRET_RATIO = Signal("recoup_regret_ratio", "rate", _both("5m", "1h"))
 UNUSED_RATIO = Signal("recoup_unused_eviction_ratio", "rate", _both("1d"))
 EXPIRED_RATIO = Signal("recoup_expired_eviction_ratio", "rate", _both("1d"))
@@ -87,7 +90,10 @@ UPTIME = Signal("recoup_uptime_seconds", "median", {"job": ("",)})
 SIGNALS = (
     HIT_RATIO,
     SPEEDUP,
+    SPEEDUP_LIMIT,
     COUNTED_LOOKUPS,
+    BYPASS_RATIO,
+    REFUSED_RATIO,
     REGRET_RATIO,
     UNUSED_RATIO,
     EXPIRED_RATIO,

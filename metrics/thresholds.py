@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, field, fields
 
 #: Where a hit may begin to be slow: upper bounds of buckets of `recoup_request_duration_seconds`, from those that a hit
 #: may reach. All are fractions: in the label `le`, Prometheus 3 writes whole numbers another way than 2 does.
 SLOW_HIT_BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
-
+#: The fastest burn rate of an alert, see `metrics.rulebook.burn`. A budget above its inverse could never burn so.
+FASTEST_BURN = 14.4
 #: The product's goal for the hit ratio; the alert is for what is below `Thresholds.hit_ratio`.
 HIT_RATIO_GOAL = 0.7
 #: The speed-up from which on a figure is not red: half of the hits must come from the cache for it.
 SPEEDUP_FLOOR = 2.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The values that a threshold can take and still mean something: above `low`, below `high`.
+
+    Attributes:
+        low: The lower bound; it is one of the values where `closed`.
+        high: The upper bound, which is none of the values.
+        closed: Whether the lower bound is a value.
+    """
+
+    low: float
+    high: float = math.inf
+    closed: bool = False
+
+    def hold(self, value: float) -> bool:
+        """Whether a value is within them; NaN and infinity never are."""
+        above = value >= self.low if self.closed else value > self.low
+        return math.isfinite(value) and above and value < self.high
+
+    def __str__(self) -> str:
+        """As an error says it: `a number above 0 and below 1`."""
+        above = f"{'of at least' if self.closed else 'above'} {self.low:g}"
+        return f"a number {above}" + (f" and below {self.high:.4g}" if math.isfinite(self.high) else "")
+
+
+_SHARE = Bounds(0, 1)
+_BUDGET = Bounds(0, 1 / FASTEST_BURN)
+_COUNT = Bounds(0, closed=True)
+_POSITIVE = Bounds(0)
+
+
+def _threshold(default: float, bounds: Bounds) -> float:
+    value: float = field(default=default, metadata={"bounds": bounds})
+    return value
 
 
 @dataclass(frozen=True)
@@ -22,9 +61,12 @@ class Thresholds:
     Attributes:
         hit_ratio: The least hit ratio, from 0 to 1.
         speedup: The least speed-up.
-        lookups_per_second: Traffic from which on those two are judged: lookups a second, bypasses left out.
-        warm_up_seconds: Those two are judged only when half of the instances have been up for longer.
-        regret_ratio: The most regretted seconds, as a share of all generation seconds.
+        speedup_share: The least speed-up as a share of what the hit ratio allows, 1 / (1 - hit ratio).
+        lookups_per_second: Traffic from which on those three are judged: lookups a second, bypasses left out.
+        warm_up_seconds: Those three are judged only when half of the instances have been up for longer.
+        bypass_ratio: The largest share of a pipeline's lookups that may go past the cache while it is enabled.
+        bypasses: Bypasses in an hour that are not worth an alert.
+        regret_ratio: The most regretted seconds, as a share of the generation seconds of misses.
         regret_seconds: Regretted seconds in an hour that are not worth an alert.
         memory_utilisation: Share of the memory limit from which on a cache counts as full.
         young_seconds: Age in seconds under which an eviction is too early.
@@ -37,35 +79,54 @@ class Thresholds:
         slow_hit_seconds: A hit that takes longer is slow; one of `SLOW_HIT_BOUNDS`.
         burn_events: Failures (or slow hits) in the long window that are not worth an alert, whatever their share.
         refusals: Refused generations in five minutes that are not worth an alert.
+        refused_ratio: The largest share of requests that may be answered 503, over an hour.
+        refused_requests: Requests answered 503 in an hour that are not worth an alert.
         unused_ratio: The most evicted or expired entries that never answered, as a share of all.
         expired_ratio: Share of all evictions that age must have caused, for expiry to be the reason.
         expirations: Expired entries in a day that are not worth an alert.
+
+    Raises:
+        ValueError: A value that its threshold cannot have.
     """
 
-    hit_ratio: float = 0.6
-    speedup: float = 3
-    lookups_per_second: float = 0.1
-    warm_up_seconds: float = 1800
-    regret_ratio: float = 0.1
-    regret_seconds: float = 60
-    memory_utilisation: float = 0.9
-    young_seconds: float = 900
-    memory_eviction_ratio: float = 0.5
-    memory_evictions: float = 10
-    drift_ratio: float = 0.25
-    drift_bytes: float = 64 * 2**20
-    error_budget: float = 0.005
-    slow_hit_budget: float = 0.01
-    slow_hit_seconds: float = 0.05
-    burn_events: float = 5
-    refusals: float = 5
-    unused_ratio: float = 0.9
-    expired_ratio: float = 0.5
-    expirations: float = 100
+    hit_ratio: float = _threshold(0.6, _SHARE)
+    speedup: float = _threshold(3, Bounds(1))
+    speedup_share: float = _threshold(0.8, _SHARE)
+    lookups_per_second: float = _threshold(0.1, _COUNT)
+    warm_up_seconds: float = _threshold(1800, _COUNT)
+    bypass_ratio: float = _threshold(0.5, _SHARE)
+    bypasses: float = _threshold(20, _COUNT)
+    regret_ratio: float = _threshold(0.1, _SHARE)
+    regret_seconds: float = _threshold(60, _COUNT)
+    memory_utilisation: float = _threshold(0.9, _SHARE)
+    young_seconds: float = _threshold(900, _POSITIVE)
+    memory_eviction_ratio: float = _threshold(0.5, _SHARE)
+    memory_evictions: float = _threshold(10, _COUNT)
+    drift_ratio: float = _threshold(0.25, _POSITIVE)
+    drift_bytes: float = _threshold(64 * 2**20, _COUNT)
+    error_budget: float = _threshold(0.005, _BUDGET)
+    slow_hit_budget: float = _threshold(0.01, _BUDGET)
+    slow_hit_seconds: float = _threshold(0.05, _POSITIVE)
+    burn_events: float = _threshold(5, _COUNT)
+    refusals: float = _threshold(5, _COUNT)
+    refused_ratio: float = _threshold(0.01, _SHARE)
+    refused_requests: float = _threshold(20, _COUNT)
+    unused_ratio: float = _threshold(0.9, _SHARE)
+    expired_ratio: float = _threshold(0.5, _SHARE)
+    expirations: float = _threshold(100, _COUNT)
 
     def __post_init__(self) -> None:
+        for threshold in fields(self):
+            _check(threshold, getattr(self, threshold.name))
         if self.slow_hit_seconds not in SLOW_HIT_BOUNDS:
-            raise ValueError(f"slow_hit_seconds is {self.slow_hit_seconds}: allowed is one of {SLOW_HIT_BOUNDS}")
+            allowed = ", ".join(f"{bound:g}" for bound in SLOW_HIT_BOUNDS)
+            raise ValueError(f"slow_hit_seconds={self.slow_hit_seconds:g}: expected one of {allowed}")
+
+
+def _check(threshold: Field[float], value: float) -> None:
+    bounds: Bounds = threshold.metadata["bounds"]
+    if not bounds.hold(value):
+        raise ValueError(f"{threshold.name}={value:g}: expected {bounds}")
 
 
 def with_changes(changes: Iterable[str]) -> Thresholds:
@@ -75,16 +136,22 @@ def with_changes(changes: Iterable[str]) -> Thresholds:
         changes: Each as `NAME=NUMBER`.
 
     Raises:
-        ValueError: A name that is none of the thresholds', or something that is no number.
+        ValueError: No such threshold, no number, or a number that the threshold cannot have.
     """
-    known = [field.name for field in fields(Thresholds)]
+    known = [threshold.name for threshold in fields(Thresholds)]
     chosen: dict[str, float] = {}
     for change in changes:
-        name, _, text = change.partition("=")
+        name, equals, text = change.partition("=")
         if name not in known:
-            raise ValueError(f"{change!r}: no such threshold; there are {', '.join(known)}")
+            raise ValueError(f"Unknown threshold {name!r}{_suggestion(name, known)}")
         try:
             chosen[name] = float(text)
         except ValueError:
-            raise ValueError(f"{change!r}: {text!r} is no number") from None
-    return replace(Thresholds(), **chosen)
+            got = f"{text!r}" if equals else "nothing"
+            raise ValueError(f"{name}: expected a number, got {got}") from None
+    return Thresholds(**chosen)
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"

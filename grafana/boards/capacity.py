@@ -6,7 +6,7 @@ from metrics.signals import ENTRIES_UTILISATION, MEMORY_UTILISATION
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import buckets, hourly, quantile, recorded, total
+from grafana.expressions import INSTANCE, buckets, hourly, named, quantile, recorded, total
 from grafana.panels import Line, Panel, dashed, heat, limit_line, series
 from recoup.telemetry.catalogue import (
     ENTRIES,
@@ -52,8 +52,8 @@ def _filled() -> Panel:
         "Share of the limits in use",
         "Memory and entries of each instance, as shares of their limits. The one that reaches 100 % first evicts.",
         style.SHARE,
-        Line(recorded(MEMORY_UTILISATION, "instance"), "{{instance}} memory"),
-        Line(recorded(ENTRIES_UTILISATION, "instance"), "{{instance}} entries"),
+        Line(recorded(MEMORY_UTILISATION, "instance"), named("{{instance}} memory")),
+        Line(recorded(ENTRIES_UTILISATION, "instance"), named("{{instance}} entries")),
         maximum=1,
         styles={"/ entries$/": [dashed(10, 6)]},
     )
@@ -92,7 +92,7 @@ def _ages() -> Panel:
 
 
 def _ttl() -> str:
-    return total(TTL, "job, instance")
+    return total(TTL, INSTANCE)
 
 
 def _sizes() -> Panel:

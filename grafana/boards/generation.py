@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from metrics.signals import ERROR_RATIO
+from metrics.signals import ERROR_RATIO, REFUSED_RATIO
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import buckets, or_zero, quantile, rate, recorded, total
+from grafana.expressions import buckets, named, or_zero, quantile, rate, recorded, total
 from grafana.panels import Line, Panel, heat, series
 from recoup.telemetry.catalogue import (
     GENERATION_DURATION,
@@ -36,7 +36,7 @@ def _failures() -> Panel:
     return series(
         "Failures by error",
         "Generations that gave no result, a second, by the kind of error. `rejected` is a request that cannot be "
-        "generated: the caller's error, not the generator's.",
+        "generated: the caller's error, not the generator's; `refused` is an upstream's 401 or 429.",
         style.EVENTS_A_SECOND,
         Line(rate(GENERATION_FAILURES, "error"), "{{error}}"),
         stacked=True,
@@ -49,7 +49,7 @@ def _failure_share() -> Panel:
         "Share of the generations that failed, in windows of five minutes; the objective, 99.5 % without failure, is "
         "the dashed line. A gap is a time without generations.",
         style.SHARE,
-        Line(recorded(ERROR_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(ERROR_RATIO, "pipeline"), named("{{pipeline}}")),
         steps=style.ERROR_STEPS,
         no_value="nothing was generated",
     )
@@ -132,6 +132,18 @@ def _internal_errors() -> Panel:
     )
 
 
+def _refused_share() -> Panel:
+    return series(
+        "Refused requests",
+        "Share of the requests that were answered 503, in windows of five minutes, probes and scrapes left out; the "
+        "dashed line is what the alert allows over an hour.",
+        style.SHARE,
+        Line(recorded(REFUSED_RATIO, "job"), named("{{job}}")),
+        steps=style.REFUSED_STEPS,
+        no_value=style.NO_TRAFFIC,
+    )
+
+
 BOARD = Board(
     "generation",
     "Generation",
@@ -140,6 +152,6 @@ BOARD = Board(
         Strip(8, ((8, _generations()), (8, _failures()), (8, _failure_share()))),
         Strip(8, ((12, _durations()), (12, _spread()))),
         Strip(8, ((8, _in_progress()), (8, _waiting()), (8, _coalesced()))),
-        Strip(8, ((12, _answers()), (12, _internal_errors()))),
+        Strip(8, ((8, _answers()), (8, _refused_share()), (8, _internal_errors()))),
     ),
 )

@@ -12,7 +12,7 @@ from metrics.standard import PROCESS_CPU
 from grafana import style
 from grafana.annotations import phases
 from grafana.board import Board, Strip
-from grafana.expressions import or_zero, quantile, rate, recorded, scrapes, total
+from grafana.expressions import INSTANCE, named, or_zero, quantile, rate, recorded, scrapes, total
 from grafana.panels import Line, Panel, coloured, dashed, limit_line, series
 from recoup.telemetry.catalogue import (
     GENERATIONS_IN_PROGRESS,
@@ -34,7 +34,7 @@ def _hit_ratio() -> Panel:
         "Share of lookups that the cache answered, over all pipelines, in windows of five minutes. The dashed lines "
         "are the targets, 60 and 70 %. A gap is a time without traffic.",
         style.SHARE,
-        Line(recorded(HIT_RATIO, "job"), "{{job}}"),
+        Line(recorded(HIT_RATIO, "job"), named("{{job}}")),
         steps=style.HIT_RATIO_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,
@@ -47,7 +47,7 @@ def _speedup() -> Panel:
         "How many times longer callers would have waited without the cache, over all pipelines, in windows of five "
         "minutes. The dashed line at 3x is the target. A gap is a time without traffic.",
         style.TIMES,
-        Line(recorded(SPEEDUP, "job"), "{{job}}"),
+        Line(recorded(SPEEDUP, "job"), named("{{job}}")),
         steps=style.SPEEDUP_STEPS,
         no_value=style.NO_TRAFFIC,
     )
@@ -106,7 +106,7 @@ def _slow_hits() -> Panel:
         "Share of the hits that took longer than 50 ms, over all pipelines, in windows of five minutes; the objective, "
         "99 % without, is the dashed line. A gap is a time without hits.",
         style.SHARE,
-        Line(recorded(SLOW_HIT_RATIO, "job"), "{{job}}"),
+        Line(recorded(SLOW_HIT_RATIO, "job"), named("{{job}}")),
         steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )
@@ -150,7 +150,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that each instance keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate(PROCESS_CPU, "instance"), "{{instance}}"),
+        Line(rate(PROCESS_CPU, INSTANCE), named("{{instance}}")),
     )
 
 
@@ -215,7 +215,7 @@ def _scrapes() -> Panel:
         "Scrapes of each instance that Prometheus has, within the window that rates are taken over. A dip or a gap is "
         "a time when Prometheus or the instance was away: the other panels know little of it.",
         style.COUNT,
-        Line(scrapes(), "{{instance}}"),
+        Line(scrapes(), named("{{instance}}")),
     )
 
 

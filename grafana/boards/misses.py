@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from metrics.signals import REGRET_RATIO, UNUSED_RATIO
+from metrics.signals import BYPASS_RATIO, REGRET_RATIO, UNUSED_RATIO
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import hourly, quantile, rate, recorded
+from grafana.expressions import hourly, named, quantile, rate, recorded
 from grafana.panels import Line, Panel, series
 from recoup.telemetry.catalogue import (
+    BYPASSES,
     EVICTION_AGE,
     EVICTIONS,
     INVALIDATIONS,
@@ -83,7 +84,7 @@ def _regret() -> Panel:
         "Share of the generation time that went into generating again what had been evicted, in windows of five "
         "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations.",
         style.SHARE,
-        Line(recorded(REGRET_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(REGRET_RATIO, "pipeline"), named("{{pipeline}}")),
         steps=style.REGRET_STEPS,
         no_value="nothing was generated",
     )
@@ -114,7 +115,7 @@ def _unused_share() -> Panel:
         "Share of evictions unused",
         "Share of the evicted and expired entries that had not answered one lookup, in windows of a day.",
         style.SHARE,
-        Line(recorded(UNUSED_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(UNUSED_RATIO, "pipeline"), named("{{pipeline}}")),
         maximum=1,
         no_value="nothing was evicted",
     )
@@ -134,11 +135,36 @@ def _invalidations() -> Panel:
 def _bypasses() -> Panel:
     return series(
         "Bypassed lookups",
-        "Lookups that were not to be answered from the cache: it is switched off, the request said no-store, or it "
-        "carried credentials that its pipeline does not name. They are no misses.",
+        "Lookups that were not to be answered from the cache, by pipeline; beside it, why. They are no misses.",
         style.REQUESTS_A_SECOND,
         Line(rate(LOOKUPS, "pipeline", outcome="bypass"), "{{pipeline}}"),
         stacked=True,
+    )
+
+
+def _bypasses_by_reason() -> Panel:
+    return series(
+        "Bypasses by reason",
+        "Lookups that went past the cache, by why: request, it said no-store; credentials, the pipeline names neither "
+        "Authorization nor Cookie; disabled, the cache is off; uncacheable, the upstream forbids it; error, the cache "
+        "failed and the caller was served all the same.",
+        style.REQUESTS_A_SECOND,
+        Line(rate(BYPASSES, "reason"), "{{reason}}"),
+        stacked=True,
+        colours=style.BYPASSES,
+    )
+
+
+def _bypass_share() -> Panel:
+    return series(
+        "Bypassed share",
+        "Share of each pipeline's lookups that went past the cache while it was enabled, in windows of five minutes. "
+        "No hit ratio counts them. Above the dashed line most of the pipeline's callers gain nothing.",
+        style.SHARE,
+        Line(recorded(BYPASS_RATIO, "pipeline"), named("{{pipeline}}")),
+        steps=style.BYPASS_STEPS,
+        maximum=1,
+        no_value=style.NO_TRAFFIC,
     )
 
 
@@ -150,6 +176,7 @@ BOARD = Board(
         Strip(9, ((16, _misses_by_reason()), (8, _misses_by_pipeline()))),
         Strip(8, ((8, _evictions_by_cause()), (8, _eviction_age()), (8, _avoidable_by_pipeline()))),
         Strip(8, ((8, _regret()), (8, _regretted_an_hour()), (8, _unused_evictions()))),
-        Strip(8, ((8, _unused_share()), (8, _invalidations()), (8, _bypasses()))),
+        Strip(8, ((12, _unused_share()), (12, _invalidations()))),
+        Strip(8, ((8, _bypasses_by_reason()), (8, _bypasses()), (8, _bypass_share()))),
     ),
 )

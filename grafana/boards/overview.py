@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from metrics.signals import HIT_RATIO, SLOW_HIT_RATIO, SPEEDUP
+from metrics.signals import HIT_RATIO, SLOW_HIT_RATIO, SPEEDUP, SPEEDUP_LIMIT
 
 from grafana import style
 from grafana.board import Board, Strip, link_to
-from grafana.expressions import alerts, hourly, increase, or_zero, quantile, rate, recorded, select, total
+from grafana.expressions import alerts, hourly, increase, named, or_zero, quantile, rate, recorded, select, total
 from grafana.panels import Line, Panel, coloured, dashed, figure, limit_line, listing, series
 from recoup.telemetry.catalogue import (
     ENABLED,
@@ -19,6 +19,8 @@ from recoup.telemetry.catalogue import (
     REQUEST_DURATION,
 )
 
+#: The severities that somebody must act on.
+URGENT = "critical|warning"
 OVER_ALL = "Over all pipelines and instances of the job, in the last five minutes; bypassed lookups do not count."
 
 
@@ -27,7 +29,7 @@ def _hit_ratio_now() -> Panel:
         "Hit ratio",
         f"Share of lookups that the cache answered. Green from 70 %, yellow from 60 %. {OVER_ALL}",
         style.SHARE,
-        Line(recorded(HIT_RATIO, "job"), "{{job}}"),
+        Line(recorded(HIT_RATIO, "job"), named("{{job}}")),
         steps=style.HIT_RATIO_STEPS,
         silent=style.NO_TRAFFIC,
         decimals=1,
@@ -41,7 +43,7 @@ def _speedup_now() -> Panel:
         "How many times longer callers would have waited without the cache: a ratio of means. Green from 3x, yellow "
         f"from 2x. At most 1 / (1 - hit ratio) can be reached: 3x needs two thirds of hits. {OVER_ALL}",
         style.TIMES,
-        Line(recorded(SPEEDUP, "job"), "{{job}}"),
+        Line(recorded(SPEEDUP, "job"), named("{{job}}")),
         steps=style.SPEEDUP_STEPS,
         silent=style.NO_TRAFFIC,
         decimals=1,
@@ -76,10 +78,9 @@ def _recouped_an_hour() -> Panel:
 def _alerts_now() -> Panel:
     return figure(
         "Alerts firing",
-        "Warnings and critical alerts on these jobs that fire now. The list, with notices such as that of a changed "
-        "configuration, is at the bottom of this dashboard.",
+        "Warnings and critical alerts on these jobs that fire now: those of the list at the bottom of this dashboard.",
         style.COUNT,
-        Line(or_zero(f"count({alerts(severity='critical|warning')})"), "firing"),
+        Line(or_zero(f"count({alerts(severity=URGENT)})"), "firing"),
         steps=style.NONE_IS_GOOD,
     )
 
@@ -100,7 +101,7 @@ def _hit_ratio_over_time() -> Panel:
         "Share of lookups that the cache answered, over all instances, in windows of five minutes. The dashed lines "
         "are the targets, 60 and 70 %. A gap is a time without traffic.",
         style.SHARE,
-        Line(recorded(HIT_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(HIT_RATIO, "pipeline"), named("{{pipeline}}")),
         steps=style.HIT_RATIO_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,
@@ -111,10 +112,13 @@ def _speedup_over_time() -> Panel:
     return series(
         "Speed-up by pipeline",
         "How many times longer callers would have waited without the cache, over all instances, in windows of five "
-        "minutes. The dashed line at 3x is the target. A gap is a time without traffic.",
+        "minutes. The dashed line at 3x is the target. Dotted: the most that the hit ratio allows, "
+        "1 / (1 - hit ratio). A gap is a time without traffic.",
         style.TIMES,
-        Line(recorded(SPEEDUP, "pipeline"), "{{pipeline}}"),
+        Line(recorded(SPEEDUP, "pipeline"), named("{{pipeline}}")),
+        Line(recorded(SPEEDUP_LIMIT, "pipeline"), named("{{pipeline}} at most")),
         steps=style.SPEEDUP_STEPS,
+        styles={"/ at most$/": [dashed(2, 6)]},
         no_value=style.NO_TRAFFIC,
     )
 
@@ -180,7 +184,7 @@ def _slow_hits() -> Panel:
         "Share of the hits that took longer than 50 ms, over all instances, in windows of five minutes; the objective, "
         "99 % without, is the dashed line. A gap is a time without hits.",
         style.SHARE,
-        Line(recorded(SLOW_HIT_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(SLOW_HIT_RATIO, "pipeline"), named("{{pipeline}}")),
         steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )
@@ -189,10 +193,20 @@ def _slow_hits() -> Panel:
 def _alerts_list() -> Panel:
     return listing(
         "Firing alerts",
-        "The alerts that fire now, with their labels. Each has a section in the runbook.",
-        Line(alerts(), "{{alertname}}"),
+        "The warnings and critical alerts that fire now, with their labels. Each has a section in the runbook.",
+        Line(alerts(severity=URGENT), "{{alertname}}"),
         hidden=("Time", "Value", "__name__", "alertstate"),
         no_value="no alert fires",
+    )
+
+
+def _notices_list() -> Panel:
+    return listing(
+        "Notices",
+        "What somebody may want to know, such as a changed configuration. Nothing is wrong, and no figure counts them.",
+        Line(alerts(severity="info"), "{{alertname}}"),
+        hidden=("Time", "Value", "__name__", "alertstate", "severity"),
+        no_value="nothing to tell",
     )
 
 
@@ -213,6 +227,7 @@ BOARD = Board(
         ),
         Strip(8, ((8, _hit_ratio_over_time()), (8, _speedup_over_time()), (8, _requests_by_outcome()))),
         Strip(8, ((12, _latency_by_outcome()), (6, _memory_against_limit()), (6, _entries_against_limit()))),
-        Strip(6, ((12, _alerts_list()), (8, _slow_hits()), (4, _switched_off_now()))),
+        Strip(6, ((12, _alerts_list()), (12, _notices_list()))),
+        Strip(6, ((16, _slow_hits()), (8, _switched_off_now()))),
     ),
 )

@@ -15,11 +15,10 @@ from metrics.standard import (
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import rate, recorded, select, total
+from grafana.expressions import INSTANCE, named, rate, recorded, select, total
 from grafana.panels import Line, Panel, dashed, figure, listing, series
 from recoup.telemetry.catalogue import BUILD_INFO
 
-EACH = "job, instance"
 UP = recorded(UP_STATE, "instance")
 
 
@@ -49,7 +48,7 @@ def _versions() -> Panel:
     return listing(
         "Versions",
         "What runs where.",
-        Line(select(BUILD_INFO), "{{instance}}"),
+        Line(select(BUILD_INFO), named("{{instance}}")),
         hidden=("Time", "Value", "__name__"),
         no_value="no instance is scraped",
     )
@@ -60,7 +59,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that the serving process keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate(PROCESS_CPU, EACH), "{{instance}}"),
+        Line(rate(PROCESS_CPU, INSTANCE), named("{{instance}}")),
     )
 
 
@@ -70,8 +69,8 @@ def _memory() -> Panel:
         "What the cache says that it holds (dashed), and what the operating system gave the serving process. They "
         "grow by the same; where the gap widens, memory is held by something else.",
         style.BYTES,
-        Line(total(PROCESS_MEMORY, EACH), "{{instance}} resident"),
-        Line(recorded(MEMORY_HELD, "instance"), "{{instance}} accounted"),
+        Line(total(PROCESS_MEMORY, INSTANCE), named("{{instance}} resident")),
+        Line(recorded(MEMORY_HELD, "instance"), named("{{instance}} accounted")),
         styles={"/ accounted$/": [dashed(10, 6)]},
     )
 
@@ -81,7 +80,7 @@ def _threads() -> Panel:
         "Threads",
         "Threads of the serving process.",
         style.COUNT,
-        Line(total(PROCESS_THREADS, EACH), "{{instance}}"),
+        Line(total(PROCESS_THREADS, INSTANCE), named("{{instance}}")),
     )
 
 
@@ -90,8 +89,8 @@ def _descriptors() -> Panel:
         "File descriptors",
         "Open files and connections of the serving process, below their limit (dashed).",
         style.COUNT,
-        Line(total(PROCESS_OPEN_FILES, EACH), "{{instance}} open"),
-        Line(total(PROCESS_FILES_LIMIT, EACH), "{{instance}} limit"),
+        Line(total(PROCESS_OPEN_FILES, INSTANCE), named("{{instance}} open")),
+        Line(total(PROCESS_FILES_LIMIT, INSTANCE), named("{{instance}} limit")),
         logarithmic=True,
         styles={"/ limit$/": [dashed(10, 6)]},
     )
@@ -102,7 +101,7 @@ def _collections() -> Panel:
         "Garbage collections",
         "Runs of Python's garbage collector a second, by generation; generation 2 looks at everything.",
         style.EVENTS_A_SECOND,
-        Line(rate(GC_COLLECTIONS, "instance, generation"), "{{instance}} generation {{generation}}"),
+        Line(rate(GC_COLLECTIONS, f"{INSTANCE}, generation"), named("{{instance}} generation {{generation}}")),
     )
 
 
@@ -111,7 +110,7 @@ def _uncollectable() -> Panel:
         "Objects that garbage collection freed",
         "Objects in cycles that Python's garbage collector freed, a second.",
         style.EVENTS_A_SECOND,
-        Line(rate(GC_COLLECTED, "instance"), "{{instance}}"),
+        Line(rate(GC_COLLECTED, INSTANCE), named("{{instance}}")),
     )
 
 

@@ -105,20 +105,24 @@
   };
   const steps = (unit) => ({ bytes: BYTE_STEPS, s: SMALL_STEPS.concat(LARGE_STEPS) })[unit];
 
+  // The first line is drawn last: where one of a stack is 0, it does not cover the line that it stands on.
+  const reversed = (lines) => [...lines].reverse();
+
   const lineOptions = (plot, data) => {
     const range = valueRange(data);
     const bands = [];
+    const place = (index) => data.lines.length - index;
     data.lines.forEach((line, index) => {
       if (!line.stacked) return;
       const below = data.lines.slice(0, index).findLastIndex((other) => other.stacked);
-      if (below >= 0) bands.push({ series: [index + 1, below + 1], fill: () => translucent(shade(plot, line.colour), 0.45) });
+      if (below >= 0) bands.push({ series: [place(index), place(below)], fill: () => translucent(shade(plot, line.colour), 0.45) });
     });
     const incrs = steps(data.unit);
     const ticks = data.logarithmic ? { splits: () => decades(...range) } : incrs ? { incrs, space: 34 } : { space: 34 };
     return {
       scales: { x: { time: false, range: () => data.span }, y: { range: () => range, distr: data.logarithmic ? 3 : 1 } },
       axes: axes(plot, data, { ...ticks, values: (_, values) => values.map((value) => value === null ? "" : text(value, data.unit)) }),
-      series: [{}, ...data.lines.map((line, index) => ({
+      series: [{}, ...reversed(data.lines).map((line) => ({
         stroke: () => shade(plot, line.colour), width: 1.6, dash: line.dash.length ? line.dash : undefined,
         fill: line.stacked ? () => translucent(shade(plot, line.colour), 0.45) : undefined,
         points: { size: 4, fill: () => shade(plot, line.colour), filter: isolated, show: false },
@@ -162,7 +166,7 @@
       const moments = [...new Set(data.rows.flatMap(([, points]) => points.map(([at]) => at)))].sort((a, b) => a - b);
       return [moments, moments.map(() => 0)];
     }
-    return uPlot.join(data.lines.map((line) => [line.at, line.drawn]), data.lines.map(() => [0, 2]));
+    return uPlot.join(reversed(data.lines).map((line) => [line.at, line.drawn]), data.lines.map(() => [0, 1]));
   };
 
   const tell = (data, legend) => {

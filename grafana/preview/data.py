@@ -85,4 +85,4 @@ def _firsts(moments: list[float], within: float) -> list[float]:
 
 def legend(pattern: str, labels: dict[str, str]) -> str:
     """A legend's text: `{{label}}` is the value of the label."""
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda name: labels.get(name[1], ""), pattern)
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda name: labels.get(name[1], ""), pattern).strip()

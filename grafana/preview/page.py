@@ -29,11 +29,11 @@ main { position: relative; margin: 0 8px; }
 section { position: absolute; background: var(--panel); border: 1px solid var(--line); border-radius: 3px;
   overflow: hidden; box-sizing: border-box; } h2 { font-size: 14px; font-weight: 500; margin: 6px 10px; height: 18px; }
 h2.row { position: absolute; margin: 0; padding: 8px 10px 0; }
-section .legend { padding: 0 10px; font-size: 11px; max-height: 36px; overflow: auto; }
+section .chart .legend { padding: 0 10px; font-size: 11px; max-height: 36px; overflow: auto; }
 /* Grafana shows no table below a graph; who asks for one has it in a script-free page. */
 section details { position: absolute; left: -9999px; }
 .beside figure { display: flex; } .beside .plot { flex: 1 1 0; min-width: 0; }
-.beside .legend { flex: 0 0 170px; display: block; max-height: none; }
+.beside .chart .legend { flex: 0 0 170px; display: block; max-height: none; }
 .stats { display: flex; flex-direction: column; height: calc(100% - 30px); }
 .stat { display: flex; flex: 1; gap: 12px; align-items: center; justify-content: center; color: #111;
   font-weight: 600; }

@@ -8,8 +8,12 @@ from typing import Any, Literal
 
 Severity = Literal["critical", "warning", "info"]
 Dashboard = Literal["overview", "misses", "capacity", "generation", "process"]
-#: Labels by which a dashboard can be narrowed to what an alert is about.
-_VARIABLES = ("job", "instance", "pipeline")
+#: Labels by which a dashboard can be narrowed to what an alert is about, in the order of its variables.
+_VARIABLES = ("cluster", "namespace", "job", "instance", "pipeline")
+#: Labels that a target need not have.
+_OPTIONAL = ("cluster", "namespace")
+#: Where Recoup serves itself.
+SERVICE = "http://127.0.0.1:8080"
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,13 @@ class Links:
     """Where alerts point to.
 
     Attributes:
-        runbook: The address of `runbook.md`.
-        grafana: The address of Grafana, without a slash at its end.
+        runbook: The address of the runbook, whose sections are the names of the alerts in lower case.
+        dashboards: What stands before `/d/recoup-overview`: the address of Grafana, or of the service, which has pages
+            there that say which dashboard to open. Without a slash at its end.
     """
 
-    runbook: str = "metrics/runbook.md"
-    grafana: str = "http://127.0.0.1:3000"
+    runbook: str = f"{SERVICE}/docs/runbook"
+    dashboards: str = f"{SERVICE}/docs/dashboards"
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,25 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{links.runbook}#{self.name.lower()}",
+                "runbook_url": f"{links.runbook}?{self._chosen('')}#{self.name.lower()}",
                 "dashboard_url": self._dashboard_url(links),
             },
         }
 
     def _dashboard_url(self, links: Links) -> str:
-        chosen = [f"var-{name}={{{{ $labels.{name} | urlquery }}}}" for name in _VARIABLES if name in self.keeps]
-        return f"{links.grafana}/d/recoup-{self.dashboard}?{'&'.join(chosen)}"
+        return f"{links.dashboards}/d/recoup-{self.dashboard}?{self._chosen('var-')}"
+
+    def _chosen(self, prefix: str) -> str:
+        """The query of an address that says what the alert is about: its labels."""
+        keeps = (*_OPTIONAL, *self.keeps)
+        return "".join(_member(prefix, name) for name in _VARIABLES if name in keeps).removesuffix("&")
+
+
+def _member(prefix: str, label: str) -> str:
+    """A label's member of the query; none where an optional label is missing."""
+    if label in _OPTIONAL:
+        return f"{{{{ with $labels.{label} }}}}{prefix}{label}={{{{ . | urlquery }}}}&{{{{ end }}}}"
+    return f"{prefix}{label}={{{{ $labels.{label} | urlquery }}}}&"
 
 
 def percent(share: float) -> str:

@@ -6,7 +6,7 @@ from metrics import signals
 from metrics.rulebook.alert import Alert, percent
 from metrics.rulebook.burn import generation_failures, slow_hits
 from metrics.rulebook.promql import by, increase, number
-from metrics.rulebook.recordings import EVICTED_BY_MEMORY, EXPIRED, REFUSALS
+from metrics.rulebook.recordings import BYPASSES, EVICTED_BY_MEMORY, EXPIRED, REFUSALS, REFUSED_REQUESTS
 from metrics.selectors import select
 from metrics.thresholds import Thresholds
 from recoup.telemetry import catalogue
@@ -25,12 +25,14 @@ def alerts(thresholds: Thresholds) -> list[Alert]:
         *target_vanished(),
         hit_ratio_low(thresholds),
         speedup_low(thresholds),
+        mostly_bypassed(thresholds),
         eviction_regret(thresholds),
         young_evictions(thresholds),
         memory_drift(thresholds),
         *generation_failures(thresholds),
         *slow_hits(thresholds),
         queue_full(thresholds),
+        requests_refused(thresholds),
         cache_disabled(),
         config_changed(),
         internal_errors(),
@@ -108,18 +110,45 @@ def hit_ratio_low(thresholds: Thresholds) -> Alert:
 
 
 def speedup_low(thresholds: Thresholds) -> Alert:
-    """Callers are not spared enough."""
+    """Callers wait for more than the misses: the speed-up is below what the hit ratio allows, and below its target.
+
+    A mean speed-up is at most 1 / (1 - hit ratio). Where hits are too few, the alert on the hit ratio says so.
+    """
+    speedup = signals.SPEEDUP.at("pipeline")
+    allowed = f"{number(thresholds.speedup_share)} * {signals.SPEEDUP_LIMIT.at('pipeline')}"
     return Alert(
         name="RecoupSpeedupLow",
-        expression=f"{signals.SPEEDUP.at('pipeline')} < {number(thresholds.speedup)}\n{_judged(thresholds)}",
+        expression=(f"{speedup} < {number(thresholds.speedup)}\nunless {speedup} >= {allowed}\n{_judged(thresholds)}"),
         hold="30m",
         severity="warning",
         summary=f"The speed-up is below its target: {_PIPELINE_OF_JOB}",
         description=(
             f'The speed-up of {_PIPELINE_OF_JOB} is {{{{ $value | printf "%.2f" }}}} '
-            f"(threshold {number(thresholds.speedup)}) for 30m, with traffic."
+            f"(threshold {number(thresholds.speedup)}) for 30m, with traffic, and below "
+            f"{percent(thresholds.speedup_share)} of what its hit ratio allows: 1 / (1 - hit ratio)."
         ),
         dashboard="overview",
+        keeps=_PIPELINE,
+    )
+
+
+def mostly_bypassed(thresholds: Thresholds) -> Alert:
+    """A pipeline stands behind a cache that hardly any of its callers asks."""
+    bypasses = increase("pipeline", BYPASSES, "1h")
+    return Alert(
+        name="RecoupMostlyBypassed",
+        expression=(
+            f"{signals.BYPASS_RATIO.at('pipeline', '1h')} > {number(thresholds.bypass_ratio)}\n"
+            f"and {bypasses} > {number(thresholds.bypasses)}"
+        ),
+        hold="30m",
+        severity="warning",
+        summary=f"Most lookups go past the cache: {_PIPELINE_OF_JOB}",
+        description=(
+            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.bypass_ratio)}) of the lookups of "
+            f"{_PIPELINE_OF_JOB} went past the cache over the last 1h, and it is enabled. No hit ratio counts them."
+        ),
+        dashboard="misses",
         keeps=_PIPELINE,
     )
 
@@ -138,8 +167,8 @@ def eviction_regret(thresholds: Thresholds) -> Alert:
         summary="{{ $labels.job }} generates again what it evicted",
         description=(
             "{{ $labels.job }} spends {{ $value | humanizePercentage }} "
-            f"(threshold {percent(thresholds.regret_ratio)}) of its generation time on results that it had evicted, "
-            "over the last 1h. A larger cache could have kept them."
+            f"(threshold {percent(thresholds.regret_ratio)}) of the generation time of its misses on results that it "
+            "had evicted, over the last 1h. A larger cache could have kept them."
         ),
         dashboard="capacity",
         keeps=_JOB,
@@ -206,6 +235,27 @@ def queue_full(thresholds: Thresholds) -> Alert:
         ),
         dashboard="generation",
         keeps=_PIPELINE,
+    )
+
+
+def requests_refused(thresholds: Thresholds) -> Alert:
+    """Callers are answered 503, whoever refuses them: a generator's queue, or the service for want of room."""
+    return Alert(
+        name="RecoupRequestsRefused",
+        expression=(
+            f"{signals.REFUSED_RATIO.at('job', '1h')} > {number(thresholds.refused_ratio)}\n"
+            f"and {signals.REFUSED_RATIO.at('job', '5m')} > {number(thresholds.refused_ratio)}\n"
+            f"and {increase('job', REFUSED_REQUESTS, '1h')} > {number(thresholds.refused_requests)}"
+        ),
+        hold="5m",
+        severity="warning",
+        summary="Requests are refused: {{ $labels.job }}",
+        description=(
+            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.refused_ratio)}) of the requests to "
+            "{{ $labels.job }} were answered 503 over the last 1h, and too many still are."
+        ),
+        dashboard="generation",
+        keeps=_JOB,
     )
 
 

@@ -13,7 +13,7 @@ from metrics.rulebook.alert import Alert, Severity, percent
 from metrics.rulebook.promql import increase, number
 from metrics.rulebook.recordings import ANSWERED_HITS, GENERATOR_ERRORS, quick_hits
 from metrics.signals import ERROR_RATIO, SLOW_HIT_RATIO, Signal
-from metrics.thresholds import Thresholds
+from metrics.thresholds import FASTEST_BURN, Thresholds
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Burn:
 
 #: The workbook's recommended parameters: 2 %, 5 %, 10 % and 10 % of the budget are gone when the long window is full.
 BURNS = (
-    Burn(14.4, "1h", "5m", "2m", "critical"),
+    Burn(FASTEST_BURN, "1h", "5m", "2m", "critical"),
     Burn(6, "6h", "30m", "15m", "critical"),
     Burn(3, "1d", "2h", "1h", "warning"),
     Burn(1, "3d", "6h", "3h", "warning"),

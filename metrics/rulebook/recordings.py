@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metrics import signals
 from metrics.rulebook.promql import by, number, rate, ratio
-from metrics.selectors import Not, select
+from metrics.selectors import Not, Pattern, select
 from metrics.signals import Signal
 from metrics.standard import PROCESS_MEMORY, PROCESS_START, UP
 from metrics.thresholds import Thresholds
@@ -17,13 +17,22 @@ _HIT = ("hit", "stale")
 HITS = select(catalogue.LOOKUPS, outcome=_HIT)
 #: The lookups that the hit ratio counts: a bypass does not ask the cache.
 COUNTED_LOOKUPS = select(catalogue.LOOKUPS, outcome=Not("bypass"))
-GENERATION_SECONDS = select(catalogue.GENERATION_DURATION, "_sum")
+#: All lookups, and those that went past a cache that is enabled.
+LOOKUPS = select(catalogue.LOOKUPS)
+BYPASSES = select(catalogue.BYPASSES, reason=Not("disabled"))
+#: What misses cost: a bypass' generation is its own caller's wish, and no cache could have spared it.
+MISS_SECONDS = select(catalogue.SPENT, purpose="miss")
 GENERATIONS = select(catalogue.GENERATION_DURATION, "_count")
-#: The kinds that the generator answers for. Not here: `rejected` (the request's fault), `cancelled` (the caller left)
-#: and `queue_full` (the generator was never asked; it has an alert of its own).
+#: The kinds that the generator answers for. Not here: `rejected` (the request's fault), `refused` (an upstream's 401 or
+#: 429: its caller's fault), `cancelled` (the caller left) and `queue_full` (the generator was never asked; it has an
+#: alert of its own).
 GENERATOR_ERRORS = select(catalogue.GENERATION_FAILURES, error=("error", "worker_died", "upstream", "timeout"))
 REFUSALS = select(catalogue.GENERATION_FAILURES, error="queue_full")
 ANSWERED_HITS = select(catalogue.REQUEST_DURATION, "_count", outcome=_HIT)
+#: Requests but those of probes and scrapes: `/readyz` answers 503 while an instance shuts down, which refuses nobody.
+_ASKED = Pattern("/healthz|/readyz|/metrics", matches=False)
+REQUESTS = select(catalogue.HTTP_REQUESTS, route=_ASKED)
+REFUSED_REQUESTS = select(catalogue.HTTP_REQUESTS, route=_ASKED, status="503")
 EVICTED = select(catalogue.EVICTIONS)
 EVICTED_BY_MEMORY = select(catalogue.EVICTIONS, cause="memory")
 EXPIRED = select(catalogue.EVICTIONS, cause="expired")
@@ -41,9 +50,13 @@ def groups(thresholds: Thresholds) -> dict[str, list[Record]]:
     """The recording rules by the name of their group. A rule may use those before it in its group."""
     return {
         "recoup-headlines": [record for level in ("pipeline", "job") for record in _headlines(level)],
+        "recoup-refusals": [
+            *_recorded(signals.BYPASS_RATIO, bypass_ratio),
+            *_recorded(signals.REFUSED_RATIO, refused_ratio),
+        ],
         "recoup-eviction": [*_regret("pipeline"), *_regret("job"), *_unused("pipeline"), *_unused("job")],
-        "recoup-generation-errors": _burn(signals.ERROR_RATIO, generation_error_ratio),
-        "recoup-slow-hits": _burn(
+        "recoup-generation-errors": _recorded(signals.ERROR_RATIO, generation_error_ratio),
+        "recoup-slow-hits": _recorded(
             signals.SLOW_HIT_RATIO, lambda level, window: slow_hit_ratio(level, window, thresholds)
         ),
         "recoup-memory": _memory(),
@@ -57,19 +70,34 @@ def hit_ratio(level: str, window: str) -> str:
 
 
 def speedup(level: str, window: str) -> str:
-    """(generation seconds + recouped seconds) / seconds that callers waited.
+    """(generation seconds of misses + recouped seconds) / seconds that callers waited.
 
-    A bypass stands on both sides, with its generation and its wait: callers waited for it, and no cache spared them.
-    A failed generation stands on neither.
+    A bypass stands on neither side, and neither does a failed generation.
     """
-    spent = rate(level, GENERATION_SECONDS, window)
+    spent = rate(level, MISS_SECONDS, window)
     recouped = rate(level, select(catalogue.RECOUPED), window)
-    return ratio(f"{spent}\n+\n{recouped}", rate(level, select(catalogue.REQUEST_DURATION, "_sum"), window))
+    waited = rate(level, select(catalogue.REQUEST_DURATION, "_sum", outcome=Not("bypass")), window)
+    return ratio(f"{spent}\n+\n{recouped}", waited)
+
+
+def speedup_limit(level: str) -> str:
+    """The most that a mean speed-up can be at the present hit ratio; absent where everything is a hit: no limit."""
+    return f"1 / (1 - {signals.HIT_RATIO.at(level)} > 0)"
+
+
+def bypass_ratio(level: str, window: str) -> str:
+    """Lookups that went past the cache while it was enabled, as a share of all lookups."""
+    return ratio(rate(level, BYPASSES, window), rate(level, LOOKUPS, window))
+
+
+def refused_ratio(level: str, window: str) -> str:
+    """Requests that were answered 503, as a share of all requests."""
+    return ratio(rate(level, REFUSED_REQUESTS, window), rate(level, REQUESTS, window))
 
 
 def regret_ratio(level: str, window: str) -> str:
-    """Seconds spent on generating again what had been evicted, as a share of all generation seconds."""
-    return ratio(rate(level, select(catalogue.REGRETTED), window), rate(level, GENERATION_SECONDS, window))
+    """Seconds spent on generating again what had been evicted, as a share of the generation seconds of misses."""
+    return ratio(rate(level, select(catalogue.REGRETTED), window), rate(level, MISS_SECONDS, window))
 
 
 def generation_error_ratio(level: str, window: str) -> str:
@@ -94,6 +122,7 @@ def _headlines(level: str) -> list[Record]:
     return [
         Record(signals.HIT_RATIO.at(level), hit_ratio(level, "5m")),
         Record(signals.SPEEDUP.at(level), speedup(level, "5m")),
+        Record(signals.SPEEDUP_LIMIT.at(level), speedup_limit(level)),
         Record(signals.COUNTED_LOOKUPS.at(level), rate(level, COUNTED_LOOKUPS, "5m")),
     ]
 
@@ -112,7 +141,7 @@ def _unused(level: str) -> list[Record]:
     ]
 
 
-def _burn(signal: Signal, expression: Callable[[str, str], str]) -> list[Record]:
+def _recorded(signal: Signal, expression: Callable[[str, str], str]) -> list[Record]:
     return [
         Record(signal.at(level, window), expression(level, window))
         for level, windows in signal.windows.items()

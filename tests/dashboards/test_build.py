@@ -215,7 +215,8 @@ def test_no_panel_divides(query: str) -> None:
 def test_every_dashboard_has_the_variables_the_annotations_and_the_links(name: str) -> None:
     board, first = BOARDS[name], BOARDS["overview"]
 
-    assert ["datasource", "job", "instance", "pipeline"] == [each["name"] for each in board["templating"]["list"]]
+    names = [variable["name"] for variable in board["templating"]["list"]]
+    assert ["datasource", "cluster", "namespace", "job", "instance", "pipeline"] == names
     assert first["templating"] == board["templating"]
     shared = first["annotations"]["list"]
     assert shared == board["annotations"]["list"][: len(shared)]

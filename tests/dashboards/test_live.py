@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from grafana.preview.data import Source
 from grafana.preview.page import THEMES, page
-from grafana.queries import ALL, Query, View, panels, substitute
+from grafana.queries import ALL, OPTIONAL, Query, View, panels, substitute
 
 from dashboards.boards import BOARDS, MARKS, PANEL_QUERIES, of_the_load_test, provisioned
 from dashboards.world import PHASE, TRACE, World, world
@@ -81,6 +81,15 @@ def test_all_are_all_of_recoup(live: World, name: str) -> None:
     assert shown(live, query, job=["busy", "idle"]).keys() == shown(live, query).keys()
 
 
+@pytest.mark.parametrize("label", OPTIONAL)
+@each_query
+def test_a_cluster_or_namespace_that_is_not_there_leaves_nothing_of_recoup(live: World, name: str, label: str) -> None:
+    """And `All` of them, as in every other test, leaves targets that have neither."""
+    query = PANEL_QUERIES[name][1]
+    if not of_the_load_test(query.expr):
+        assert {} == shown(live, query, job="busy", **{label: "elsewhere"})
+
+
 @pytest.mark.parametrize("mark", MARKS)
 def test_marks_are_those_of_recoup(live: World, mark: str) -> None:
     assert shown(live, MARKS[mark], job=["busy", "idle"]).keys() == shown(live, MARKS[mark]).keys()
@@ -126,7 +135,13 @@ def test_a_phase_is_marked_once_where_it_begins(live: World) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "expected"),
-    [("job", {"busy", "idle"}), ("instance", {"<the service>"}), ("pipeline", {"alpha", "beta"})],
+    [
+        ("cluster", set()),
+        ("namespace", set()),
+        ("job", {"busy", "idle"}),
+        ("instance", {"<the service>"}),
+        ("pipeline", {"alpha", "beta"}),
+    ],
 )
 def test_a_variable_offers_what_there_is(live: World, variable: str, expected: set[str]) -> None:
     (query,) = (each["query"]["query"] for each in BOARDS["overview"]["templating"]["list"] if each["name"] == variable)

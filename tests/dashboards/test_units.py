@@ -14,6 +14,7 @@ RECORDED = {
     "_ratio:": {"percentunit"},
     "_utilisation:ratio": {"percentunit"},
     "_speedup:": {"suffix:x"},
+    "_speedup_limit:": {"suffix:x"},
     "_bytes:": {"bytes"},
     "_up:max": {"short"},
 }

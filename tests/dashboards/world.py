@@ -81,6 +81,17 @@ class Prometheus:
         return [(series["metric"], [float(value) for _, value in series["values"]]) for series in found]
 
 
+#: A warning at once, beside those of Recoup, which take minutes.
+URGENT = {
+    "groups": [
+        {
+            "name": "urgent",
+            "rules": [{"alert": "RecoupUrgent", "expr": 'up{job="busy"} == 1', "labels": {"severity": "warning"}}],
+        }
+    ]
+}
+
+
 @dataclass
 class World:
     """What was started: the Prometheus, and the service under traffic as Prometheus names it."""
@@ -127,7 +138,7 @@ def prometheus(folder: Path, jobs: dict[str, int]) -> Iterator[Prometheus]:
     own = free_port()
     configuration = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(RULES / "*.yml")],
+        "rule_files": [str(RULES / "*.yml"), "urgent.yml"],
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
             # Its own metrics, too: a process that is none of Recoup's.
@@ -135,6 +146,7 @@ def prometheus(folder: Path, jobs: dict[str, int]) -> Iterator[Prometheus]:
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    (folder / "urgent.yml").write_text(yaml.safe_dump(URGENT))
     command = [
         require_tool("prometheus"),
         f"--config.file={folder}/prometheus.yml",

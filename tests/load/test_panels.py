@@ -60,13 +60,14 @@ def test_a_figure_is_asked_with_the_panel_s_own_query() -> None:
     figure = Panels(source, 1.0).at(HIT_RATIO, BEGIN)
     assert (0.5, "Load test: Hit ratio") == (figure.value, figure.source)
     own = queries(panel(load(LOAD_TEST), "Hit ratio"))[0].expr
-    assert [own.replace("$job", ".+")] == source.queries
+    expected = own.replace("$job", ".+").replace("$cluster", ".*").replace("$namespace", ".*")
+    assert [expected] == source.queries
 
 
 def test_variables_can_be_chosen() -> None:
     source = Asked()
     Panels(source, 1.0, {"job": "recoup", "instance": "a:1", "pipeline": "relief"}).at(HIT_RATIO, BEGIN)
-    assert ['job:recoup_hit_ratio:rate5m{job=~"recoup"}'] == source.queries
+    assert ['job:recoup_hit_ratio:rate5m{cluster=~".*", namespace=~".*", job=~"recoup"}'] == source.queries
 
 
 def test_a_panel_of_one_point_looks_back_over_all_of_its_range() -> None:
@@ -119,7 +120,7 @@ def test_a_chart_looks_as_its_panel_does() -> None:
     chart = Panels(Asked(), 1.0).chart(HIT_RATIO, BEGIN + 0.4, BEGIN + 59.7)
     assert ("percentunit", False, False) == (chart.plot.unit, chart.plot.stacked, chart.plot.logarithmic)
     assert [0.6, 0.7] == [target.value for target in chart.plot.targets]
-    assert ('job:recoup_hit_ratio:rate5m{job=~".+"}',) == chart.queries
+    assert ('job:recoup_hit_ratio:rate5m{cluster=~".*", namespace=~".*", job=~".+"}',) == chart.queries
     (line,) = chart.plot.lines
     # On whole steps; and NaN is a gap.
     assert ("a", ((BEGIN + 60, 0.5),)) == (line.name, line.points)

@@ -14,7 +14,7 @@ from .rulefiles import ALERT_NAMES, ALERTS, KNOWN, METRICS_ROOM, ROOT, names, ru
 
 TEXT = (METRICS_ROOM / "runbook.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
-PARTS = ("Meaning", "Impact", "Diagnosis", "Remedy")
+PARTS = ("First", "Meaning", "Impact", "Diagnosis", "Remedy")
 #: The runbook's queries, and those that the guides show.
 PAGES = {
     path: re.findall(r"^```promql\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -27,8 +27,8 @@ def test_each_alert_has_its_section_and_no_other_thing_has_one() -> None:
 
 
 def test_each_alert_leads_to_its_section() -> None:
-    assert [f"metrics/runbook.md#{rule['alert'].lower()}" for rule in ALERTS] == [
-        rule["annotations"]["runbook_url"] for rule in ALERTS
+    assert [rule["alert"].lower() for rule in ALERTS] == [
+        rule["annotations"]["runbook_url"].partition("#")[2] for rule in ALERTS
     ]
 
 
@@ -39,6 +39,21 @@ def test_each_section_tells_meaning_impact_diagnosis_and_remedy(name: str) -> No
     assert PARTS == tuple(re.findall(r"^\*\*(\w+)\.\*\* \S", section, re.MULTILINE))
     diagnosis = section.partition("**Diagnosis.**")[2].partition("**Remedy.**")[0]
     assert "```promql" in diagnosis
+
+
+@pytest.mark.parametrize("name", ALERT_NAMES)
+def test_each_section_begins_with_a_command_and_a_query_for_what_the_alert_is_about(name: str) -> None:
+    first = SECTIONS[name].partition("**Meaning.**")[0]
+    (command,) = re.findall(r"^```sh\n(.*?)\n```$", first, re.MULTILINE | re.DOTALL)
+    (query,) = re.findall(r"^```promql\n(.*?)\n```$", first, re.MULTILINE | re.DOTALL)
+    link = next(rule for rule in ALERTS if rule["alert"] == name)["annotations"]["runbook_url"]
+
+    assert first.strip().startswith("**First.** ")
+    assert command.startswith("curl -sS ")
+    assert "http://$instance/" in command
+    assert ("/api/" in command) == ('-H "Authorization: Bearer $RECOUP_ADMIN_TOKEN"' in command)
+    assert 'job=~"$job"' in query
+    assert set(re.findall(r"=~\"\\$(\w+)\"", query)) <= set(re.findall(r"(\w+)={{", link))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

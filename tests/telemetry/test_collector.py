@@ -16,12 +16,12 @@ from prometheus_client.registry import DuplicateTimeseries
 
 import recoup
 from recoup import Gate, LRUCache
-from recoup.cache.records import CacheStats
+from recoup.cache.records import BYPASS_REASONS, SPENT_PURPOSES, CacheStats
 from recoup.telemetry import METRICS, CacheCollector
 from recoup.telemetry.catalogue import HTTP_REQUESTS, Metric
 from recoup.telemetry.families import distributions, empty
 
-from .scene import EPOCH, TRACE, a_full_life, registry_of
+from .scene import EPOCH, TRACE, Clock, a_full_life, registry_of
 
 LOOKUPS = 500
 
@@ -375,3 +375,24 @@ def seconds_of_a_scrape(cache: LRUCache) -> float:
         generate_latest(registry)
         best = min(best, time.thread_time() - start)
     return best
+
+
+def test_what_a_bypass_spends_is_told_apart_from_what_a_miss_spends() -> None:
+    clock = Clock()
+    cache = LRUCache(clock=clock)
+    cache.fetch("a", clock.costing(2.0), pipeline="relief")
+    cache.fetch("a", clock.costing(3.0), pipeline="relief", mode="bypass")
+    cache.configure(enabled=False)
+    cache.fetch("a", clock.costing(4.0), pipeline="relief")
+
+    registry = registry_of(cache)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"pipeline": "relief", **labels})
+
+    assert {"miss": 2.0, "bypass": 7.0, "refresh": 0.0, "verification": 0.0} == {
+        purpose: value("recoup_spent_seconds_total", purpose=purpose) for purpose in SPENT_PURPOSES
+    }
+    assert {"request": 1, "credentials": 0, "disabled": 1, "uncacheable": 0, "error": 0} == {
+        reason: value("recoup_bypasses_total", reason=reason) for reason in BYPASS_REASONS
+    }

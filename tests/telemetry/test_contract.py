@@ -20,6 +20,7 @@ PAGE = Path(__file__).parents[2] / "metrics" / "catalogue.md"
 CONTRACT = {
     "recoup_lookups_total": ("counter", ("pipeline", "outcome")),
     "recoup_misses_total": ("counter", ("pipeline", "reason")),
+    "recoup_bypasses_total": ("counter", ("pipeline", "reason")),
     "recoup_evictions_total": ("counter", ("pipeline", "cause")),
     "recoup_invalidations_total": ("counter", ("pipeline", "cause")),
     "recoup_unused_evictions_total": ("counter", ("pipeline",)),
@@ -31,6 +32,7 @@ CONTRACT = {
     "recoup_ttl_seconds": ("gauge", ()),
     "recoup_recouped_seconds_total": ("counter", ("pipeline",)),
     "recoup_regretted_seconds_total": ("counter", ("pipeline",)),
+    "recoup_spent_seconds_total": ("counter", ("pipeline", "purpose")),
     "recoup_generation_duration_seconds": ("histogram", ("pipeline",)),
     "recoup_generation_failures_total": ("counter", ("pipeline", "error")),
     "recoup_generations_in_progress": ("gauge", ("pipeline",)),

@@ -15,7 +15,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flight, Flights
 from recoup.cache.limits import DEFAULT, Default, Limits, checked_share, checked_ttl
 from recoup.cache.reading import READ_BUFFER, make_readers
-from recoup.cache.records import CONFIG_SETTINGS, CORE_PARTS, MissReason, Outcome
+from recoup.cache.records import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.store import SWEEP_ON_WRITE, Store
 
@@ -194,13 +194,21 @@ class BoundedCache:
         del dropped
         return reason
 
-    def _count_outcome(self, pipeline: str, outcome: Outcome, recouped_seconds: float = 0.0) -> None:
+    def _count_outcome(
+        self,
+        pipeline: str,
+        outcome: Outcome,
+        recouped_seconds: float = 0.0,
+        bypass_reason: BypassReason = "disabled",
+    ) -> None:
         try:
-            self._add_outcome(pipeline, outcome, recouped_seconds)
+            self._add_outcome(pipeline, outcome, recouped_seconds, bypass_reason)
         except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
             self.note_internal_error("accounting", error)
 
-    def _add_outcome(self, pipeline: str, outcome: Outcome, recouped_seconds: float) -> None:
+    def _add_outcome(
+        self, pipeline: str, outcome: Outcome, recouped_seconds: float, bypass_reason: BypassReason
+    ) -> None:
         with self._lock:
             ledger = self._store.ledger(pipeline)
             if outcome == "coalesced":
@@ -208,7 +216,7 @@ class BoundedCache:
             elif outcome == "stale":
                 ledger.stale += 1
             else:
-                ledger.bypassed += 1
+                ledger.bypasses[bypass_reason] += 1
             ledger.recouped_seconds += recouped_seconds
 
     def note_internal_error(self, part: str, error: BaseException) -> None:

@@ -14,7 +14,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import ABANDONED, Flight, Landing, leading
 from recoup.cache.gate import Gate
 from recoup.cache.limits import DEFAULT, Default
-from recoup.cache.records import Lookup, MissReason, Outcome
+from recoup.cache.records import BypassReason, Lookup, MissReason, Outcome, SpentPurpose
 from recoup.errors import GENERATION_ERROR_KINDS, FlightTimeoutError, NotCachedError, RecoupError
 
 Mode = Literal["default", "bypass", "refresh", "only_if_cached"]
@@ -69,8 +69,8 @@ class Fetching(BoundedCache):
             if isinstance(step, Lookup):
                 return step
             if step is None:
-                self._count_outcome(pipeline, "bypass")
-                value, cost = self._generate(generate, pipeline, gate)
+                self._count_outcome(pipeline, "bypass", bypass_reason=self._bypass_reason(mode))
+                value, cost = self._generate(generate, pipeline, gate, "bypass")
                 return Lookup(value, "bypass", cost_seconds=cost)
             flight, reason = step
             if reason is not None:
@@ -96,8 +96,8 @@ class Fetching(BoundedCache):
             if isinstance(step, Lookup):
                 return step
             if step is None:
-                self._count_outcome(pipeline, "bypass")
-                value, cost = await self._agenerate(generate, pipeline)
+                self._count_outcome(pipeline, "bypass", bypass_reason=self._bypass_reason(mode))
+                value, cost = await self._agenerate(generate, pipeline, "bypass")
                 return Lookup(value, "bypass", cost_seconds=cost)
             flight, reason = step
             if reason is not None:
@@ -105,6 +105,11 @@ class Fetching(BoundedCache):
             landing = await self._await(flight, wait_seconds)
             if landing is not ABANDONED:
                 return self._coalesced(flight, landing)
+
+    def _bypass_reason(self, mode: Mode) -> BypassReason:
+        if mode == "bypass":
+            return "request"
+        return "error" if self._limits.enabled else "disabled"
 
     # --- how a lookup begins
 
@@ -203,7 +208,7 @@ class Fetching(BoundedCache):
     ) -> Lookup:
         try:
             with leading(flight):
-                value, cost = self._generate(generate, flight.pipeline, gate)
+                value, cost = self._generate(generate, flight.pipeline, gate, "miss")
         except BaseException as error:
             self._crash(flight, error)
             raise
@@ -214,7 +219,7 @@ class Fetching(BoundedCache):
     ) -> Lookup:
         try:
             with leading(flight):
-                value, cost = await self._agenerate(generate, flight.pipeline)
+                value, cost = await self._agenerate(generate, flight.pipeline, "miss")
         except BaseException as error:
             self._crash(flight, error)
             raise
@@ -247,7 +252,9 @@ class Fetching(BoundedCache):
         except Exception as failure:  # noqa: BLE001  # fail open: those who wait have their answer by now
             self.note_internal_error("flight", failure)
 
-    def _generate(self, generate: Callable[[], Any], pipeline: str, gate: Gate | None) -> tuple[Any, float]:
+    def _generate(
+        self, generate: Callable[[], Any], pipeline: str, gate: Gate | None, purpose: SpentPurpose
+    ) -> tuple[Any, float]:
         try:
             with gate or nullcontext():
                 started = self._generation_starts(pipeline)
@@ -258,10 +265,12 @@ class Fetching(BoundedCache):
         except BaseException as error:
             self._generation_failed(pipeline, error)
             raise
-        self._generation_succeeded(pipeline, cost)
+        self._generation_succeeded(pipeline, cost, purpose)
         return value, cost
 
-    async def _agenerate(self, generate: Callable[[], Awaitable[Any]], pipeline: str) -> tuple[Any, float]:
+    async def _agenerate(
+        self, generate: Callable[[], Awaitable[Any]], pipeline: str, purpose: SpentPurpose
+    ) -> tuple[Any, float]:
         started = self._generation_starts(pipeline)
         try:
             try:
@@ -271,7 +280,7 @@ class Fetching(BoundedCache):
         except BaseException as error:
             self._generation_failed(pipeline, error)
             raise
-        self._generation_succeeded(pipeline, cost)
+        self._generation_succeeded(pipeline, cost, purpose)
         return value, cost
 
     def _generation_starts(self, pipeline: str) -> float:
@@ -289,9 +298,11 @@ class Fetching(BoundedCache):
         with self._lock:
             self._store.ledger(pipeline).failures[failure_kind(error)] += 1
 
-    def _generation_succeeded(self, pipeline: str, cost: float) -> None:
+    def _generation_succeeded(self, pipeline: str, cost: float, purpose: SpentPurpose) -> None:
         with self._lock:
-            self._store.ledger(pipeline).generation_duration.observe(cost)
+            ledger = self._store.ledger(pipeline)
+            ledger.generation_duration.observe(cost)
+            ledger.spent_seconds[purpose] += cost
 
     # --- following
 

@@ -10,10 +10,12 @@ from recoup.cache import buckets
 from recoup.cache.gate import Gate
 from recoup.cache.histogram import Histogram
 from recoup.cache.records import (
+    BYPASS_REASONS,
     EVICTION_CAUSES,
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    SPENT_PURPOSES,
     PipelineHistograms,
     PipelineStats,
 )
@@ -29,7 +31,7 @@ class Ledger:
 
     # Slots: the drain of the read buffer touches these for every entry that was hit.
     __slots__ = (
-        "bypassed",
+        "bypasses",
         "coalesced",
         "entries",
         "entry_size",
@@ -48,6 +50,7 @@ class Ledger:
         "recouped_seconds",
         "regretted_seconds",
         "request_duration",
+        "spent_seconds",
         "stale",
         "unused_evictions",
     )
@@ -65,13 +68,14 @@ class Ledger:
         self.hits = 0
         self.stale = 0
         self.coalesced = 0
-        self.bypassed = 0
+        self.bypasses = dict.fromkeys(BYPASS_REASONS, 0)
         self.misses = dict.fromkeys(MISS_REASONS, 0)
         self.evictions = dict.fromkeys(EVICTION_CAUSES, 0)
         self.invalidations = dict.fromkeys(INVALIDATION_CAUSES, 0)
         self.unused_evictions = 0
         self.recouped_seconds = 0.0
         self.regretted_seconds = 0.0
+        self.spent_seconds = dict.fromkeys(SPENT_PURPOSES, 0.0)
         self.failures = dict.fromkeys(GENERATION_ERROR_KINDS, 0)
         self.entry_size = Histogram(buckets.SIZE_BYTES)
         self.hit_age = Histogram(buckets.AGE_SECONDS)
@@ -94,13 +98,15 @@ class Ledger:
             stale=self.stale,
             coalesced=self.coalesced,
             misses=sum(self.misses.values()),
-            bypassed=self.bypassed,
+            bypassed=sum(self.bypasses.values()),
             evictions=MappingProxyType(dict(self.evictions)),
             invalidations=MappingProxyType(dict(self.invalidations)),
             unused_evictions=self.unused_evictions,
             miss_reasons=MappingProxyType(dict(self.misses)),
+            bypass_reasons=MappingProxyType(dict(self.bypasses)),
             recouped_seconds=self.recouped_seconds,
             regretted_seconds=self.regretted_seconds,
+            spent_seconds=MappingProxyType(dict(self.spent_seconds)),
             generations=sum(self.generation_duration.counts),
             generation_seconds=self.generation_duration.total,
             generation_failures=MappingProxyType(dict(self.failures)),

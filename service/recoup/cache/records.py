@@ -10,12 +10,18 @@ Outcome = Literal["hit", "stale", "coalesced", "miss", "bypass"]
 MissReason = Literal["cold", "expired", "evicted", "invalidated", "too_large"]
 EvictionCause = Literal["size", "memory", "expired"]
 InvalidationCause = Literal["cleared", "deleted", "replaced"]
+BypassReason = Literal["request", "credentials", "disabled", "uncacheable", "error"]
+SpentPurpose = Literal["miss", "bypass", "refresh", "verification"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
 
 OUTCOMES: tuple[Outcome, ...] = ("hit", "stale", "coalesced", "miss", "bypass")
 MISS_REASONS: tuple[MissReason, ...] = ("cold", "expired", "evicted", "invalidated", "too_large")
 EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "expired")
 INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "replaced")
+#: Why a lookup went past the cache.
+BYPASS_REASONS: tuple[BypassReason, ...] = ("request", "credentials", "disabled", "uncacheable", "error")
+#: What generation time was spent on.
+SPENT_PURPOSES: tuple[SpentPurpose, ...] = ("miss", "bypass", "refresh", "verification")
 SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest")
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
 CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight")
@@ -79,8 +85,10 @@ class PipelineStats:
     invalidations: Mapping[InvalidationCause, int]
     unused_evictions: int
     miss_reasons: Mapping[MissReason, int]
+    bypass_reasons: Mapping[BypassReason, int]
     recouped_seconds: float
     regretted_seconds: float
+    spent_seconds: Mapping[SpentPurpose, float]
     generations: int
     generation_seconds: float
     generation_failures: Mapping[str, int]

@@ -11,12 +11,14 @@ from typing import Literal
 
 from recoup.cache import buckets
 from recoup.cache.records import (
+    BYPASS_REASONS,
     CONFIG_SETTINGS,
     CORE_PARTS,
     EVICTION_CAUSES,
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    SPENT_PURPOSES,
 )
 from recoup.errors import GENERATION_ERROR_KINDS
 
@@ -81,6 +83,14 @@ MISSES = Metric(
     "Lookups with the outcome miss, by why nothing was there.",
     {"reason": MISS_REASONS},
 )
+BYPASSES = Metric(
+    "recoup_bypasses_total",
+    "counter",
+    ("pipeline", "reason"),
+    "",
+    "Lookups with the outcome bypass, by why they went past the cache.",
+    {"reason": BYPASS_REASONS},
+)
 EVICTIONS = Metric(
     "recoup_evictions_total",
     "counter",
@@ -131,6 +141,14 @@ REGRETTED = Metric(
     ("pipeline",),
     "seconds",
     "Time spent on generating again what had been evicted.",
+)
+SPENT = Metric(
+    "recoup_spent_seconds_total",
+    "counter",
+    ("pipeline", "purpose"),
+    "seconds",
+    "Generation time, by what it was spent on; generations that failed are left out.",
+    {"purpose": SPENT_PURPOSES},
 )
 GENERATION_DURATION = Metric(
     "recoup_generation_duration_seconds",
@@ -217,6 +235,7 @@ BUILD_INFO = Metric("recoup_build_info", "gauge", ("version", "python"), "", "1;
 METRICS: tuple[Metric, ...] = (
     LOOKUPS,
     MISSES,
+    BYPASSES,
     EVICTIONS,
     INVALIDATIONS,
     UNUSED_EVICTIONS,
@@ -228,6 +247,7 @@ METRICS: tuple[Metric, ...] = (
     TTL,
     RECOUPED,
     REGRETTED,
+    SPENT,
     GENERATION_DURATION,
     GENERATION_FAILURES,
     GENERATIONS_IN_PROGRESS,

@@ -58,7 +58,7 @@ def _by_pipeline(read: Callable[[PipelineStats], float]) -> Reader:
     return lambda stats: [((name,), read(figures)) for name, figures in stats.pipelines.items()]
 
 
-def _by_word(metric: Metric, label: str, read: Callable[[PipelineStats], Mapping[Any, int]]) -> Reader:
+def _by_word(metric: Metric, label: str, read: Callable[[PipelineStats], Mapping[Any, float]]) -> Reader:
     def series(stats: CacheStats) -> Iterator[Value]:
         for name, figures in stats.pipelines.items():
             for word, count in _complete(metric.values[label], read(figures)):
@@ -71,7 +71,7 @@ def _by_word_alone(metric: Metric, label: str, read: Callable[[CacheStats], Mapp
     return lambda stats: [((word,), count) for word, count in _complete(metric.values[label], read(stats))]
 
 
-def _complete(known: tuple[str, ...], counts: Mapping[Any, int]) -> Iterator[tuple[str, int]]:
+def _complete(known: tuple[str, ...], counts: Mapping[Any, float]) -> Iterator[tuple[str, float]]:
     """Every known word with its count, or 0; then what was counted under another word, so that no count is lost."""
     for word in known:
         yield word, counts.get(word, 0)
@@ -107,6 +107,7 @@ def _request_durations(stats: CacheStats) -> Iterator[Distribution]:
 _VALUES: Mapping[Metric, Reader] = {
     catalogue.LOOKUPS: _by_word(catalogue.LOOKUPS, "outcome", _outcomes),
     catalogue.MISSES: _by_word(catalogue.MISSES, "reason", lambda figures: figures.miss_reasons),
+    catalogue.BYPASSES: _by_word(catalogue.BYPASSES, "reason", lambda figures: figures.bypass_reasons),
     catalogue.EVICTIONS: _by_word(catalogue.EVICTIONS, "cause", lambda figures: figures.evictions),
     catalogue.INVALIDATIONS: _by_word(catalogue.INVALIDATIONS, "cause", lambda figures: figures.invalidations),
     catalogue.UNUSED_EVICTIONS: _by_pipeline(lambda figures: figures.unused_evictions),
@@ -118,6 +119,7 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.TTL: _single(lambda stats: stats.config["ttl_seconds"] or 0),
     catalogue.RECOUPED: _by_pipeline(lambda figures: figures.recouped_seconds),
     catalogue.REGRETTED: _by_pipeline(lambda figures: figures.regretted_seconds),
+    catalogue.SPENT: _by_word(catalogue.SPENT, "purpose", lambda figures: figures.spent_seconds),
     catalogue.GENERATION_FAILURES: _by_word(
         catalogue.GENERATION_FAILURES, "error", lambda figures: figures.generation_failures
     ),
