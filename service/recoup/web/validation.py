@@ -51,7 +51,7 @@ class Field:
         """
         if value is None and self.nullable:
             return None
-        if isinstance(self.kind, Whole) and isinstance(value, float) and value.is_integer():
+        if isinstance(self.kind, Whole) and isinstance(value, float) and value % 1 == 0:
             value = int(value)  # JSON knows no other difference between 5 and 5.0
         try:
             return self.kind.check(value)
