@@ -8,12 +8,14 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import busy, door, growth, hits, memory, service, under_load
+from benchmarks import busy, door, growth, hits, memory, service, under_load, writes
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "hits": hits.one_thread,
     "threads": hits.four_threads,
+    "sets": writes.sets,
+    "decorated": writes.decorated,
     "growth": growth.growth,
     "memory": memory.memory,
     "http": service.http_hits,

@@ -13,13 +13,13 @@ _THREADS = 4
 _VALUE = b"x" * 1024
 
 
-def _keys(count: int) -> list[str]:
+def keys_of(count: int) -> list[str]:
     return [f"{number * 0x9E3779B97F4A7C15 % 2**128:032x}" for number in range(1, count + 1)]
 
 
 def one_thread() -> list[Row]:
     """A hit by `get`, beside what a user would pick instead: Zipf popularity (alpha 1) over 1,000 entries."""
-    keys = _keys(_ENTRIES)
+    keys = keys_of(_ENTRIES)
     cachetools_get, cachetools_subscript = contenders.cachetools_caches(keys, _VALUE)
     gets = {
         "recoup": contenders.recoup_cache(keys, _VALUE).get,
@@ -56,7 +56,7 @@ def one_thread() -> list[Row]:
 
 def four_threads() -> list[Row]:
     """The same hits in four threads at once."""
-    keys = _keys(_ENTRIES)
+    keys = keys_of(_ENTRIES)
     sequence = zipf(keys, _CALLS, 1.0, seed=3)
     cachetools_get, _ = contenders.cachetools_caches(keys, _VALUE)
     gets = {

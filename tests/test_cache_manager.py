@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.clock import FakeClock
 
 from recoup import CacheEntry, LRUCache, get_cache, set_cache
 from recoup.errors import ConfigurationError
@@ -14,16 +15,6 @@ from recoup.errors import ConfigurationError
 #: Bytes in a megabyte, as the limits count them.
 MB = 2**20
 TIME_LIMIT = 30.0
-
-
-class FakeClock:
-    """Monotonic seconds that pass only when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 500.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def keys_by_recency(cache: LRUCache) -> list[object]:
@@ -210,7 +201,7 @@ class TestLRUCacheEviction:
         assert {"size": 45, "memory": 0, "quota": 0, "expired": 0} == cache.stats().evictions
 
     def test_evictions_are_tracked_by_cause_and_use(self) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(max_size=2, clock=clock)
         cache.set("used", 1, pipeline="llm")
         cache.get("used")
@@ -308,7 +299,7 @@ class TestLRUCacheStatistics:
 
 class TestLRUCacheTTL:
     def test_an_entry_expires_at_the_end_of_its_time(self) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(ttl_seconds=10, clock=clock)
         cache["a"] = 1
         clock.now += 9.75
@@ -322,7 +313,7 @@ class TestLRUCacheTTL:
         assert (1, 1) == (stats.miss_reasons["expired"], stats.evictions["expired"])
 
     def test_reading_does_not_prolong_a_life(self) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(ttl_seconds=10, clock=clock)
         cache["a"] = 1
         clock.now += 6
@@ -332,7 +323,7 @@ class TestLRUCacheTTL:
         assert cache.get("a") is None
 
     def test_setting_again_begins_a_new_life(self) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(ttl_seconds=10, clock=clock)
         cache["a"] = 1
         clock.now += 6
@@ -342,7 +333,7 @@ class TestLRUCacheTTL:
         assert 2 == cache.get("a")
 
     def test_the_default_is_a_day(self) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(clock=clock)
         cache["a"] = 1
 
@@ -352,7 +343,7 @@ class TestLRUCacheTTL:
 
     @pytest.mark.parametrize(("given", "lives"), [(5, 5), (0.5, 0.5), (99999, 99999), (None, None), (0, None)])
     def test_a_ttl_of_ones_own_overrides_the_default(self, given: float | None, lives: float | None) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(ttl_seconds=100, clock=clock)
         cache.set("a", 1, ttl_seconds=given)
         assert lives == cache.entries()[0]["expires_in_seconds"]
@@ -459,7 +450,7 @@ class TestLRUCacheThreadSafety:
 
 class TestLRUCacheEntries:
     def test_the_summary_of_an_entry(self) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(clock=clock, ttl_seconds=60)
         cache.set("mesh", b"solid", pipeline="relief", cost_seconds=1.5)
         clock.now += 2
@@ -479,7 +470,7 @@ class TestLRUCacheEntries:
         } == entry
 
     def test_pages_sorts_and_pipelines(self) -> None:
-        clock = FakeClock()
+        clock = FakeClock(500.0)
         cache = LRUCache(clock=clock)
         for key, size, cost in [("a", 300, 1.0), ("b", 100, 3.0), ("c", 200, 2.0)]:
             cache.set(key, bytes(size), cost_seconds=cost, pipeline="even" if key == "b" else "odd")

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.clock import FakeClock
 
 from recoup.cache import LRUCache
-
-from .support import FakeClock
 
 
 @pytest.fixture

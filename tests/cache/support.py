@@ -12,19 +12,6 @@ from typing import Any
 TIME_LIMIT = 30.0
 
 
-class FakeClock:
-    """Monotonic seconds that pass only when a test says so."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
 class Threads:
     """Threads that begin together, and hand their errors and results to the test."""
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.clock import FakeClock
 
 from recoup.cache import LRUCache, ResultCache, cached_result, set_cache
 from recoup.cache.store import MOST_PIPELINES, OTHER_PIPELINES
 from recoup.errors import ConfigurationError
 from recoup.telemetry import CacheCollector
 
-from .support import FakeClock, Threads
+from .support import Threads
 
 
 class CountingLock:

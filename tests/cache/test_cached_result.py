@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.clock import FakeClock
 
 from recoup.cache import LRUCache, cached_result, call_keys, set_cache
 from recoup.errors import ConfigurationError, FlightTimeoutError, KeyDigestError
 
-from .support import TIME_LIMIT, FakeClock, Threads, together
+from .support import TIME_LIMIT, Threads, together
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recoup.cache import LRUCache, cached_result, digest
@@ -306,6 +306,7 @@ def typed(value: Any) -> Any:
     return type(value), repr(value)
 
 
+@settings(deadline=None)
 @given(one=_ARGUMENTS, other=_ARGUMENTS)
 def test_simple_arguments_have_one_key_each(one: list[Any], other: list[Any]) -> None:
     cache = LRUCache()
@@ -321,6 +322,7 @@ def three(a: Any, b: Any, c: Any = "pad", *, d: int = 0) -> int:
     return 1
 
 
+@settings(deadline=None)
 @given(a=_SCALARS, b=_SCALARS, c=_SCALARS)
 def test_one_call_has_one_key_in_whatever_way_it_is_written(a: Any, b: Any, c: Any) -> None:
     function = cached_result(cache=LRUCache())(three)

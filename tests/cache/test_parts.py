@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.clock import FakeClock
 
 from recoup.cache import ConcurrencyLimiter, LRUCache, measure
 from recoup.cache.ghosts import GhostList
@@ -16,7 +17,7 @@ from recoup.cache.histogram import Histogram
 from recoup.cache.stats import CORE_PARTS, MISS_REASONS, OUTCOMES, Exemplar
 from recoup.errors import GENERATION_ERROR_KINDS, ConfigurationError, QueueFullError
 
-from .support import TIME_LIMIT, FakeClock, Threads, wait_until
+from .support import TIME_LIMIT, Threads, wait_until
 
 
 class TestDepartures:

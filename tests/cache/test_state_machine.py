@@ -11,13 +11,12 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.clock import FakeClock
 
 from recoup.cache import LRUCache
 from recoup.cache.histogram import AGE_SECONDS
 from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GenerationFailedError
-
-from .support import FakeClock
 
 MB = 2**20
 KEYS = st.integers(0, 7)

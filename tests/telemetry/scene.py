@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.clock import FakeClock
 
 from recoup import ConcurrencyLimiter, LRUCache
 from recoup.errors import FlightTimeoutError, WorkerDiedError
@@ -15,25 +16,6 @@ from recoup.telemetry import CacheCollector
 EPOCH = 1_700_000_000.0
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 RESULT = b"result"
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def costing(self, seconds: float, result: bytes = RESULT) -> Callable[[], bytes]:
-        """A generator that takes so many seconds."""
-
-        def generate() -> bytes:
-            self.now += seconds
-            return result
-
-        return generate
 
 
 def registry_of(cache: LRUCache) -> CollectorRegistry:
@@ -52,7 +34,7 @@ def elsewhere(work: Callable[[], object]) -> None:
 
 def a_full_life() -> LRUCache:
     """Pipeline `relief` with every outcome, miss reason, cause and failure; `idle` with nothing; one entry is kept."""
-    clock = Clock()
+    clock = FakeClock()
     cache = LRUCache(
         max_size=2, max_memory_mb=1, ttl_seconds=100, stale_seconds=50, clock=clock, wall_clock=lambda: EPOCH
     )
@@ -68,49 +50,49 @@ def a_full_life() -> LRUCache:
     return cache
 
 
-def _miss_and_hit(cache: LRUCache, clock: Clock) -> None:
+def _miss_and_hit(cache: LRUCache, clock: FakeClock) -> None:
     """Outcomes: 1 miss, 2 hits at the age of 10 seconds. Recouped: 2 x 2 seconds."""
-    cache.fetch("a", clock.costing(2.0), pipeline="relief")
+    cache.fetch("a", clock.costing(2.0, RESULT), pipeline="relief")
     clock.now += 10
     for _ in range(2):
-        cache.fetch("a", clock.costing(2.0), pipeline="relief")
+        cache.fetch("a", clock.costing(2.0, RESULT), pipeline="relief")
     cache.record_request("relief", "miss", 2.0, TRACE)
     cache.record_request("relief", "hit", 0.00004, TRACE)
     cache.record_request("relief", "hit", 0.3)
 
 
-def _evict(cache: LRUCache, clock: Clock) -> None:
+def _evict(cache: LRUCache, clock: FakeClock) -> None:
     """5 misses, one of them of `a`, which had been evicted: 2 seconds are regretted.
 
     Of size go `a` (it had hits), `b`, `c`, and `a` again; of memory goes `large`. The last four had no hit.
     """
-    cache.fetch("b", clock.costing(3.0), pipeline="relief")
-    cache.fetch("c", clock.costing(4.0), pipeline="relief")
-    cache.fetch("a", clock.costing(2.0), pipeline="relief")
+    cache.fetch("b", clock.costing(3.0, RESULT), pipeline="relief")
+    cache.fetch("c", clock.costing(4.0, RESULT), pipeline="relief")
+    cache.fetch("a", clock.costing(2.0, RESULT), pipeline="relief")
     cache.fetch("large", clock.costing(1.0, bytes(900_000)), pipeline="relief")
     cache.fetch("larger", clock.costing(1.0, bytes(900_000)), pipeline="relief")
 
 
-def _invalidate(cache: LRUCache, clock: Clock) -> None:
+def _invalidate(cache: LRUCache, clock: FakeClock) -> None:
     """5 misses: 2 cold, 2 invalidated, 1 too large. Clears 2 entries, deletes 1, replaces 1."""
     cache.clear("relief")
-    cache.fetch("d", clock.costing(1.0), pipeline="relief")
+    cache.fetch("d", clock.costing(1.0, RESULT), pipeline="relief")
     cache.delete("d")
-    cache.fetch("d", clock.costing(1.0), pipeline="relief")
-    cache.fetch("d", clock.costing(1.0), pipeline="relief", mode="refresh")
+    cache.fetch("d", clock.costing(1.0, RESULT), pipeline="relief")
+    cache.fetch("d", clock.costing(1.0, RESULT), pipeline="relief", mode="refresh")
     for _ in range(2):
         cache.fetch("huge", clock.costing(1.0, bytes(2_000_000)), pipeline="relief")
     cache.clear("relief")
 
 
-def _expire(cache: LRUCache, clock: Clock) -> None:
+def _expire(cache: LRUCache, clock: FakeClock) -> None:
     """2 cold misses, 1 expired, 1 hit, 1 stale, 1 coalesced that gave up, 1 bypass. Recouped: 2 x 5 seconds."""
     for _ in range(2):
-        cache.fetch("e", clock.costing(5.0), pipeline="relief")
+        cache.fetch("e", clock.costing(5.0, RESULT), pipeline="relief")
     clock.now += 120
 
     def while_others_ask() -> bytes:
-        elsewhere(lambda: cache.fetch("e", clock.costing(5.0), pipeline="relief"))
+        elsewhere(lambda: cache.fetch("e", clock.costing(5.0, RESULT), pipeline="relief"))
         clock.now += 6
         return RESULT
 
@@ -121,7 +103,7 @@ def _expire(cache: LRUCache, clock: Clock) -> None:
         return RESULT
 
     cache.fetch("f", while_another_waits, pipeline="relief")
-    cache.fetch("e", clock.costing(1.0), pipeline="relief", mode="bypass")
+    cache.fetch("e", clock.costing(1.0, RESULT), pipeline="relief", mode="bypass")
 
 
 def _give_up_at_once(cache: LRUCache) -> None:
@@ -129,7 +111,7 @@ def _give_up_at_once(cache: LRUCache) -> None:
         cache.fetch("f", lambda: RESULT, pipeline="relief", wait_seconds=0.0)
 
 
-def _fail(cache: LRUCache, clock: Clock) -> None:
+def _fail(cache: LRUCache, clock: FakeClock) -> None:
     """2 cold misses that give no result."""
     for key, error in (("g", TimeoutError("late")), ("h", WorkerDiedError("killed"))):
 

@@ -7,11 +7,10 @@ import time
 
 import pytest
 from structlog.testing import capture_logs
+from tests.clock import FakeClock
 
 from recoup.telemetry import RequestLog
 from recoup.telemetry.request_log import RateLimit
-
-from .scene import Clock
 
 REQUEST = {
     "request_id": "r-1",
@@ -72,7 +71,7 @@ class TestTheLine:
 
 class TestLimits:
     def test_hits_past_the_limit_are_counted_on_the_next_line(self) -> None:
-        clock = Clock()
+        clock = FakeClock()
         log = RequestLog(2, clock)
         first = lines(*[{}] * 10, log=log)
         clock.now += 0.5
@@ -83,7 +82,7 @@ class TestLimits:
         assert [None, None, 8, None] == [line.get("hits_not_logged") for line in first + second + third]
 
     def test_after_a_quiet_time_no_more_than_a_second_s_lines_come_at_once(self) -> None:
-        clock = Clock()
+        clock = FakeClock()
         log = RequestLog(3, clock)
         clock.now += 3600
 
@@ -91,7 +90,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("rate", [0.3, 1, 7, 10, 1000])
     def test_over_a_minute_of_steady_hits_the_rate_is_kept(self, rate: float) -> None:
-        clock = Clock()
+        clock = FakeClock()
         limit = RateLimit(rate, clock)
         passes = 0
         for _ in range(60 * 2000):
@@ -101,7 +100,7 @@ class TestLimits:
         assert 60 * rate == pytest.approx(passes, abs=rate + 1)
 
     def test_less_than_one_a_second_is_possible(self) -> None:
-        clock = Clock()
+        clock = FakeClock()
         log = RequestLog(0.5, clock)
         counts = [len(lines({}, log=log))]
         for _ in range(4):
@@ -130,7 +129,7 @@ class TestLimits:
         assert 100 == len(lines(*[request_] * 100, log=RequestLog(0)))
 
     def test_no_hit_is_lost_under_threads(self) -> None:
-        clock = Clock()
+        clock = FakeClock()
         limit = RateLimit(1, clock)
         passes: list[int] = []
         threads = [threading.Thread(target=knock, args=(limit, 2000, passes)) for _ in range(8)]
@@ -147,7 +146,7 @@ class TestLimits:
     @pytest.mark.load
     def test_a_hit_that_is_not_logged_costs_about_a_microsecond_at_most(self) -> None:
         """The bound is ten times what it takes, so that a busy machine does not fail it."""
-        log, best = RequestLog(1, Clock()), float("inf")
+        log, best = RequestLog(1, FakeClock()), float("inf")
         log.log_request(**{**REQUEST, "outcome": "hit"})
         for _ in range(5):
             start = time.thread_time()

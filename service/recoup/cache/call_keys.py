@@ -28,9 +28,9 @@ _VALUES = (type, types.ModuleType, enum.Enum, tuple, str, bytes, int, float, com
 #: Arguments of these very types take the short way: what `marshal` writes for them (in its version 0, without
 #: references and interning) has the type in it, and one form for one value. It cannot write subclasses' instances.
 _SIMPLE: Final = frozenset({int, str, float, bool, bytes, type(None)})
-_all_simple = _SIMPLE.issuperset
+all_simple = _SIMPLE.issuperset
 _MARSHAL_VERSION: Final = 0
-_PERSON: Final = b"recoup-call"
+_DIGEST_BYTES: Final = 16
 
 _known_code: dict[str, types.CodeType] = {}
 _known_code_lock = threading.Lock()
@@ -79,6 +79,11 @@ def _fingerprint(code: types.CodeType) -> bytes:
     return hashed.digest()
 
 
+def simple_key(prefix: bytes, arguments: tuple[Any, ...]) -> str:
+    """The key of a call whose arguments are all simple. It has no `person`, so it is none that `digest` gives."""
+    return blake2b(prefix + dumps(arguments, _MARSHAL_VERSION), digest_size=_DIGEST_BYTES).hexdigest()
+
+
 class CallKeys:
     """Makes the keys of one function's calls.
 
@@ -90,6 +95,10 @@ class CallKeys:
         version: Part of every key.
         key: Gives what tells one call from another, from the call's own arguments; by default all of them.
         pipeline: Part of every key.
+
+    Attributes:
+        prefix: Begins what is digested for a call with simple arguments.
+        whole: A call with so many positional arguments and no others has all that the key is made of; -1: none has.
     """
 
     def __init__(
@@ -103,7 +112,7 @@ class CallKeys:
         plain = function.__func__ if inspect.ismethod(function) else function
         which = "" if plain is owner else _identity_of(self._name, plain)
         prefix = digest(self._name, version + which, pipeline, _identity_of_key(key), _owner(owner))
-        self._prefix = bytes.fromhex(prefix)
+        self.prefix = bytes.fromhex(prefix)
         self._signature = inspect.signature(function, follow_wrapped=False)
         parameters = list(self._signature.parameters.values())
         positional = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
@@ -115,7 +124,7 @@ class CallKeys:
         self._most = len(positional) if self._plain else -1
         required = [place for place, one in enumerate(parameters) if one.default is one.empty]
         self._least = (required[-1] + 1 if required else 0) if self._plain else 0
-        self._whole = len(parameters) if self._plain and not named else -1
+        self.whole = len(parameters) if self._plain and not named and key is None else -1
 
     def key(self, arguments: tuple[Any, ...], keywords: dict[str, Any], instance: Any = None) -> str:
         """The key of one call.
@@ -130,16 +139,15 @@ class CallKeys:
             TypeError: The function does not take these arguments.
         """
         if self._key is not None:
-            return digest(self._prefix, self._key(*arguments, **keywords))
-        if keywords or len(arguments) != self._whole:
+            return digest(self.prefix, self._key(*arguments, **keywords))
+        if keywords or len(arguments) != self.whole:
             arguments = self._bound(arguments, keywords)
         if instance is not None and not _is_value(instance):
             arguments = (_identity(instance), *arguments[1:])
-        if _all_simple(map(type, arguments)):
-            form = self._prefix + dumps(arguments, _MARSHAL_VERSION)
-            return blake2b(form, digest_size=16, person=_PERSON).hexdigest()
+        if all_simple(map(type, arguments)):
+            return simple_key(self.prefix, arguments)
         try:
-            return digest(self._prefix, arguments)
+            return digest(self.prefix, arguments)
         except KeyDigestError as error:
             raise KeyDigestError(f"{self._name}(): {error}") from None
 

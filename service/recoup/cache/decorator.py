@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, overload
 
-from recoup.cache.call_keys import CallKeys, function_name
+from recoup.cache.call_keys import CallKeys, all_simple, function_name, simple_key
 from recoup.cache.config import DEFAULT, Default, checked_pipeline, checked_ttl
 from recoup.cache.lru import ResultCache
 from recoup.cache.singleton import announce, get_cache
@@ -228,39 +228,47 @@ class _Calls:
 
     def wrapper(self, is_instance: Callable[[Any], bool] | None = None) -> Callable[..., Any]:
         """A function like the decorated one; `is_instance` tells whether a first argument is `self`."""
-        function, pipeline, make_key, fixed, fetch = (
-            self.function,
-            self.pipeline,
-            self.keys.key,
-            self._cache,
-            self._fetch,
-        )
+        function, pipeline, fixed, make_key = self.function, self.pipeline, self._cache, self.keys.key
+        # A call with a few plain arguments has its key made here: each step through a method would be a tenth of a hit.
+        prefix, whole = self.keys.prefix, -1 if is_instance is not None else self.keys.whole
+
+        def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+            instance = args[0] if is_instance is not None and args and is_instance(args[0]) else None
+            return make_key(args, kwargs, instance)
 
         if _is_coroutine_function(function):
             afetch = self._afetch
 
             async def acall(*args: Any, **kwargs: Any) -> Any:
                 cache = get_cache() if fixed is None else fixed
-                started = cache.clock()
-                instance = args[0] if is_instance is not None and args and is_instance(args[0]) else None
-                key = make_key(args, kwargs, instance)
+                clock = cache.clock
+                started = clock()
+                if not kwargs and len(args) == whole and all_simple(map(type, args)):
+                    key = simple_key(prefix, args)
+                else:
+                    key = key_of(args, kwargs)
                 entry = cache.try_hit(key)
                 if entry is None:
                     return await afetch(cache, key, started, args, kwargs)
-                cache.record_request(pipeline, "hit", cache.clock() - started)
+                cache.record_request(pipeline, "hit", clock() - started)
                 return entry.value
 
             return functools.update_wrapper(acall, function)
 
+        fetch = self._fetch
+
         def call(*args: Any, **kwargs: Any) -> Any:
             cache = get_cache() if fixed is None else fixed
-            started = cache.clock()
-            instance = args[0] if is_instance is not None and args and is_instance(args[0]) else None
-            key = make_key(args, kwargs, instance)
+            clock = cache.clock
+            started = clock()
+            if not kwargs and len(args) == whole and all_simple(map(type, args)):
+                key = simple_key(prefix, args)
+            else:
+                key = key_of(args, kwargs)
             entry = cache.try_hit(key)
             if entry is None:
                 return fetch(cache, key, started, args, kwargs)
-            cache.record_request(pipeline, "hit", cache.clock() - started)
+            cache.record_request(pipeline, "hit", clock() - started)
             return entry.value
 
         return functools.update_wrapper(call, function)

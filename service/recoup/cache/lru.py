@@ -360,10 +360,10 @@ class ResultCache(Generic[V]):
             seconds: What its caller waited.
             trace_id: Makes it its bucket's newest exemplar.
         """
-        if type(pipeline) is not str or pipeline not in self._state.store.counters:
+        state = self._state
+        if type(pipeline) is not str or pipeline not in state.store.counters:
             checked_pipeline(pipeline)
-        at = 0.0 if trace_id is None else self.wall_clock()
-        self._state.waits.append((pipeline, outcome, seconds, trace_id, at))
+        state.waits.append((pipeline, outcome, seconds, trace_id, 0.0 if trace_id is None else self.wall_clock()))
 
     def record_requests(
         self, pipeline: str, outcome: Outcome, seconds: Sequence[float], trace_ids: Sequence[str]

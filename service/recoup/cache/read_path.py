@@ -32,7 +32,7 @@ class ReadPath:
         self._state = state
         visible = state.visible
         clock = state.clock
-        reads = state.reads.items
+        reads, times = state.reads.items, state.read_times
         full = state.reads.bound
         relieve, get_slowly, recheck = state.relieve_reads, self._get_slowly, self.recheck
 
@@ -45,7 +45,8 @@ class ReadPath:
             if now >= entry.check_at:
                 return get_slowly(key, default, pipeline)
             entry.used_at = now
-            reads.extend((entry, now))
+            times.append(now)
+            reads.append(entry)
             if len(reads) >= full:
                 relieve()
             return entry.value
@@ -60,7 +61,8 @@ class ReadPath:
             if now >= entry.check_at:
                 return recheck(key)
             entry.used_at = now
-            reads.extend((entry, now))
+            times.append(now)
+            reads.append(entry)
             if len(reads) >= full:
                 relieve()
             return entry
@@ -114,5 +116,6 @@ class ReadPath:
             reads.drain_locked()
             entry.pass_age_edge(now)
         entry.used_at = now
-        reads.items.extend((entry, now))
+        self._state.read_times.append(now)
+        reads.items.append(entry)
         return entry

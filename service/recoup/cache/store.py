@@ -111,14 +111,12 @@ class Store:
 
     # --- reads
 
-    def count_reads(self, reads: list[Any]) -> None:
-        """Account for reads, by turns an entry and when it was read: recency, hits, recouped seconds and ages.
+    def count_reads(self, entries: list[Entry], times: list[float]) -> None:
+        """Account for reads, of each its entry and when it was: recency, hits, recouped seconds and ages.
 
         One pass for each entry, not for each read: only the last read of an entry decides its place, and all its
         reads since the last check fall into one bucket of ages (see `CacheEntry.check_at`).
         """
-        entries: list[Entry] = reads[::2]
-        times: list[float] = reads[1::2]
         stored: list[float] | None
         for observer in self.observers:
             observer.hits(entries, times)

@@ -77,6 +77,7 @@ _FIGURES: dict[str, Schema] = {
     "unused_evictions": count("Entries that were put out without one hit."),
     "bypass_reasons": _counts(BYPASS_REASONS, "Bypasses by reason: they add up to `bypassed`."),
     "miss_reasons": _counts(MISS_REASONS, "Misses by reason: they add up to `misses`."),
+    "bypass_reasons": _counts(BYPASS_REASONS, "Bypasses by reason: they add up to `bypassed`."),
     "recouped_seconds": seconds("What the answers of hits and coalesced lookups had cost to generate."),
     "regretted_seconds": seconds("Spent on generating again what had been evicted."),
     "generations": count("Generations that ended with a result."),
