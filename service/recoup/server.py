@@ -55,8 +55,8 @@ _BUFFER_BYTES = 128 * 1024
 _NOT_WAITING = 1 / 4
 #: Seconds that a thread computes before another one has its turn: the event loop's is never far away.
 _SWITCH_SECONDS = 0.001
-#: The collector looks at all that waits, some thirty objects for each caller, and requests wait meanwhile. Cycles, which
-#: it is for, hardly come about here, so it looks more rarely than by default (700, 10, 10).
+#: The collector looks at all that waits, some thirty objects for each caller, and requests wait meanwhile. Cycles,
+#: which it is for, hardly come about here, so it looks more rarely than by default (700, 10, 10).
 _COLLECTOR_THRESHOLDS = (10_000, 20, 50)
 #: Of a process' finalizers the one with the highest priority runs first; those of `multiprocessing` have at most 100.
 _BEFORE_ALL_ELSE = 1000

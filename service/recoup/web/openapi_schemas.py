@@ -75,7 +75,6 @@ _FIGURES: dict[str, Schema] = {
     "evictions": _counts(EVICTION_CAUSES, "Entries that a limit or their age put out, by cause."),
     "invalidations": _counts(INVALIDATION_CAUSES, "Entries that somebody put out, by cause."),
     "unused_evictions": count("Entries that were put out without one hit."),
-    "bypass_reasons": _counts(BYPASS_REASONS, "Bypasses by reason: they add up to `bypassed`."),
     "miss_reasons": _counts(MISS_REASONS, "Misses by reason: they add up to `misses`."),
     "bypass_reasons": _counts(BYPASS_REASONS, "Bypasses by reason: they add up to `bypassed`."),
     "recouped_seconds": seconds("What the answers of hits and coalesced lookups had cost to generate."),
