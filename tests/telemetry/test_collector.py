@@ -15,13 +15,14 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import DuplicateTimeseries
 
 import recoup
+from clock import FakeClock
 from recoup import ConcurrencyLimiter, LRUCache
 from recoup.cache.stats import BYPASS_REASONS, SPENT_PURPOSES, CacheStats
 from recoup.telemetry import METRICS, CacheCollector
 from recoup.telemetry.catalogue import HTTP_REQUESTS, Metric
 from recoup.telemetry.families import distributions, empty
 
-from .scene import EPOCH, TRACE, Clock, a_full_life, registry_of
+from .scene import EPOCH, TRACE, a_full_life, registry_of
 
 LOOKUPS = 500
 
@@ -382,7 +383,7 @@ def seconds_of_a_scrape(cache: LRUCache) -> float:
 
 
 def test_what_a_bypass_spends_is_told_apart_from_what_a_miss_spends() -> None:
-    clock = Clock()
+    clock = FakeClock()
     cache = LRUCache(clock=clock)
     cache.fetch("a", clock.costing(2.0), pipeline="relief")
     cache.fetch("a", clock.costing(3.0), pipeline="relief", mode="bypass")
