@@ -52,7 +52,7 @@ COMMON_OPTIONS = (
 
 
 def is_pipeline_name(name: object) -> bool:
-    """Whether a pipeline may be called this: it stands in paths, keys and labels. `NAME_RULE` says it in words."""
+    """Whether a pipeline may have this name, which is part of paths, keys and labels. `NAME_RULE` says it in words."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 

@@ -127,7 +127,7 @@ def _resolve(path: str) -> Callable[[Request], Any]:
     if not callable(function):
         raise TypeError(f"{path} is of the type {type(function).__name__}, which cannot be called")
     if inspect.iscoroutinefunction(function):
-        raise TypeError(f"{path} is a coroutine function; allowed is a plain function")
+        raise TypeError(f"{path} is a coroutine function; expected a plain function")
     return function  # type: ignore[no-any-return]  # callable() proves no signature
 
 

@@ -51,7 +51,7 @@ class _BackgroundHandler(_Handler):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Nothing here: whoever waits for the lines calls `flush_log`."""
+        """Nothing here: a caller that waits for the lines calls `flush_log`."""
 
     def wait(self, seconds: float) -> bool:
         """Wait until all lines so far are written, and tell whether they are."""
