@@ -210,7 +210,7 @@ def _identity(instance: Any) -> str:
             _identities[number] = (weakref.ref(instance, lambda gone: _forget(number, gone)), token)
         except TypeError:
             raise KeyDigestError(
-                f"an instance of {type(instance).__qualname__} has neither a value nor a weak reference as its identity: "
+                f"an instance of {type(instance).__qualname__} is no value and cannot be referenced weakly: "
                 "pass key=..., give the class a method __recoup_key__(), or add __weakref__ to its __slots__"
             ) from None
         return token
