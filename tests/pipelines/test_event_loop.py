@@ -20,6 +20,8 @@ from .loops import LOOPS
 from .raw_upstream import Peer, raw_upstream
 
 LONGEST_STALL = 0.020
+#: A stall that the code makes is in every round; one that the machine makes is not.
+ROUNDS = 6
 
 
 class Stalls:
@@ -56,6 +58,16 @@ def run(loop, work):
         runner.close()
 
 
+def stall(loop, work):
+    """The longest stall in the best of some rounds."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        best = min(best, run(loop, work()))
+        if best < LONGEST_STALL:
+            break
+    return best
+
+
 @pytest.mark.load
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("megabytes", [5, 50])
@@ -71,7 +83,7 @@ def test_a_worker_takes_and_gives_large_bodies(loop, megabytes):
         assert len(result) == len(body)
         return stalls.longest
 
-    assert run(loop, work()) < LONGEST_STALL
+    assert stall(loop, work) < LONGEST_STALL
 
 
 @pytest.mark.load
@@ -101,7 +113,7 @@ def test_an_upstream_takes_and_gives_large_bodies(loop, megabytes):
             assert len(result.body) == len(body)
             return stalls.longest
 
-        assert run(loop, work()) < LONGEST_STALL
+        assert stall(loop, work) < LONGEST_STALL
 
 
 @pytest.mark.load
@@ -125,7 +137,7 @@ def test_an_answer_of_single_byte_chunks_is_taken_in_pieces(loop):
             assert len(result.body) == 2_000_000
             return stalls.longest
 
-        assert run(loop, work()) < LONGEST_STALL
+        assert stall(loop, work) < LONGEST_STALL
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -22,7 +22,7 @@ from recoup.telemetry import METRICS, CacheCollector
 from recoup.telemetry.catalogue import HTTP_REQUESTS, Metric
 from recoup.telemetry.families import distributions, empty
 
-from .scene import EPOCH, TRACE, a_full_life, registry_of
+from .scene import EPOCH, RESULT, TRACE, a_full_life, registry_of
 
 LOOKUPS = 500
 
@@ -385,10 +385,10 @@ def seconds_of_a_scrape(cache: LRUCache) -> float:
 def test_what_a_bypass_spends_is_told_apart_from_what_a_miss_spends() -> None:
     clock = FakeClock()
     cache = LRUCache(clock=clock)
-    cache.fetch("a", clock.costing(2.0), pipeline="relief")
-    cache.fetch("a", clock.costing(3.0), pipeline="relief", mode="bypass")
+    cache.fetch("a", clock.costing(2.0, RESULT), pipeline="relief")
+    cache.fetch("a", clock.costing(3.0, RESULT), pipeline="relief", mode="bypass")
     cache.configure(enabled=False)
-    cache.fetch("a", clock.costing(4.0), pipeline="relief")
+    cache.fetch("a", clock.costing(4.0, RESULT), pipeline="relief")
 
     registry = registry_of(cache)
 

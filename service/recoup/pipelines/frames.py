@@ -21,6 +21,8 @@ _LENGTH = struct.Struct("!Q")
 _PART_BYTES = 1 << 16
 #: One read from the socket, at most.
 _READ_BYTES = 1 << 18
+#: Bytes after which others have their turn: asyncio takes and gives what the socket has at once, without a pause.
+_TURN_BYTES = 1 << 21
 #: A pickle from this length on is read in a thread: that may take over a millisecond.
 _LARGE_PICKLE = 1 << 18
 
@@ -121,7 +123,10 @@ async def send_frame_async(channel: socket.socket, frame: Frame) -> None:
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(channel, frame.head())
     for part in frame.parts:
-        await loop.sock_sendall(channel, memoryview(part))  # a view is sent without copies
+        view = memoryview(part)  # sent without copies
+        for start in range(0, len(view), _TURN_BYTES):
+            await loop.sock_sendall(channel, view[start : start + _TURN_BYTES])
+            await asyncio.sleep(0)
 
 
 async def receive_frame_async(channel: socket.socket) -> Frame:
@@ -130,9 +135,12 @@ async def receive_frame_async(channel: socket.socket) -> Frame:
 
     async def read(length: int) -> bytes:
         # BytesIO gives its buffer away without a copy: one of 50 MB would hold up the loop.
-        buffer = io.BytesIO()
+        buffer, turn = io.BytesIO(), _TURN_BYTES
         while left := length - buffer.tell():
             buffer.write(_not_empty(await loop.sock_recv(channel, min(left, _READ_BYTES))))
+            if buffer.tell() >= turn:
+                turn = buffer.tell() + _TURN_BYTES
+                await asyncio.sleep(0)
         return buffer.getvalue()
 
     pickled, count = _HEAD.unpack(await read(_HEAD.size))
