@@ -64,7 +64,7 @@ class TestDamage:
     def test_an_image_that_is_cut_short_is_refused(self, kind, part):
         body = photograph(kind)
         assert decoding.brightness(body, 16)[0].shape == (16, 16)
-        with pytest.raises(UnprocessableError, match="it is damaged|it is none of them"):
+        with pytest.raises(UnprocessableError, match=r"it is damaged|it is none of them"):
             decoding.brightness(body[: int(len(body) * part)], 16)
 
 
