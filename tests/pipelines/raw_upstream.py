@@ -47,6 +47,13 @@ class Peer:
         """Wait until something came, or the client closed; nothing is read."""
         self.sock.recv(1, socket.MSG_PEEK)
 
+    def rest(self) -> bytes:
+        """What comes until the client closes, in order or, where something was unread, by a reset."""
+        with contextlib.suppress(ConnectionResetError):
+            while self._more():
+                pass
+        return self._buffer
+
     def _more(self) -> bool:
         data = self.sock.recv(65536)
         self._buffer += data

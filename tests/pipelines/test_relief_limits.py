@@ -44,6 +44,30 @@ def halves(body: bytes) -> tuple[float, float]:
     return float(grid[8, 2]), float(grid[8, 13])
 
 
+def photograph(kind: str) -> bytes:
+    """Noise, so that every part of the file has pixels in it."""
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+class TestDamage:
+    def test_a_png_with_noise_instead_of_pixels_is_refused(self):
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", 600, 400, 8, 2, 0, 0, 0))
+        body = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", bytes(range(256)) * 100)
+        with pytest.raises(UnprocessableError, match="it is damaged"):
+            decoding.brightness(body, 16)
+
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+    @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+    def test_an_image_that_is_cut_short_is_refused(self, kind, part):
+        body = photograph(kind)
+        assert decoding.brightness(body, 16)[0].shape == (16, 16)
+        with pytest.raises(UnprocessableError, match=r"it is damaged|it is none of them"):
+            decoding.brightness(body[: int(len(body) * part)], 16)
+
+
 class TestTransparency:
     @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
     def test_the_grey_that_a_png_calls_transparent_is_as_white_as_paper(self, depth):

@@ -20,14 +20,13 @@ from recoup.pipelines.registry import PipelineRegistry
 from recoup.settings import Settings
 from recoup.telemetry import request_id
 from recoup.web.bridge import FlaskBridge, raw_path
-from recoup.web.generation.body import Receive
 from recoup.web.generation.endpoint import GENERATE_PREFIX, GENERATE_ROUTE, GenerationEndpoint
 from recoup.web.generation.waiting import Admission
 from recoup.web.management import THE_REST
 from recoup.web.problems import PATH_CHARACTERS, problem_document
 from recoup.web.recorder import RequestRecord, RequestRecorder
 from recoup.web.responses import encode, raw_headers
-from recoup.web.sending import Deliveries, Send, send_at_once
+from recoup.web.sending import Deliveries, Receive, Send, send_at_once
 
 _PREFIX_LENGTH = len(GENERATE_PREFIX)
 _POLL_SECONDS = 0.02

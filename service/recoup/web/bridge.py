@@ -15,10 +15,10 @@ from urllib.parse import quote, unquote_to_bytes
 from a2wsgi import WSGIMiddleware
 
 from recoup.in_flight import Holding, InFlight
-from recoup.web.generation.body import BodyTimeouts, Receive, read_body
+from recoup.web.generation.body import BodyTimeouts, read_body
 from recoup.web.generation.request import content_length, select
 from recoup.web.responses import RawHeaders
-from recoup.web.sending import AT_ONCE_BYTES, Deliveries, Send, send_at_once
+from recoup.web.sending import AT_ONCE_BYTES, Deliveries, Receive, Send, send_at_once
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -83,7 +83,8 @@ class FlaskBridge:
         if len(whole) <= AT_ONCE_BYTES:
             await send_at_once(send, response.status, response.headers, whole)
         else:
-            await self._deliveries.begin(whole, _RESERVE_BYTES).send(send, response.status, response.headers)
+            delivery = self._deliveries.begin(whole, _RESERVE_BYTES)
+            await delivery.send(receive, send, response.status, response.headers)
 
 
 class _Response:

@@ -1,18 +1,20 @@
 """Sending: large bodies in small pieces, so that a reader who is slow costs a few pieces and not a copy.
 
-Each piece waits until the server has taken it. The server's own queue takes some sixteen of them; past that, `send`
-waits for the reader. A reader who takes nothing at all is let go by the kernel (see `recoup.listener`): then the server
-takes, and drops, whatever comes.
+Each piece waits until the server has taken it, and lets everybody else have a turn. The server's own queue takes some
+sixteen of them; past that, `send` waits for the reader. A reader who takes nothing at all is let go by the kernel (see
+`recoup.listener`): from then on the server takes and drops whatever comes, so nothing more is sent.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from recoup.in_flight import Holding, InFlight
 from recoup.web.responses import RawHeaders
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 #: Small enough that what the server queues for one reader stays below half a megabyte.
@@ -21,6 +23,12 @@ PIECE_BYTES = 16 * 1024
 QUEUED_BYTES = 20 * PIECE_BYTES
 #: Up to here a body is sent at once.
 AT_ONCE_BYTES = 4 * PIECE_BYTES
+
+
+async def caller_leaves(receive: Receive) -> None:
+    """Return when the caller, whose request was read, has closed its connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def send_at_once(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
@@ -96,14 +104,19 @@ class Delivery:
         self.copy = copy
         self.queued = queued
 
-    async def send(self, send: Send, status: int, headers: RawHeaders) -> None:
-        """Send a response with it."""
+    async def send(self, receive: Receive, send: Send, status: int, headers: RawHeaders) -> None:
+        """Send a response with it, for as long as its reader stays."""
+        left = asyncio.ensure_future(caller_leaves(receive))
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             view = memoryview(self.copy.body)
             last = (len(view) - 1) // PIECE_BYTES * PIECE_BYTES
             for at in range(0, last, PIECE_BYTES):
                 await send({"type": "http.response.body", "body": view[at : at + PIECE_BYTES], "more_body": True})
+                await asyncio.sleep(0)  # `send` itself waits for nobody while the server's queue has room
+                if left.done():
+                    return
             await send({"type": "http.response.body", "body": view[last:], "more_body": False})
         finally:
+            left.cancel()
             self._all.end(self)

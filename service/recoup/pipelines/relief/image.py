@@ -124,11 +124,13 @@ def _check_scans(body: bytes) -> None:
 
 def _upright_grey(image: Image.Image, samples: int, depth: int | None) -> tuple[Image.Image, float]:
     """The image in floating-point grey from 0 to 255, near its final size; and its height over its width."""
-    orientation = 1
-    with contextlib.suppress(Exception):  # whose EXIF cannot be read is upright
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     width, height = image.size
     image.draft("RGB", (2 * samples, 2 * samples))  # a JPEG decoder reduces as it decodes; others ignore it
+    image.load()
+    orientation = 1
+    # Only now: of a PNG it would load the pixels as well, and their errors are none of EXIF's.
+    with contextlib.suppress(Exception):  # whose EXIF cannot be read is upright
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     grey = _grey(image, depth)
     grey = grey.reduce(max(1, max(grey.size) // (2 * samples))).convert("F")
     if orientation in _UPRIGHT:
@@ -137,7 +139,6 @@ def _upright_grey(image: Image.Image, samples: int, depth: int | None) -> tuple[
 
 
 def _grey(image: Image.Image, depth: int | None) -> Image.Image:
-    image.load()
     key = _transparent_key(image, depth)
     if image.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip them
         grid = np.asarray(image, dtype=np.float32)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import io
-import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 from recoup.errors import BadRequestError, BodyTimeoutError, UnsupportedMediaError
 from recoup.in_flight import Holding
+from recoup.inflating import InflateError, inflate
 from recoup.web.generation.request import too_large
+from recoup.web.sending import Receive
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-
-#: zlib's window bits for gzip and zlib by their header, and for deflate without any (RFC 9110, section 8.4.1.2).
-_GZIP, _ZLIB, _RAW = 31, 15, -15
 _CODINGS = ("gzip", "deflate", "identity")
-#: Members of one gzip body: writers make one, or one for each block; a million empty ones take a minute.
+#: Members of one gzip body: writers make one, or one for each block of some 64 KB.
 _MOST_MEMBERS = 4096
-_PIECE_BYTES = 2**18
 #: Seconds for which a refused body is read on.
 _READ_AWAY_SECONDS = 5.0
 
@@ -162,33 +158,16 @@ def decode(body: bytes, coding: str, limit_bytes: int, holding: Holding) -> byte
     """
     if coding == "identity":
         return body
-    try:
-        if coding == "gzip":
-            return _decoded(body, _GZIP, limit_bytes, holding)
-        # "deflate" is zlib's format by the standard, and raw deflate by the habit of some.
-        is_zlib = len(body) >= 2 and body[0] & 15 == 8 and (body[0] * 256 + body[1]) % 31 == 0
-        return _decoded(body, _ZLIB if is_zlib else _RAW, limit_bytes, holding)
-    except zlib.error as error:
-        raise BadRequestError(f"The body is not {coding}, as its Content-Encoding says: {error}") from None
-
-
-def _decoded(body: bytes, window: int, limit_bytes: int, holding: Holding) -> bytes:
     gathered = io.BytesIO()
-    for _ in range(_MOST_MEMBERS):
-        decoder = zlib.decompressobj(window)
-        rest = body
-        while not decoder.eof:
-            piece = decoder.decompress(rest, _PIECE_BYTES)
-            rest = decoder.unconsumed_tail
-            if not piece and not rest and not decoder.eof:
-                raise BadRequestError("The body ends before its Content-Encoding does.")
-            holding.grow(len(piece))
-            gathered.write(piece)
-            if gathered.tell() > limit_bytes:
-                raise too_large(limit_bytes)
-        body = decoder.unused_data
-        if not body:
-            return gathered.getvalue()
-        if window != _GZIP:
-            raise BadRequestError("The body goes on after the end of its Content-Encoding.")
-    raise BadRequestError(f"The body has more than {_MOST_MEMBERS} gzip members.")
+
+    def take(piece: bytes) -> None:
+        holding.grow(len(piece))
+        gathered.write(piece)
+        if gathered.tell() > limit_bytes:
+            raise too_large(limit_bytes)
+
+    try:
+        inflate(body, coding, take, most_members=_MOST_MEMBERS)
+    except InflateError as error:
+        raise BadRequestError(f"The body is not {coding}, as its Content-Encoding says: {error}.") from None
+    return gathered.getvalue()

@@ -24,7 +24,7 @@ from recoup.in_flight import Holding, InFlight
 from recoup.pipelines.protocol import Pipeline
 from recoup.telemetry import request_id
 from recoup.web.generation.answer import SANDBOX, GenerationResponse, hit_response, lookup_response
-from recoup.web.generation.body import BodyTimeouts, Receive, coding_of, decode, read_away, read_body
+from recoup.web.generation.body import BodyTimeouts, coding_of, decode, read_away, read_body
 from recoup.web.generation.forms import form_file
 from recoup.web.generation.lookups import CallerLeftError, LookupTasks
 from recoup.web.generation.request import (
@@ -42,7 +42,7 @@ from recoup.web.generation.waiting import Admission
 from recoup.web.problems import PATH_CHARACTERS, problem_document
 from recoup.web.recorder import RequestRecord, RequestRecorder
 from recoup.web.responses import RawHeaders, encode, raw_headers
-from recoup.web.sending import AT_ONCE_BYTES, Deliveries, Send, send_at_once
+from recoup.web.sending import AT_ONCE_BYTES, Deliveries, Receive, Send, send_at_once
 
 #: Where generations are asked for, as a route and as the beginning of a path.
 GENERATE_ROUTE = "/api/generate/<pipeline>"
@@ -147,7 +147,7 @@ class GenerationEndpoint:
             else:
                 request = None  # its body need not wait for the reader
                 holding.release()
-                await delivery.send(send, response.status, response.headers)
+                await delivery.send(receive, send, response.status, response.headers)
             return
         finally:
             holding.release()

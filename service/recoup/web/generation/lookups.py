@@ -15,9 +15,9 @@ from recoup.cache import Lookup, LRUCache, Mode
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
 from recoup.pipelines.protocol import Pipeline, Prepared, Result
-from recoup.web.generation.body import Receive
 from recoup.web.generation.request import GenerationRequest, Route
 from recoup.web.generation.waiting import Admission
+from recoup.web.sending import Receive, caller_leaves
 
 
 class LookupTasks:
@@ -50,7 +50,7 @@ class LookupTasks:
         else:
             holding.release()
             task = self._follow(request._replace(prepared=leader), mode)
-        left = asyncio.ensure_future(_caller_leaves(receive))
+        left = asyncio.ensure_future(caller_leaves(receive))
         try:
             await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -119,12 +119,6 @@ class LookupTasks:
 
 class CallerLeftError(Exception):
     """The caller closed its connection before its answer."""
-
-
-async def _caller_leaves(receive: Receive) -> None:
-    """Return when the caller has closed its connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:

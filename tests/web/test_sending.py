@@ -1,0 +1,77 @@
+"""Large bodies on their way: nobody waits for one of them, and nothing is sent to a reader who has left."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from recoup.in_flight import InFlight
+from recoup.web.sending import PIECE_BYTES, Deliveries
+
+PIECES = 100
+BODY = bytes(range(256)) * (PIECES * PIECE_BYTES // 256)
+
+
+class Connection:
+    """A server's two functions for one request; it takes whatever comes at once, as with a queue that never fills."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+        self.sent: list[bytes] = []
+        self.receiving = 0
+
+    async def receive(self) -> dict[str, Any]:
+        self.receiving += 1
+        try:
+            await self.left.wait()
+        finally:
+            self.receiving -= 1
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(bytes(message.get("body", b"")))
+
+
+async def deliver(deliveries: Deliveries, connection: Connection) -> None:
+    await deliveries.begin(BODY).send(connection.receive, connection.send, 200, [])
+
+
+def test_everybody_else_has_a_turn_between_two_pieces() -> None:
+    async def turns() -> list[int]:
+        connections = [Connection() for _ in range(3)]
+        deliveries = Deliveries(InFlight(2**30))
+        tasks = [asyncio.ensure_future(deliver(deliveries, connection)) for connection in connections]
+        seen = []
+        while not all(task.done() for task in tasks):
+            seen.append(sum(len(connection.sent) for connection in connections))
+            await asyncio.sleep(0)
+        assert [BODY] * 3 == [b"".join(connection.sent) for connection in connections]
+        return [after - before for before, after in itertools.pairwise(seen)]
+
+    assert max(asyncio.run(turns())) <= 6  # of three readers the head and the first piece
+
+
+def test_a_reader_who_has_left_is_sent_nothing_more() -> None:
+    async def sent() -> int:
+        connection, budget = Connection(), InFlight(2**30)
+        deliveries = Deliveries(budget)
+        task = asyncio.ensure_future(deliver(deliveries, connection))
+        while len(connection.sent) < 10:
+            await asyncio.sleep(0)
+        connection.left.set()
+        await task
+        assert (0, 0) == (deliveries.count, budget.used()["results"])
+        return len(connection.sent)
+
+    assert asyncio.run(sent()) < 15
+
+
+def test_a_delivery_leaves_nobody_waiting_for_its_reader_to_leave() -> None:
+    async def waiting() -> int:
+        connection = Connection()
+        await deliver(Deliveries(InFlight(2**30)), connection)
+        await asyncio.sleep(0)
+        return connection.receiving
+
+    assert 0 == asyncio.run(waiting())
