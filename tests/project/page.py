@@ -264,6 +264,15 @@ def _load_test_read(reader: Reader, command: str) -> None:
     parser().parse_args(shlex.split(words))
 
 
+def _attacks_listed(reader: Reader, command: str) -> None:
+    """The command line of attacks is read, and what they would send is listed; tests/hostile runs their small forms."""
+    command = command.partition(" #")[0].rstrip()
+    if command.startswith("make "):
+        command = reader.paste(command.replace("make ", "make --dry-run ")).strip()
+    (words,) = re.findall(r"-m benchmarks\.hostile\b(.*)", command)
+    reader.paste(f"cd {shlex.quote(str(ROOT))} && python -m benchmarks.hostile {words} --list")
+
+
 def _elsewhere(reason: str) -> Callable[[Reader, str], None]:
     """What cannot be tried here, with the reason."""
     assert reason
@@ -280,13 +289,14 @@ COMMANDS: list[tuple[str, Callable[[Reader, str], None]]] = [
     (r"make test$", _elsewhere("it is what runs this")),
     (r"make wheel$", _pasted),
     (r"make loadtest\b|\S*python -m loadtest\b", _load_test_read),
+    (r"make hostile\b|python -m benchmarks\.hostile\b", _attacks_listed),
     (r"docker |for image in ", _elsewhere("needs a container engine: `make compose-test` has one")),
     (r"apt-get install ", _elsewhere("changes the machine")),
     (r"git pull$", _elsewhere("asks the forge")),
     (r"export ", _exported),
     (r"python3 -m venv ", _environment_made),
     (r"recoup-env/bin/pip install ", _pasted),
-    (r"curl |grep |cp |echo |promtool |python -m (grafana|metrics)\.|python metrics/build.py ", _pasted),
+    (r"curl |grep |cp |echo |promtool |python -m (grafana|metrics)\.", _pasted),
 ]
 
 
