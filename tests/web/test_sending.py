@@ -42,16 +42,14 @@ def test_a_round_of_the_loop_has_some_pieces_however_many_readers_there_are() ->
         connections = [Connection() for _ in range(READERS)]
         deliveries = Deliveries(InFlight(2**30))
         tasks = [asyncio.ensure_future(deliver(deliveries, connection)) for connection in connections]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        seen = []  # from after the heads and the first pieces
+        seen = []
         while not all(task.done() for task in tasks):
             seen.append(sum(len(connection.sent) for connection in connections))
             await asyncio.sleep(0)
         assert [BODY] * READERS == [b"".join(connection.sent) for connection in connections]
         return [after - before for before, after in itertools.pairwise(seen)]
 
-    # One more of each that ends: its last piece needs no turn.
+    # Of each the head as well, or the last piece, which needs no turn.
     assert max(asyncio.run(sent_in_rounds())) <= 2 * PIECES_A_ROUND
 
 

@@ -130,9 +130,10 @@ class Delivery:
         """Send a response with it, for as long as its reader stays."""
         left = asyncio.ensure_future(caller_leaves(receive))
         try:
-            await send({"type": "http.response.start", "status": status, "headers": headers})
             view = memoryview(self.copy.body)
             last = (len(view) - 1) // PIECE_BYTES * PIECE_BYTES
+            await self._all.turn()
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             for at in range(0, last, PIECE_BYTES):
                 await send({"type": "http.response.body", "body": view[at : at + PIECE_BYTES], "more_body": True})
                 await self._all.turn()  # `send` itself waits for nobody while the server's queue has room
