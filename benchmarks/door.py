@@ -78,17 +78,21 @@ def slow_peers() -> list[Row]:
 
 
 def _beside(crowd: _Crowd, service: servers.Server) -> Iterator[Row]:
-    idle = {connections: _hits(service.url, connections) for connections in _CONNECTIONS}
+    idle = {connections: _hits(service, connections) for connections in _CONNECTIONS}
     before = service.resident_bytes()
     with _crowding(crowd, service.url):
         grown = (service.resident_bytes() - before) / crowd.count
-        crowded = {connections: _hits(service.url, connections) for connections in _CONNECTIONS}
+        crowded = {connections: _hits(service, connections) for connections in _CONNECTIONS}
     for connections in _CONNECTIONS:
-        quiet, loud = _rate(idle[connections]), _rate(crowded[connections])
-        figure = f"{loud:.0f}/s, p99 {_p99(crowded[connections]) * 1e3:.1f} ms; idle {quiet:.0f}/s, "
-        figure += f"p99 {_p99(idle[connections]) * 1e3:.1f} ms"
+        quiet, loud = idle[connections], crowded[connections]
+        figure = (
+            f"{loud.rate:.0f}/s, p99 {loud.p99 * 1e3:.1f} ms; idle {quiet.rate:.0f}/s, p99 {quiet.p99 * 1e3:.1f} ms"
+        )
         what = f"HTTP hits over {connections} connections, {crowd.what}"
-        yield Row(what, "the same service, idle", figure, loud / quiet, at_least=0.8)
+        yield Row(what, "the same service, idle", figure, loud.rate / quiet.rate, at_least=0.8)
+        # The rate tells of the machine's other users, too; processor time does less.
+        figure = f"{loud.cpu * 1e6:.1f} us; idle {quiet.cpu * 1e6:.1f} us"
+        yield Row(f"processor time of one, {what}", "the same service, idle", figure, loud.cpu / quiet.cpu)
     yield Row(
         f"memory of one of {crowd.what}",
         f"{(crowd.most_bytes or 0) / 1e3:.0f} KB",
@@ -98,17 +102,28 @@ def _beside(crowd: _Crowd, service: servers.Server) -> Iterator[Row]:
     )
 
 
-def _hits(url: str, connections: int) -> list[Load]:
-    target = f"{url}/api/generate/bench"
-    return [load(target, _BODY, connections=connections, seconds=_SECONDS) for _ in range(_ROUNDS)]
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """Medians of some rounds: hits a second, their 99th percentile, and the service's processor time for one."""
+
+    rate: float
+    p99: float
+    cpu: float
 
 
-def _rate(loads: list[Load]) -> float:
-    return statistics.median(it.rate for it in loads)
-
-
-def _p99(loads: list[Load]) -> float:
-    return statistics.median(it.p99 for it in loads)
+def _hits(service: servers.Server, connections: int) -> _Hits:
+    target = f"{service.url}/api/generate/bench"
+    loads: list[Load] = []
+    costs: list[float] = []
+    for _ in range(_ROUNDS):
+        before = service.cpu_seconds()
+        loads.append(load(target, _BODY, connections=connections, seconds=_SECONDS))
+        costs.append((service.cpu_seconds() - before) / loads[-1].requests)
+    return _Hits(
+        statistics.median(it.rate for it in loads),
+        statistics.median(it.p99 for it in loads),
+        statistics.median(costs),
+    )
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class OpenLane:
 
     Args:
         lane: As planned.
-        offered: Told of requests as they become due: at their pace, or else when they are sent.
+        offered: Called with the number of requests as they become due: at their pace, or else when they are sent.
     """
 
     def __init__(self, lane: Lane, offered: Offered) -> None:

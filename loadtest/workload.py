@@ -93,7 +93,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         faults.prometheus_restart,
     ),
     "terminate": Scenario(
-        "The service is told to end under load, and started again.",
+        "The service is stopped under load, and started again.",
         "What it has begun it answers whole, the rest it refuses with 503; it serves again.",
         faults.terminate,
     ),

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from recoup.errors import ConfigurationError, SettingError
 from recoup.fields import Choice, Flag, Kind, Number, Text, UnusableError, Whole, closest, echo, unknown
-from recoup.pipelines.definition import Options
+from recoup.pipelines.definition import OptionTable
 from recoup.settings import SETTINGS
 from recoup.web.management.fields import CONFIG_FIELDS
 
@@ -95,7 +95,7 @@ def test_one_mistake_reads_alike_wherever_it_is_made(tmp_path: Any) -> None:
     setting = next(setting for setting in SETTINGS if setting.name == "CACHE_MAX_SIZE")
     with pytest.raises(SettingError) as in_environment:
         setting.parse("x")
-    options = Options(tmp_path, "llm", {"max_size": "x"})
+    options = OptionTable(tmp_path, "llm", {"max_size": "x"})
     options.take("max_size", setting.kind, 1)
     with pytest.raises(ConfigurationError) as in_toml:
         options.finish()

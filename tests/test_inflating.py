@@ -17,7 +17,7 @@ PIECE = 2**18
 
 
 def inflated(body, coding="gzip", most_members=100):
-    pieces = []
+    pieces: list[bytes] = []
     inflate(body, coding, pieces.append, most_members=most_members)
     return pieces
 
@@ -55,7 +55,7 @@ def test_what_the_taker_raises_ends_the_work():
     class EnoughError(Exception):
         pass
 
-    pieces = []
+    pieces: list[bytes] = []
 
     def take(piece):
         pieces.append(piece)

@@ -17,7 +17,7 @@ from grafana import style
 from grafana.board import Board, Strip
 from grafana.expressions import INSTANCE, named, rate, recorded, select, total
 from grafana.panels import Line, Panel, dashed, figure, listing, series
-from recoup.telemetry.catalogue import BUILD_INFO
+from recoup.telemetry.catalogue import BUILD_INFO, IN_FLIGHT, IN_FLIGHT_LIMIT, LOG_LINES_DROPPED
 
 UP = recorded(UP_STATE, "instance")
 
@@ -75,6 +75,27 @@ def _memory() -> Panel:
     )
 
 
+def _in_flight() -> Panel:
+    return series(
+        "In flight",
+        "What passes by the cache now: bodies being read, results being sent, upstreams' answers; with their common "
+        "limit (dashed), past which requests are answered 503.",
+        style.BYTES,
+        Line(total(IN_FLIGHT, f"{INSTANCE}, part"), named("{{instance}} {{part}}")),
+        Line(total(IN_FLIGHT_LIMIT, INSTANCE), named("{{instance}} limit")),
+        styles={"/ limit$/": [dashed(10, 6)]},
+    )
+
+
+def _dropped_log_lines() -> Panel:
+    return series(
+        "Log lines dropped",
+        "Log lines a second that nobody read in time. Logging holds up no request: what does not fit is dropped.",
+        style.EVENTS_A_SECOND,
+        Line(rate(LOG_LINES_DROPPED, INSTANCE), named("{{instance}}")),
+    )
+
+
 def _threads() -> Panel:
     return series(
         "Threads",
@@ -121,6 +142,7 @@ BOARD = Board(
     (
         Strip(5, ((4, _scraped()), (4, _missing()), (16, _versions()))),
         Strip(8, ((12, _processor()), (12, _memory()))),
+        Strip(8, ((12, _in_flight()), (12, _dropped_log_lines()))),
         Strip(8, ((12, _threads()), (12, _descriptors()))),
         Strip(8, ((12, _collections()), (12, _uncollectable()))),
     ),

@@ -154,6 +154,8 @@ def _memory() -> list[Record]:
     ages = rate("instance", select(catalogue.EVICTION_AGE, "_bucket"), "1h", "le")
     held, unaccounted = signals.MEMORY_HELD.at("instance"), signals.UNACCOUNTED_MEMORY.at("instance")
     resident = f"max by ({instance}) ({PROCESS_MEMORY})"
+    # A cache in somebody's own application has nothing in flight that it knows of.
+    in_flight = f"(sum by ({instance}) ({select(catalogue.IN_FLIGHT)}) or 0 * {held})"
     return [
         Record(held, f"sum by ({instance}) ({select(catalogue.MEMORY)})"),
         Record(signals.MEMORY_UTILISATION.at("instance"), _of_limit(held, select(catalogue.MEMORY_LIMIT))),
@@ -167,11 +169,11 @@ def _memory() -> list[Record]:
         ),
         # A comparison with 0 leaves out NaN: what the quantile of nothing is.
         Record(signals.EVICTION_AGE_MEDIAN.at("instance"), f"histogram_quantile(\n  0.5,\n  {ages}\n) >= 0"),
-        Record(unaccounted, f"{resident}\n-\n{held}"),
+        Record(unaccounted, f"{resident}\n-\n{held}\n-\n{in_flight}"),
         # Memory that was freed may stay with the process, so growth is held against the most that was accounted.
         Record(
             signals.MEMORY_DRIFT.at("instance"),
-            f"{resident}\n-\nmax_over_time({held}[3d])\n-\nmin_over_time({unaccounted}[3d])",
+            f"{resident}\n-\nmax_over_time({held}[3d])\n-\n{in_flight}\n-\nmin_over_time({unaccounted}[3d])",
         ),
     ]
 

@@ -32,7 +32,7 @@ def return_large_blocks() -> bool:
     """Have large blocks go back to the system when they are freed. Call it in the process that serves.
 
     Returns:
-        Whether the C library can be told; only glibc needs to be. What the environment says already stays.
+        Whether the C library takes the setting; only glibc needs it. What the environment says already stays.
     """
     if "MALLOC_MMAP_THRESHOLD_" in os.environ or "mmap_threshold" in os.environ.get("GLIBC_TUNABLES", ""):
         return False

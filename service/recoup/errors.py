@@ -6,7 +6,7 @@
     │   │   └── UnknownSettingError   an environment variable that is none of Recoup's
     │   └── SeveralMistakesError      several of these at once
     ├── KeyDigestError                an argument that cannot be part of a key (also a TypeError)
-    ├── UnmeasurableError             a value whose bytes cannot be told without a sizer (also a TypeError)
+    ├── UnmeasurableError             a value whose bytes cannot be measured without a sizer (also a TypeError)
     ├── FlightTimeoutError            a caller waited its limit for another caller's generation (also a TimeoutError)
     ├── RequestError                  a request that is refused before anything is generated
     │   ├── BadRequestError           400
@@ -115,7 +115,7 @@ class KeyDigestError(RecoupError, TypeError):
 
 
 class UnmeasurableError(RecoupError, TypeError):
-    """A value that owns memory which cannot be seen: a `sizer` is needed to tell its bytes."""
+    """A value that owns memory which cannot be seen: a `sizer` is needed to measure its bytes."""
 
     title = "Unmeasurable value"
 

@@ -5,7 +5,7 @@ watches and ends; the serving process holds the cache, answers, and is the paren
 first SIGTERM (or SIGINT, or SIGHUP) the main process asks the serving one to drain: `/readyz` turns 503, nothing new is
 generated, and hits are still answered until the running generations have been, and what is being sent has arrived, or
 the grace period is over. Then it closes the listener and both end. A second signal ends both at once.
-docs/explanation/server.md tells why it is done so.
+docs/explanation/server.md explains why.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MARGIN_SECONDS = 5
 #: Bytes that the server holds of one connection, beside its queue: the head of a request, what is being written.
 _BUFFER_BYTES = 128 * 1024
-#: Of the connections, those that are kept for whoever need not wait.
+#: The share of the connections that is kept for requests that need not wait.
 _NOT_WAITING = 1 / 4
 #: Seconds that a thread computes before another one has its turn: the event loop's is never far away.
 _SWITCH_SECONDS = 0.001
@@ -71,13 +71,13 @@ def serve(settings: Settings) -> int:
 
     Returns:
         The exit status: 0 when everything that ran was answered; 1 when it ended before that; 2 when it could not
-        start, which is told on standard error.
+        start; standard error says why.
     """
     configure_logging(settings.log_format, settings.log_level)
     connections = connections_for(raise_descriptor_limit())
     try:
         listener = listen(settings.host, settings.port)
-        _pipelines(settings)  # a mistake in them is told before anything is started
+        _pipelines(settings)  # a mistake in them is reported before anything is started
     except ConfigurationError as error:
         return _unusable(str(error))
     ours, theirs = multiprocessing.Pipe()
@@ -96,7 +96,7 @@ def _pipelines(settings: Settings) -> PipelineRegistry:
 
 
 class _Server(MPServer):
-    """Granian, on a socket of ours: its own would share the port with whoever asks for it (SO_REUSEPORT)."""
+    """Granian, on a socket of ours: its own would share the port with any process that asks for it (SO_REUSEPORT)."""
 
     def __init__(self, listener: socket.socket, connections: int) -> None:
         host, port = listener.getsockname()[:2]
@@ -222,7 +222,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
 
 
 def _log_account(cache: LRUCache) -> None:
-    """Log what the cache has done in its life: what the last scrape could not see any more."""
+    """Log the totals of the cache since its start, which the last scrape may have missed."""
     stats = cache.stats()
     outcomes = ("hits", "misses", "stale", "coalesced", "bypassed")
     _log.info(
@@ -259,6 +259,6 @@ async def drain(service: Service) -> bool:
     for pipeline in service.pipelines.values():
         await pipeline.close(0.0)
     if not finished:
-        # Whoever waited is told that their worker is gone.
+        # Callers that still wait get the error that their worker is gone.
         await service.wait_until_answered(_MARGIN_SECONDS)
     return finished

@@ -111,7 +111,7 @@ class Settings:
         "RECOUP_TTL_JITTER",
         kinds.TTL_JITTER,
         "0",
-        "Share of its life by which an entry may expire earlier, so that a batch does not expire at one instant.",
+        "Share of its TTL by which an entry may expire earlier, so that a batch does not expire at one instant.",
     )
     stale_seconds: float = _cache(
         "RECOUP_STALE_SECONDS",

@@ -18,7 +18,7 @@ from recoup.errors import BadRequestError, UnsupportedMediaError
 from recoup.pipelines import canonical_json as forms
 from recoup.pipelines.canonical import canonical_body, is_json
 from recoup.pipelines.canonical_json import canonical_json, exact_form
-from recoup.pipelines.configured import ConfiguredPipeline, Terms
+from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
 from recoup.pipelines.protocol import Request
 from recoup.strict_json import MAX_DEPTH
 
@@ -367,7 +367,7 @@ BROKEN = st.tuples(VALUES.map(json.dumps).map(str.encode), st.integers(0, 200), 
     headers=st.dictionaries(st.sampled_from(["accept-language", "authorization", "content-type"]), st.text()),
 )
 def test_whatever_is_sent_gets_a_key_or_a_refusal(body, content_type, query, headers):
-    pipeline = ConfiguredPipeline(Terms(name="any", key_headers=("accept-language",)))
+    pipeline = ConfiguredPipeline(PipelineOptions(name="any", key_headers=("accept-language",)))
     # Whatever else it may raise fails the test.
     with suppress(BadRequestError, UnsupportedMediaError):
         assert len(digest(pipeline.prepare(Request(body, content_type, query, headers)).canonical)) == 32

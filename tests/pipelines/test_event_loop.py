@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from recoup.pipelines.configured import Terms
+from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.http import HttpPipeline
 from recoup.pipelines.protocol import Request
 from recoup.pipelines.workers import WorkerPool
@@ -105,7 +105,7 @@ def test_an_upstream_takes_and_gives_large_bodies(loop, megabytes):
     with raw_upstream(echo) as upstream:
 
         async def work() -> float:
-            llm = HttpPipeline(Terms(name="llm", timeout_seconds=60.0), url=upstream.url)
+            llm = HttpPipeline(PipelineOptions(name="llm", timeout_seconds=60.0), url=upstream.url)
             await llm.start()
             async with watched() as stalls:
                 result = await llm.generate(llm.prepare(Request(body)))
@@ -129,7 +129,7 @@ def test_an_answer_of_single_byte_chunks_is_taken_in_pieces(loop):
     with raw_upstream(chunks) as upstream:
 
         async def work() -> float:
-            llm = HttpPipeline(Terms(name="llm", timeout_seconds=60.0), url=upstream.url)
+            llm = HttpPipeline(PipelineOptions(name="llm", timeout_seconds=60.0), url=upstream.url)
             await llm.start()
             async with watched() as stalls:
                 result = await llm.generate(llm.prepare(Request(b"")))

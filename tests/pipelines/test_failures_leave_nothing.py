@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from recoup.errors import RecoupError
-from recoup.pipelines.configured import Terms
+from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.http import HttpPipeline
 from recoup.pipelines.protocol import Pipeline, Request
 from recoup.pipelines.python import PythonPipeline
@@ -60,8 +60,8 @@ def references_left(loop: str, pipeline: Pipeline, body: bytearray) -> int:
 
 
 def own(name: str, **options: float) -> PythonPipeline:
-    terms = Terms(name="own", **{"max_concurrent": 1, "timeout_seconds": 60.0, **options})
-    return PythonPipeline(terms, path=f"{generators.__name__}:{name}")
+    chosen = PipelineOptions(name="own", **{"max_concurrent": 1, "timeout_seconds": 60.0, **options})
+    return PythonPipeline(chosen, path=f"{generators.__name__}:{name}")
 
 
 FAILURES: dict[str, tuple[Callable[[], Pipeline], bytes]] = {
@@ -99,11 +99,11 @@ def talk_nonsense(peer: Peer) -> None:
 @pytest.mark.parametrize("script", [refuse, break_off, talk_nonsense], ids=lambda script: script.__name__)
 def test_a_body_is_free_once_its_exchange_failed(loop, script):
     with raw_upstream(script) as upstream:
-        llm = HttpPipeline(Terms(name="llm", timeout_seconds=60.0), url=upstream.url)
+        llm = HttpPipeline(PipelineOptions(name="llm", timeout_seconds=60.0), url=upstream.url)
         assert 0 == references_left(loop, llm, bytearray(5_000_000))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_body_is_free_where_there_is_no_upstream(loop):
-    llm = HttpPipeline(Terms(name="llm", timeout_seconds=60.0), url="http://127.0.0.1:9/")
+    llm = HttpPipeline(PipelineOptions(name="llm", timeout_seconds=60.0), url="http://127.0.0.1:9/")
     assert 0 == references_left(loop, llm, bytearray(5_000_000))

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recoup.errors import BadRequestError, UpstreamError
-from recoup.pipelines.configured import Terms
+from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.http import HttpPipeline
 from recoup.pipelines.protocol import Request, Result
 
@@ -38,8 +38,8 @@ def connect(loop: LoopThread) -> Iterator[Callable[..., tuple[HttpPipeline, RawU
 
         def connect(script: Script, method: str = "POST") -> tuple[HttpPipeline, RawUpstream]:
             upstream = stack.enter_context(raw_upstream(script))
-            terms = Terms(name="llm", timeout_seconds=PATIENCE, key_headers=("authorization",))
-            pipeline = loop.blocking(HttpPipeline(terms, url=upstream.url, method=method))
+            options = PipelineOptions(name="llm", timeout_seconds=PATIENCE, key_headers=("authorization",))
+            pipeline = loop.blocking(HttpPipeline(options, url=upstream.url, method=method))
             pipeline.start()
             stack.callback(pipeline.close, 0.0)
             return pipeline, upstream
@@ -441,7 +441,7 @@ class TestWhatIsSent:
 
     @pytest.mark.parametrize("url", ["http://h.example/?model=m&key=", "http://h.example/?%6dodel=m&key"])
     def test_a_caller_cannot_give_a_member_of_the_urls_query(self, url):
-        llm = HttpPipeline(Terms(name="llm"), url=url)
+        llm = HttpPipeline(PipelineOptions(name="llm"), url=url)
         for name in ("model", "key"):
             with pytest.raises(BadRequestError, match=f"'{name}' is set by the pipeline"):
                 llm.prepare(Request(b"", query={name: ("other",)}))

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from recoup.errors import BadRequestError, GenerationTimeoutError, UnsupportedMediaError, UpstreamError
-from recoup.pipelines.configured import Terms
+from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.http import HttpPipeline
 from recoup.pipelines.protocol import Request, Result
 
@@ -42,7 +42,9 @@ def pipeline(stack: ExitStack, loop: LoopThread) -> Build:
 
     def build(url: str, *, on: LoopThread = loop, **options: Any) -> HttpPipeline:
         own = {name: options.pop(name) for name in ("method", "headers", "max_result_bytes") if name in options}
-        pipeline = on.blocking(HttpPipeline(Terms(name="llm", **{"timeout_seconds": 60.0, **options}), url=url, **own))
+        pipeline = on.blocking(
+            HttpPipeline(PipelineOptions(name="llm", **{"timeout_seconds": 60.0, **options}), url=url, **own)
+        )
         pipeline.start()
         stack.callback(pipeline.close, 0.0)
         return pipeline
@@ -438,7 +440,7 @@ class TestConnections:
         assert [body * 10_000 for body in bodies] == results
 
     def test_it_is_ready_from_start_to_close(self, loop):
-        llm = loop.blocking(HttpPipeline(Terms(name="llm"), url="http://127.0.0.1:9/"))
+        llm = loop.blocking(HttpPipeline(PipelineOptions(name="llm"), url="http://127.0.0.1:9/"))
         states = [llm.ready()]
         llm.start()
         states.append(llm.ready())
@@ -485,8 +487,8 @@ class TestTLS:
 
 
 def test_the_description_has_the_terms_and_neither_upstream_nor_secrets():
-    terms = Terms(name="llm", version="2", description="Words", key_headers=("accept-language",))
-    described = HttpPipeline(terms, url="http://inner.example/secret", headers={"x-api-key": "secret"}).describe()
+    options = PipelineOptions(name="llm", version="2", description="Words", key_headers=("accept-language",))
+    described = HttpPipeline(options, url="http://inner.example/secret", headers={"x-api-key": "secret"}).describe()
     assert ("llm", "http", "2", "Words", ["accept-language"]) == tuple(
         described[name] for name in ("name", "kind", "version", "description", "key_headers")
     )

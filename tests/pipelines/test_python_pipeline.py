@@ -18,7 +18,7 @@ from recoup.errors import (
     UnprocessableError,
     WorkerDiedError,
 )
-from recoup.pipelines.configured import Terms
+from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.protocol import Request, Result
 from recoup.pipelines.python import PythonPipeline, is_callable_path
 from recoup.pipelines.worker_limits import WorkerLimits
@@ -32,9 +32,9 @@ def path(name: str) -> str:
     return f"{generators.__name__}:{name}"
 
 
-def make(name: str, **terms: float) -> PythonPipeline:
+def make(name: str, **options: float) -> PythonPipeline:
     defaults = {"timeout_seconds": 30.0, "max_concurrent": 1}
-    return PythonPipeline(Terms(name="own", **{**defaults, **terms}), path=path(name))
+    return PythonPipeline(PipelineOptions(name="own", **{**defaults, **options}), path=path(name))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_a_callable_that_is_none_stops_the_start_and_names_the_option(loop, name
 
 
 def test_a_module_that_is_not_there_stops_the_start(loop):
-    pipeline = PythonPipeline(Terms(name="own", max_concurrent=1), path="pipelines_absent.module:function")
+    pipeline = PythonPipeline(PipelineOptions(name="own", max_concurrent=1), path="pipelines_absent.module:function")
     with pytest.raises(ConfigurationError, match="No module named 'pipelines_absent'"):
         loop.run(pipeline.start())
 
@@ -204,7 +204,7 @@ class TestSurroundings:
         for name in ("RECOUP_ADMIN_TOKEN", "LLM_AUTHORIZATION", "AWS_SECRET_ACCESS_KEY", "NAMED", "LC_TIME", "TZ"):
             monkeypatch.setenv(name, f"value of {name}")
         pipeline = PythonPipeline(
-            Terms(name="own", max_concurrent=1), path=path("environment"), environment={"NAMED": "n"}
+            PipelineOptions(name="own", max_concurrent=1), path=path("environment"), environment={"NAMED": "n"}
         )
         told = self.run(loop, pipeline)
         assert ("n", "value of LC_TIME", "value of TZ", "1") == (
@@ -217,15 +217,15 @@ class TestSurroundings:
         assert {"RECOUP_ADMIN_TOKEN", "LLM_AUTHORIZATION", "AWS_SECRET_ACCESS_KEY"}.isdisjoint(told)
 
     def test_its_memory_and_its_processor_are_limited(self, loop):
-        terms = Terms(name="own", max_concurrent=1, timeout_seconds=100.0)
-        pipeline = PythonPipeline(terms, path=path("limits"), memory_bytes=2**31)
+        options = PipelineOptions(name="own", max_concurrent=1, timeout_seconds=100.0)
+        pipeline = PythonPipeline(options, path=path("limits"), memory_bytes=2**31)
         told = self.run(loop, pipeline)
         assert told["RLIMIT_AS"][0] == 2**31
         assert 100 < told["RLIMIT_CPU"][0] <= 101 * (os.cpu_count() or 1) + 60
 
     def test_one_that_takes_too_much_memory_fails_its_own_request_alone(self, loop):
         pipeline = loop.blocking(
-            PythonPipeline(Terms(name="own", max_concurrent=1), path=path("allocate"), memory_bytes=2**30)
+            PythonPipeline(PipelineOptions(name="own", max_concurrent=1), path=path("allocate"), memory_bytes=2**30)
         )
         pipeline.start()
         try:

@@ -13,7 +13,7 @@ import pytest
 
 from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.pipelines import registry as registry_module
-from recoup.pipelines.configured import Terms
+from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.http import HttpPipeline
 from recoup.pipelines.protocol import Request
 from recoup.pipelines.python import PythonPipeline
@@ -37,7 +37,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def http(name: str) -> HttpPipeline:
-    return HttpPipeline(Terms(name=name), url="http://127.0.0.1:9/")
+    return HttpPipeline(PipelineOptions(name=name), url="http://127.0.0.1:9/")
 
 
 def imports_of(path: Path) -> Iterator[str]:
@@ -295,7 +295,7 @@ class TestTogether:
 
     def test_one_that_cannot_start_ends_the_others(self, loop):
         one = http("one")
-        broken = PythonPipeline(Terms(name="broken", max_concurrent=1), path=f"{generators.__name__}:absent")
+        broken = PythonPipeline(PipelineOptions(name="broken", max_concurrent=1), path=f"{generators.__name__}:absent")
         with pytest.raises(ConfigurationError, match="absent"):
             loop.run(PipelineRegistry([one, broken]).start())
         assert not one.ready()
@@ -312,7 +312,9 @@ class TestTogether:
                 await both.wait()
                 await super().close(grace_seconds)
 
-        registry = PipelineRegistry([Slow(Terms(name=name), url="http://127.0.0.1:9/") for name in ("one", "two")])
+        registry = PipelineRegistry(
+            [Slow(PipelineOptions(name=name), url="http://127.0.0.1:9/") for name in ("one", "two")]
+        )
         loop.run(registry.start())
         loop.run(registry.close(7.0))
         assert [7.0, 7.0] == closing
@@ -324,7 +326,7 @@ class TestTogether:
                 raise OSError("it is stuck")
 
         two = http("two")
-        registry = PipelineRegistry([Broken(Terms(name="one"), url="http://127.0.0.1:9/"), two])
+        registry = PipelineRegistry([Broken(PipelineOptions(name="one"), url="http://127.0.0.1:9/"), two])
         loop.run(registry.start())
         with caplog.at_level(logging.ERROR):
             loop.run(registry.close(0.0))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .tree import ROOT, files, name_of
+from .tree import ROOT, files, is_text, name_of
 
 #: Names that were replaced, each by the term that the field has. Upper and lower case count.
 NAMES = {
@@ -29,7 +29,7 @@ NAMES_OF_GENERATION = {r"\bclass (?:Ask|Answer)\b": "GenerationRequest, Generati
 PHRASES = {
     r"\ballowed (?:is|are)\b": "expected",
     r"\btold\b": "recorded, reported, logged",
-    r"\bstands? in (?!for\b)": "is in",
+    r"\bstands? in (?!for\b|front\b)": "is in",
     r"\bwhoever\b": "callers, users",
     r"\bone sees\b": "shows",
     r"\b(?:its|an entry's) life\b": "TTL",
@@ -39,14 +39,12 @@ LEGITIMATE = {
     "tests/project/test_language.py": "this list",
     "LICENSE": "a text of others: terms and conditions",
 }
-_BINARY = {".png", ".jpg", ".pem", ".ico", ".woff2"}
 
 
 def texts() -> dict[str, str]:
     """Every text file of the repository, by its name."""
-    named = {name_of(path): path for path in files() if path.suffix not in _BINARY}
-    own = {name: path for name, path in named.items() if name not in LEGITIMATE and not is_vendored(path)}
-    return {name: path.read_text(encoding="utf-8") for name, path in own.items()}
+    own = {name_of(path): path for path in files() if not is_vendored(path) and is_text(path)}
+    return {name: path.read_text(encoding="utf-8") for name, path in own.items() if name not in LEGITIMATE}
 
 
 def is_vendored(path: Path) -> bool:

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "service" / "recoup"
-#: What is made and not kept: never looked into.
-_MADE = {"build", "dist", "node_modules", "__pycache__"}
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def files(*suffixes: str, below: Path = ROOT) -> Iterator[Path]:
     """Every file that belongs to the repository, with one of these suffixes if any are given."""
-    for path in sorted(below.iterdir()):
-        if path.name in _MADE or (path.name.startswith(".") and path.name not in {".ci", ".gitignore"}):
-            continue
-        if path.is_dir():
-            yield from files(*suffixes, below=path)
-        elif not suffixes or path.suffix in suffixes:
+    for path in _tracked():
+        if path.is_relative_to(below) and (not suffixes or path.suffix in suffixes):
             yield path
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is a text: UTF-8 without a NUL."""
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
+
+
+@cache
+def _tracked() -> tuple[Path, ...]:
+    """What git tracks or would track: a new file counts before it is committed, a build artefact never."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    paths = (ROOT / name for name in sorted({*listed.stdout.decode().split("\0")} - {""}))
+    # A file that was deleted is listed until that is committed.
+    return tuple(path for path in paths if path.is_file())
 
 
 def name_of(path: Path) -> str:

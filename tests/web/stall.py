@@ -10,7 +10,7 @@ import time
 from typing import Any, ClassVar
 
 from recoup import LRUCache
-from recoup.pipelines.configured import ConfiguredPipeline, Terms
+from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
 from recoup.pipelines.protocol import Prepared, Result
 from recoup.settings import Settings
 from recoup.web import create_app
@@ -76,7 +76,7 @@ async def tick(stalls: list[float]) -> None:
 async def main(megabytes: int) -> dict[str, float]:
     """The longest stall of each kind of request, in the best of some rounds: others' work is not in every one."""
     settings = Settings(max_body_mb=64.0)
-    app = create_app(settings, LRUCache(), {"short": Short(Terms(name="short"))})
+    app = create_app(settings, LRUCache(), {"short": Short(PipelineOptions(name="short"))})
     image = bytes(megabytes * 2**20)
     form = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + image + b"\r\n--x--\r\n"
     asked = [

@@ -20,9 +20,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
-#: Records that are gathered before whoever adds one takes the trouble to hand them on.
+#: Records that are gathered before the caller that adds one hands them on.
 BOUND: Final = 1024
-#: Past this many times the bound, whoever adds a record waits for the lock: so the buffer is bounded whatever happens.
+#: Past this many times the bound, a caller that adds a record waits for the lock: so the buffer is always bounded.
 _PATIENCE: Final = 4
 
 
@@ -67,7 +67,7 @@ class Buffer(Generic[T]):
             self.relieve()
 
     def relieve(self) -> None:
-        """Hand on a full buffer: without waiting, as whoever holds the lock drains; unless it would grow on and on."""
+        """Hand on a full buffer. It waits for the lock only past `_PATIENCE`: the holder of the lock drains, too."""
         if self.lock.acquire(blocking=len(self.items) >= _PATIENCE * self.bound):
             try:
                 self.drain_locked()

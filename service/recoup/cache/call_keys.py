@@ -45,7 +45,7 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def _identity_of(name: str, function: Callable[..., Any]) -> str:
-    """What tells a function from others of its name: nothing for the first of a module, a token for all others.
+    """What distinguishes a function from others of its name: nothing for the first of a module, a token for all others.
 
     Lambdas, functions inside functions and wrappers share their names, and so do a function and its successor in a
     notebook. They must not share results, so each of them has keys of its own, which hold in this process alone.
@@ -60,7 +60,7 @@ def _identity_of(name: str, function: Callable[..., Any]) -> str:
 
 
 def _identity_of_key(key: Callable[..., Any] | None) -> str | None:
-    """What tells a `key=` from another."""
+    """What distinguishes a `key=` from another."""
     if key is None:
         return None
     code = getattr(key, "__code__", None)
@@ -88,7 +88,7 @@ class CallKeys:
     """Makes the keys of one function's calls.
 
     Positional or by keyword, in whatever order, a default given or left out: it is the same call. But what a wrapper
-    makes of its arguments is its own: the calls of a wrapper are told apart as its own signature has them.
+    makes of its arguments is its own: the calls of a wrapper are distinguished by its own signature.
 
     Args:
         function: The function.
@@ -184,7 +184,7 @@ def _owner(owner: Any) -> Any:
 
 
 def _is_value(instance: Any) -> bool:
-    """Whether an instance is told by its value: an immutable one, or one that says so with `__recoup_key__`."""
+    """Whether an instance is identified by its value: an immutable one, or one that says so with `__recoup_key__`."""
     kind = type(instance)
     if hasattr(kind, "__recoup_key__") or isinstance(instance, _VALUES):
         return True
@@ -196,7 +196,7 @@ _identities_lock = threading.RLock()
 
 
 def _identity(instance: Any) -> str:
-    """A token for an instance that is told by its identity: unique for ever, also among processes."""
+    """A token for an instance that is identified by its identity: unique for ever, also among processes."""
     known = _identities.get(id(instance))
     if known is not None and known[0]() is instance:
         return known[1]
@@ -210,7 +210,7 @@ def _identity(instance: Any) -> str:
             _identities[number] = (weakref.ref(instance, lambda gone: _forget(number, gone)), token)
         except TypeError:
             raise KeyDigestError(
-                f"an instance of {type(instance).__qualname__} can be told neither by its value nor by its identity: "
+                f"an instance of {type(instance).__qualname__} is no value and cannot be referenced weakly: "
                 "pass key=..., give the class a method __recoup_key__(), or add __weakref__ to its __slots__"
             ) from None
         return token

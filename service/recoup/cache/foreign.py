@@ -121,7 +121,7 @@ def foreign_size(item: Any) -> tuple[int, list[Any]] | None:
     """The bytes that an object owns outside Python's view, and its parts that Python sees; None: all is in view.
 
     Raises:
-        UnmeasurableError: They cannot be told.
+        UnmeasurableError: They cannot be measured.
     """
     kind = type(item)
     own = getattr(kind, "__recoup_size__", None)

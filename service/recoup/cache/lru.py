@@ -233,7 +233,7 @@ class ResultCache(Generic[V]):
 
         Returns:
             Whether it was stored: not when it is larger than the whole memory limit, when the cache is disabled, or
-            when its size cannot be told (which is counted as an internal error).
+            when its size cannot be measured (which is counted as an internal error).
 
         Raises:
             ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` is no name.
@@ -375,7 +375,7 @@ class ResultCache(Generic[V]):
             histogram.observe_all(seconds, trace_ids, self.wall_clock())
 
     def add_source(self, settle: Callable[[], None]) -> None:
-        """Have `settle` called before statistics are read or reset: whoever gathers requests hands them in then."""
+        """Have `settle` called before statistics are read or reset: it hands in the requests that it gathered."""
         with self._state.lock:
             self._sources = (*self._sources, settle)
 

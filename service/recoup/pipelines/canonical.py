@@ -20,7 +20,7 @@ def canonical_body(body: bytes, content_type: str | None) -> bytes | tuple[str, 
     """A body's meaning: of a JSON body its canonical form, marked as such; of any other its bytes.
 
     Raises:
-        BadRequestError: The content type says JSON, and the body is none that can be told apart from others.
+        BadRequestError: The content type says JSON, but the body is no JSON, or has no unambiguous meaning.
     """
     return ("json", canonical_json(body)) if is_json(content_type) else body
 

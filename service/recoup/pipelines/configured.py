@@ -1,4 +1,4 @@
-"""What the configured pipelines, `http` and `python`, have in common: their terms, their keys, their description."""
+"""What the configured pipelines, `http` and `python`, have in common: their options, their keys, their description."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from recoup.pipelines.protocol import Prepared, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """On which terms a configured pipeline generates; `Pipeline` tells what each one means."""
+class PipelineOptions:
+    """The options of every configured pipeline; `Pipeline` says what they mean."""
 
     name: str
     version: str = "1"
@@ -27,24 +27,24 @@ class Terms:
 
 
 class ConfiguredPipeline:
-    """The part of a pipeline that its terms decide; a subclass generates.
+    """What the options of a pipeline decide; a subclass generates.
 
     Everything that may change the answer belongs to the key: content type, body, query and the key headers.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, terms: Terms) -> None:
-        self.name = terms.name
-        self.version = terms.version
-        self.description = terms.description
-        self.timeout_seconds = terms.timeout_seconds
-        self.ttl_seconds = terms.ttl_seconds
-        self.max_concurrent = terms.max_concurrent
-        self.max_waiting = terms.max_waiting
-        self.key_headers = terms.key_headers
-        self.ignore_headers = terms.ignore_headers
-        self.refresh = terms.refresh
+    def __init__(self, options: PipelineOptions) -> None:
+        self.name = options.name
+        self.version = options.version
+        self.description = options.description
+        self.timeout_seconds = options.timeout_seconds
+        self.ttl_seconds = options.ttl_seconds
+        self.max_concurrent = options.max_concurrent
+        self.max_waiting = options.max_waiting
+        self.key_headers = options.key_headers
+        self.ignore_headers = options.ignore_headers
+        self.refresh = options.refresh
 
     def prepare(self, request: Request) -> Prepared:
         """Check the body and bring the request to its canonical form.

@@ -393,7 +393,7 @@ class Connection(asyncio.Protocol):
         if not hasattr(socket, "TCP_INFO"):
             return None
         with contextlib.suppress(OSError, struct.error):
-            told = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.size)
-            (count,) = _ACKNOWLEDGED.unpack(told)
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED.size)
+            (count,) = _ACKNOWLEDGED.unpack(info)
             return int(count)
         return None

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
-from recoup.pipelines.configured import Terms
+from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.headers import is_header_name, is_header_value
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Seconds and megabytes go up to here: some thirty years, within what sockets and locks take as a time limit.
 _LARGEST_NUMBER = 10**9
 _LARGEST_COUNT = 10_000
-_DEFAULTS = Terms(name="default")
+_DEFAULTS = PipelineOptions(name="default")
 
 #: Who may have a stored result generated anew (`Cache-Control: no-cache` and `max-age`).
 REFRESHERS = ("anyone", "nobody")
@@ -52,7 +52,7 @@ COMMON_OPTIONS = (
 
 
 def is_pipeline_name(name: object) -> bool:
-    """Whether a pipeline may be called this: it stands in paths, keys and labels. `NAME_RULE` says it in words."""
+    """Whether a pipeline may have this name, which is part of paths, keys and labels. `NAME_RULE` says it in words."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
@@ -86,7 +86,7 @@ def _check_table(path: Path, name: str, table: object) -> None:
         raise ConfigurationError(f"{path}: {refusal(f'pipeline {name!r}', echo(table), 'a table of options')}")
 
 
-class Options:
+class OptionTable:
     """The options of one pipeline. Each method takes one, checked, or its default where the file leaves it out.
 
     A mistake is collected, and the option's default stands in for it until `finish` raises what was collected.
@@ -200,13 +200,13 @@ class Options:
     def _at(self, problem: str) -> ConfigurationError:
         return ConfigurationError(f"{self.file}: pipeline {self.pipeline!r}: {problem}")
 
-    def terms(self) -> Terms:
+    def common(self) -> PipelineOptions:
         """The options that every configured pipeline has."""
         key_headers, ignore_headers = self.headers("key_headers"), self.headers("ignore_headers")
         for name in key_headers:
             if name in ignore_headers:
                 self.mistakes.append(self.refused("ignore_headers", f"no header of key_headers, and {name!r} is one"))
-        return Terms(
+        return PipelineOptions(
             name=self.pipeline,
             version=self.text("version", _DEFAULTS.version),
             description=self.text("description", ""),

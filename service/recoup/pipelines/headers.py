@@ -1,4 +1,4 @@
-"""Which headers may be passed on, and what may stand in them."""
+"""Which headers may be passed on, and what they may contain."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def is_header_name(name: object) -> bool:
 
 
 def is_header_value(value: object) -> bool:
-    """Whether it is a text that may stand in a header: one line of Latin-1."""
+    """Whether it is a text that a header may contain: one line of Latin-1."""
     return isinstance(value, str) and _VALUE.fullmatch(value) is not None
 
 
 def is_header_bytes(value: bytes) -> bool:
-    """Whether the bytes may stand in a header: one line without control characters."""
+    """Whether a header may contain the bytes: one line without control characters."""
     return _VALUE_BYTES.fullmatch(value) is not None
 
 

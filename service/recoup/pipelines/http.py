@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from recoup.errors import BadRequestError, GenerationTimeoutError, UpstreamError, UpstreamRefusedError
 from recoup.in_flight import answer_in_flight
-from recoup.pipelines.configured import ConfiguredPipeline, Terms
+from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
 from recoup.pipelines.connection import ExchangeError
 from recoup.pipelines.decoding import decoded, too_large
 from recoup.pipelines.exchange import Answer, Upstream
@@ -43,7 +43,7 @@ class HttpPipeline(ConfiguredPipeline):
     206 and an answer without content are results that are not to be stored.
 
     Args:
-        terms: Name, version, limits and headers.
+        options: Name, version, limits and headers.
         url: The upstream, `http://` or `https://`; it may have a query, which the request's is added to.
         method: One of `METHODS`.
         headers: Sent to the upstream with every request, in place of the caller's own.
@@ -54,14 +54,14 @@ class HttpPipeline(ConfiguredPipeline):
 
     def __init__(
         self,
-        terms: Terms,
+        options: PipelineOptions,
         *,
         url: str,
         method: str = "POST",
         headers: Mapping[str, str] = MappingProxyType({}),
         max_result_bytes: int = 256 * 2**20,
     ) -> None:
-        super().__init__(terms)
+        super().__init__(options)
         self._method = method
         self._headers = {name.lower(): (value.encode("latin-1"),) for name, value in headers.items()}
         self._max_result_bytes = max_result_bytes

@@ -29,7 +29,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from recoup.errors import ConfigurationError, GenerationFailedError
-from recoup.pipelines.configured import ConfiguredPipeline, Terms
+from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
 from recoup.pipelines.headers import is_content_type
 from recoup.pipelines.protocol import Prepared, Request, Result
 from recoup.pipelines.workers import WorkerPool
@@ -46,7 +46,7 @@ class PythonPipeline(ConfiguredPipeline):
     """Calls a Python callable for each request, in one of `max_concurrent` worker processes.
 
     Args:
-        terms: Name, version, limits and headers.
+        options: Name, version, limits and headers.
         path: The callable, as `package.module:function`.
         memory_bytes: Address space of one worker; None: no limit.
         environment: Variables that the callable needs, beside those that any program does.
@@ -56,13 +56,13 @@ class PythonPipeline(ConfiguredPipeline):
 
     def __init__(
         self,
-        terms: Terms,
+        options: PipelineOptions,
         *,
         path: str,
         memory_bytes: int | None = DEFAULT_MEMORY_BYTES,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        super().__init__(terms)
+        super().__init__(options)
         self._path = path
         self._pool = WorkerPool(
             workers=self.max_concurrent,
@@ -127,7 +127,7 @@ def _resolve(path: str) -> Callable[[Request], Any]:
     if not callable(function):
         raise TypeError(f"{path} is of the type {type(function).__name__}, which cannot be called")
     if inspect.iscoroutinefunction(function):
-        raise TypeError(f"{path} is a coroutine function; allowed is a plain function")
+        raise TypeError(f"{path} is a coroutine function; expected a plain function")
     return function  # type: ignore[no-any-return]  # callable() proves no signature
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recoup.errors import ConfigurationError, SeveralMistakesError
-from recoup.pipelines.definition import COMMON_OPTIONS, NAME_RULE, Options, is_pipeline_name, read_definitions
+from recoup.pipelines.definition import COMMON_OPTIONS, NAME_RULE, OptionTable, is_pipeline_name, read_definitions
 from recoup.pipelines.headers import is_header_value
 from recoup.pipelines.http import METHODS, HttpPipeline, is_upstream_url
 from recoup.pipelines.protocol import Pipeline
@@ -92,7 +92,7 @@ def load_pipelines(
     pipelines: list[Pipeline] = []
     mistakes: list[ConfigurationError] = []
     for name, table in read_definitions(path).items():
-        options = Options(path, name, table)
+        options = OptionTable(path, name, table)
         try:
             pipelines.append(_pipeline(options, _Context(environ, relief_workers)))
         except ConfigurationError as error:
@@ -104,7 +104,7 @@ def load_pipelines(
     return PipelineRegistry(pipelines)
 
 
-def _pipeline(options: Options, context: _Context) -> Pipeline:
+def _pipeline(options: OptionTable, context: _Context) -> Pipeline:
     name = options.required("kind", f"one of {', '.join(_KINDS)}")
     if name is None or name not in _KINDS:
         if name is not None:
@@ -124,29 +124,29 @@ class _Context(NamedTuple):
 
 class _Kind(NamedTuple):
     options: tuple[str, ...]
-    make: Callable[[Options, _Context], Pipeline]
+    make: Callable[[OptionTable, _Context], Pipeline]
 
 
-def _make_http(options: Options, context: _Context) -> Pipeline:
+def _make_http(options: OptionTable, context: _Context) -> Pipeline:
     url = options.required("url", _URL_RULE)
     if url is not None and not is_upstream_url(url):
         # There may be a user with a password in it, which is not to be shown.
         fault = options.fault("url", f"expected {_URL_RULE}") if "@" in url else options.refused("url", _URL_RULE)
         options.mistakes.append(fault)
-    terms = options.terms()
+    common = options.common()
     method = options.choice("method", METHODS, "POST")
-    headers = _upstream_headers(options, context.environ, {*terms.key_headers, *terms.ignore_headers})
+    headers = _upstream_headers(options, context.environ, {*common.key_headers, *common.ignore_headers})
     max_result_mb = options.megabytes("max_result_mb", 256)
     options.finish()
     return HttpPipeline(
-        terms, url=url or "", method=method, headers=headers, max_result_bytes=int(max_result_mb * 2**20)
+        common, url=url or "", method=method, headers=headers, max_result_bytes=int(max_result_mb * 2**20)
     )
 
 
 _URL_RULE = "an http:// or https:// URL with a host, without user, password or fragment"
 
 
-def _upstream_headers(options: Options, environ: Mapping[str, str], passed_on: set[str]) -> dict[str, str]:
+def _upstream_headers(options: OptionTable, environ: Mapping[str, str], passed_on: set[str]) -> dict[str, str]:
     """The headers that the upstream is sent with every request; values never appear in an error."""
     headers = options.header_table("headers")
     named = options.header_table("headers_from_env")
@@ -167,22 +167,22 @@ def _upstream_headers(options: Options, environ: Mapping[str, str], passed_on: s
     return headers
 
 
-def _make_python(options: Options, context: _Context) -> Pipeline:
+def _make_python(options: OptionTable, context: _Context) -> Pipeline:
     path = options.required("callable", PATH_RULE)
     if path is not None and not is_callable_path(path):
         options.mistakes.append(options.refused("callable", PATH_RULE))
-    terms = options.terms()
+    common = options.common()
     memory_bytes = _memory(options, DEFAULT_MEMORY_BYTES)
     environment = _worker_variables(options, context.environ)
     options.finish()
-    return PythonPipeline(terms, path=path or "", memory_bytes=memory_bytes, environment=environment)
+    return PythonPipeline(common, path=path or "", memory_bytes=memory_bytes, environment=environment)
 
 
-def _memory(options: Options, default: int) -> int | None:
+def _memory(options: OptionTable, default: int) -> int | None:
     return int(options.megabytes("memory_mb", default / 2**20, zero=True) * 2**20) or None
 
 
-def _worker_variables(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
+def _worker_variables(options: OptionTable, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a worker gets because the pipeline names them; values never appear in an error."""
     variables = options.variables("environment")
     options.mistakes += [
@@ -193,7 +193,7 @@ def _worker_variables(options: Options, environ: Mapping[str, str]) -> dict[str,
     return {name: environ[name] for name in variables if name in environ}
 
 
-def _make_relief(options: Options, context: _Context) -> Pipeline:
+def _make_relief(options: OptionTable, context: _Context) -> Pipeline:
     given: dict[str, Any] = _given(workers=context.relief_workers)
     if "workers" in options:
         given["workers"] = options.count("workers", 1, minimum=1)

@@ -14,7 +14,7 @@ _NEEDED = frozenset(
 )
 _NEEDED_PREFIXES = ("LC_", "PYTHON")
 _NEEDED_SUFFIXES = ("_NUM_THREADS",)
-#: Numerical libraries start a thread for each core unless told otherwise; a worker is one core.
+#: Numerical libraries start a thread for each core unless configured otherwise; a worker is one core.
 _ONE_CORE = dict.fromkeys(
     (
         "OMP_NUM_THREADS",

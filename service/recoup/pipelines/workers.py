@@ -143,7 +143,7 @@ class WorkerPool:
                 turn.set_exception(_going_down())
         await self._settle(grace_seconds)
         for worker in (*self._busy, *self._warming):
-            worker.kill()  # whoever waits for it gets WorkerDiedError
+            worker.kill()  # the caller that waits for it gets WorkerDiedError
         await self._settle(None)
         idle = [worker for worker in self._idle if worker is not None]
         self._idle.clear()
@@ -251,7 +251,7 @@ class WorkerPool:
         """Fill a place whose worker is gone."""
         worker: Worker | None = None
         if not self._closed:
-            # where it fails, the next one who needs the place tries again, and is told why
+            # if it fails, the next caller that needs the place tries again, and gets the error
             with contextlib.suppress(GenerationFailedError, QueueFullError):
                 worker = await self._start_one()
         if not self._closed:

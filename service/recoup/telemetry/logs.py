@@ -11,6 +11,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from recoup.errors import ConfigurationError
+from recoup.fields import echo, refusal
 from recoup.telemetry.log_writer import LineWriter
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class _BackgroundHandler(_Handler):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Nothing here: whoever waits for the lines calls `flush_log`."""
+        """Nothing here: a caller that waits for the lines calls `flush_log`."""
 
     def wait(self, seconds: float) -> bool:
         """Wait until all lines so far are written, and tell whether they are."""
@@ -74,8 +75,8 @@ def configure_logging(
         ConfigurationError: There is no such format or level.
     """
     stream = sys.stderr if stream is None else stream
-    number = _LEVELS[_allowed("level", level, _LEVELS)]
-    _allowed("format", format, _FORMATS)
+    number = _LEVELS[_one_of("level", level, _LEVELS)]
+    _one_of("format", format, _FORMATS)
     _configure_structlog(number)
     as_json = format == "json" or (format == "auto" and not stream.isatty())
     handler = _BackgroundHandler(stream) if background else _Handler(stream)
@@ -90,9 +91,9 @@ def flush_log(seconds: float) -> bool:
     return all(handler.wait(seconds) for handler in handlers)
 
 
-def _allowed(name: str, value: str, words: Iterable[str]) -> str:
+def _one_of(name: str, value: str, words: Iterable[str]) -> str:
     if value not in words:
-        raise ConfigurationError(f"{name}={value!r} cannot be used: allowed is one of {', '.join(words)}")
+        raise ConfigurationError(refusal(name, echo(value), f"one of {', '.join(words)}"))
     return value
 
 

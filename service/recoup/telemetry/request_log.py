@@ -12,7 +12,7 @@ import structlog
 
 #: Outcomes that the cache answered by itself: as many as there are requests, and one much like another.
 _LIMITED = frozenset({"hit", "stale"})
-#: Routes that machines ask all day long: told at debug level while they succeed.
+#: Routes that machines request all day long: logged at debug level while they succeed.
 _QUIET_ROUTES = frozenset({"/metrics", "/healthz", "/readyz"})
 #: Characters of what a caller wrote.
 _LONGEST = 256
@@ -44,7 +44,7 @@ class RateLimit:
         return max(0.0, self._opens - self._clock())
 
     def refused(self, count: int) -> None:
-        """Note refusals by whoever did not even ask, because of `closed_seconds`."""
+        """Count refusals by callers that did not even ask, because of `closed_seconds`."""
         with self._lock:
             self._dropped += count
 

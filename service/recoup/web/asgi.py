@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of one application, for whoever runs it.
+    """The parts of one application, for the code that runs it.
 
     Attributes:
         settings: What it was made with.
@@ -89,7 +89,7 @@ class Application:
         own_pipelines: Started and ended with the server; None: the caller's affair.
 
     Attributes:
-        service: Its parts, for whoever runs it.
+        service: Its parts, for the code that runs it.
         flask: The Flask application behind it.
     """
 

@@ -52,7 +52,7 @@ def _command(base: str, pipelines: Sequence[Pipeline]) -> str:
 
 
 def _visible_host(host: str) -> str:
-    """The host that a caller on this machine uses, as it stands in a URL."""
+    """The host that a caller on this machine uses, in the form of a URL."""
     try:
         address = ip_address(host)
     except ValueError:

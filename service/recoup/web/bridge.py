@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 #: Bytes of a body that are read: as many as the management API takes; no other route behind has one.
 MAX_BODY_BYTES = 64 * 1024
-#: Bytes past the budget that management calls, pages and metrics may take: whoever looks why it is full can see it.
+#: Bytes past the budget that management calls, pages and metrics may take: so they are available when it is full.
 _RESERVE_BYTES = 64 * 2**20
 _WANTED = frozenset({b"content-length"})
-#: Whatever may stand in a query; a byte that is no ASCII is escaped, which means the same.
+#: The characters of a query; a byte that is not ASCII is escaped, which means the same.
 _QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 
 

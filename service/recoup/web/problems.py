@@ -27,8 +27,8 @@ DEFAULT_RETRY_SECONDS = 1
 MEMBERS = ("errors", "allowed", "upstream_status", "upstream_body", "retry_after_seconds", "checks")
 
 _log = logging.getLogger(__name__)
-_INTERNAL_DETAIL = "Something failed inside the service. Its log tells what."
-#: What stands in a path as it is (RFC 3986, section 3.3).
+_INTERNAL_DETAIL = "Something failed inside the service. Its log says what."
+#: Characters that a path has unescaped (RFC 3986, section 3.3).
 PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response
 
-#: For whatever is of now only, or belongs to whoever asked: no cache keeps it.
+#: For what is valid only now, or only for one caller: no cache keeps it.
 NO_STORE = {"Cache-Control": "no-store"}
 
 #: The headers of an ASGI message: names in lower case.

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, abort, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-#: The alert's labels that stand in the runbook as variables, such as `$job`.
+#: The alert's labels that the runbook has as variables, such as `$job`.
 _VARIABLE = re.compile(r"(?P<quote>&quot;)?\$(?P<name>job|pipeline|instance)\b")
 _OF_A_PATTERN = re.compile(r"[\\.+*?()\[\]{}^$|]")
 #: What `$instance` is in a command where the alert has no such label: where the service listens by default.

@@ -87,7 +87,7 @@ def check_object(value: Any, fields: Sequence[Field]) -> dict[str, Any]:
     for name, member in value.items():
         try:
             checked[name] = _known(known, "field", name).check(member)
-        except UnusableError as error:  # noqa: PERF203  # all faults are told at once
+        except UnusableError as error:  # noqa: PERF203  # all faults are reported at once
             faults.append({"detail": str(error), "pointer": _pointer(name)})
     if faults:
         raise _refusal("body", faults, tuple(known))
@@ -106,7 +106,7 @@ def check_query(query: Mapping[str, Sequence[str]], fields: Sequence[Field]) -> 
     for name, texts in query.items():
         try:
             checked[name] = _known(known, "query member", name).parse(texts)
-        except UnusableError as error:  # noqa: PERF203  # all faults are told at once
+        except UnusableError as error:  # noqa: PERF203  # all faults are reported at once
             faults.append({"detail": str(error), "parameter": _cut(name)})
     if faults:
         raise _refusal("query", faults, tuple(known))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any
 
-from recoup.errors import BadRequestError, UnprocessableError
+from recoup.errors import BadRequestError, RequestError, UnprocessableError
+from recoup.fields import Choice, Flag, Kind, Number, UnusableError, echo, refusal, unknown
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
-_BOOLEANS = {"true": True, "false": False}
+_FLAGS = {"true": True, "false": False}
+#: The unit of a number that has none.
+_SHARE = "share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,107 +44,88 @@ DEFAULTS = Parameters()
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A parameter that is one of a few words."""
+class Parameter:
+    """One parameter: a text of a query becomes its value."""
 
     name: str
+    kind: Kind[Any]
     description: str
-    choices: tuple[str, ...]
 
-    def read(self, text: str) -> str:
-        """The word."""
-        if text not in self.choices:
-            _refuse(BadRequestError, self.name, text, f"one of {', '.join(self.choices)}", self.choices)
-        return text
+    @property
+    def default(self) -> Any:
+        """Its value where a request leaves it out."""
+        return getattr(DEFAULTS, self.name)
+
+    def read(self, text: str) -> Any:
+        """The value of a text; never a negative zero, so that one value has one form.
+
+        Raises:
+            BadRequestError: The text is not of the parameter's type, or none of its words.
+            UnprocessableError: The number is out of bounds.
+        """
+        if isinstance(self.kind, Number):
+            if not _NUMBER.fullmatch(text):
+                raise self._refused(BadRequestError, text)
+            return self._checked(float(text) + 0.0, text, UnprocessableError)
+        # Stricter than `parse`, which takes several words for one value, as people write them in an environment.
+        return self._checked(_FLAGS.get(text) if isinstance(self.kind, Flag) else text, text, BadRequestError)
+
+    def _checked(self, value: Any, text: str, error: type[RequestError]) -> Any:
+        try:
+            return self.kind.check(value)
+        except UnusableError:
+            raise self._refused(error, text) from None
+
+    def _refused(self, error: type[RequestError], text: str) -> RequestError:
+        return error(
+            refusal(self.name, echo(text), self.kind.expected),
+            errors=[{"parameter": self.name, "detail": f"expected {self.kind.expected}"}],
+            allowed=self._words(),
+        )
+
+    def _words(self) -> tuple[str, ...]:
+        if isinstance(self.kind, Choice):
+            return self.kind.words
+        return tuple(_FLAGS) if isinstance(self.kind, Flag) else ()
 
     def describe(self) -> dict[str, Any]:
-        """As `GET /api/pipelines` tells it."""
-        return {
-            "name": self.name,
-            "type": "string",
-            "description": self.description,
-            "default": getattr(DEFAULTS, self.name),
-            "choices": list(self.choices),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A parameter that is a number within bounds, both included."""
-
-    name: str
-    description: str
-    minimum: float
-    maximum: float
-    unit: str | None = None
-
-    def read(self, text: str) -> float:
-        """The number; never a negative zero, so that one value has one form."""
-        if not _NUMBER.fullmatch(text):
-            _refuse(BadRequestError, self.name, text, "a decimal number")
-        value = float(text) + 0.0
-        if not self.minimum <= value <= self.maximum:
-            _refuse(UnprocessableError, self.name, text, f"from {self.minimum:g} to {self.maximum:g}")
-        return value
-
-    def describe(self) -> dict[str, Any]:
-        """As `GET /api/pipelines` tells it."""
+        """The parameter as `GET /api/pipelines` describes it."""
+        schema = self.kind.schema()
         described = {
             "name": self.name,
-            "type": "number",
+            "type": schema["type"],
             "description": self.description,
-            "default": getattr(DEFAULTS, self.name),
-            "minimum": self.minimum,
-            "maximum": self.maximum,
+            "default": self.default,
         }
-        return described if self.unit is None else {**described, "unit": self.unit}
+        if isinstance(self.kind, Choice):
+            return {**described, "choices": list(self.kind.words)}
+        if isinstance(self.kind, Number):
+            described |= {"minimum": self.kind.least, "maximum": self.kind.most}
+            return described if self.kind.unit == _SHARE else {**described, "unit": self.kind.unit}
+        return described
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A parameter that is true or false."""
-
-    name: str
-    description: str
-
-    def read(self, text: str) -> bool:
-        """The truth value."""
-        value = _BOOLEANS.get(text)
-        if value is None:
-            _refuse(BadRequestError, self.name, text, "true or false", tuple(_BOOLEANS))
-        return value
-
-    def describe(self) -> dict[str, Any]:
-        """As `GET /api/pipelines` tells it."""
-        return {
-            "name": self.name,
-            "type": "boolean",
-            "description": self.description,
-            "default": getattr(DEFAULTS, self.name),
-        }
-
-
-SPECIFICATION: tuple[Choice | Number | Flag, ...] = (
-    Choice(
+SPECIFICATION: tuple[Parameter, ...] = (
+    Parameter(
         "quality",
+        Choice(("preview", "standard", "fine")),
         "How finely the image is sampled. preview: 256 samples along the longer side, a tenth of the time; "
         "standard: 800; fine: 1200.",
-        ("preview", "standard", "fine"),
     ),
-    Number("width_mm", "Width of the relief; its height follows from the image.", 5.0, 500.0, "mm"),
-    Number("depth_mm", "From the lowest point of the relief to its highest.", 0.1, 100.0, "mm"),
-    Number("base_mm", "Thickness of the solid plate below the lowest point.", 0.2, 50.0, "mm"),
-    Number("smoothing", "0 keeps every pixel, 1 only the large forms; edges stay sharp.", 0.0, 1.0),
-    Flag("invert", "Dark parts of the image are high, instead of bright ones (a lithophane)."),
-    Choice(
+    Parameter("width_mm", Number(5.0, 500.0, "mm"), "Width of the relief; its height follows from the image."),
+    Parameter("depth_mm", Number(0.1, 100.0, "mm"), "From the lowest point of the relief to its highest."),
+    Parameter("base_mm", Number(0.2, 50.0, "mm"), "Thickness of the solid plate below the lowest point."),
+    Parameter("smoothing", Number(0.0, 1.0, _SHARE), "0 keeps every pixel, 1 only the large forms; edges stay sharp."),
+    Parameter("invert", Flag(), "Dark parts of the image are high, instead of bright ones (a lithophane)."),
+    Parameter(
         "format",
+        Choice(("stl", "glb")),
         "stl: binary STL in millimetres, for slicers. glb: binary glTF in metres, for viewers.",
-        ("stl", "glb"),
     ),
 )
-_READERS: Mapping[str, Callable[[str], Any]] = {parameter.name: parameter.read for parameter in SPECIFICATION}
+_PARAMETERS: Mapping[str, Parameter] = {parameter.name: parameter for parameter in SPECIFICATION}
 
-_values = attrgetter(*_READERS)
+_values = attrgetter(*_PARAMETERS)
 
 
 def read(query: Mapping[str, tuple[str, ...]]) -> Parameters:
@@ -153,32 +137,22 @@ def read(query: Mapping[str, tuple[str, ...]]) -> Parameters:
     """
     given: dict[str, Any] = {}
     for name, values in query.items():
-        reader = _READERS.get(name)
-        if reader is None:
+        parameter = _PARAMETERS.get(name)
+        if parameter is None:
             raise BadRequestError(
-                f"{name[:100]!r} is no parameter of this pipeline; allowed are {', '.join(_READERS)}",
+                unknown("parameter", name, tuple(_PARAMETERS)),
                 errors=[{"parameter": name, "detail": "unknown"}],
-                allowed=tuple(_READERS),
+                allowed=tuple(_PARAMETERS),
             )
         if len(values) != 1:
             raise BadRequestError(
-                f"the parameter {name} is given {len(values)} times; it may be given once",
+                f"{name}: expected once, given {len(values)} times",
                 errors=[{"parameter": name, "detail": "given more than once"}],
             )
-        given[name] = reader(values[0])
+        given[name] = parameter.read(values[0])
     return Parameters(**given)
 
 
 def canonical(parameters: Parameters) -> str:
     """One text for all requests that mean the same relief of an image."""
     return ";".join(map(str, _values(parameters)))
-
-
-def _refuse(
-    kind: type[BadRequestError | UnprocessableError], name: str, text: str, allowed: str, words: tuple[str, ...] = ()
-) -> NoReturn:
-    raise kind(
-        f"{name}={text[:100]!r} cannot be used: allowed is {allowed}",
-        errors=[{"parameter": name, "detail": f"allowed is {allowed}"}],
-        allowed=words,
-    )

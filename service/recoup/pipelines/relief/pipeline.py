@@ -67,7 +67,7 @@ class ReliefPipeline:
         """Check the media type and the parameters. The body is not looked into: that is the workers' affair."""
         if request.content_type not in _ACCEPTED:
             raise UnsupportedMediaError(
-                f"the media type {request.content_type!r} is not taken; allowed are {', '.join(ACCEPTS)}",
+                f"the media type {request.content_type!r} is not supported; expected one of {', '.join(ACCEPTS)}",
                 allowed=ACCEPTS,
             )
         if not request.body:

@@ -1,7 +1,7 @@
 """The endpoint of generation: how a request becomes an answer, from its first header to its last byte.
 
 One coroutine serves a request. A hit is answered in it without waiting for anything but the body. A miss runs in a task
-of its own: a generation belongs to its flight, not to the connection of whoever asked first, and goes on when that one
+of its own: a generation belongs to its flight, not to the connection of the first caller, and goes on when that one
 leaves. Followers wait for it in tasks as well, and hold no body: they share the leader's request.
 """
 
@@ -258,8 +258,8 @@ class GenerationEndpoint:
         """The answer of an error, recorded; the error forgets where it came from, and so whatever was held there."""
         status, document, own = problem_document(error, instance=quote(scope["path"], safe=PATH_CHARACTERS))
         body = encode(document)
-        told = error if isinstance(error, RecoupError) else None
-        self._record_failure(scope, headers, own_id, started, route, request, status, len(body), told)
+        known = error if isinstance(error, RecoupError) else None
+        self._record_failure(scope, headers, own_id, started, route, request, status, len(body), known)
         _forget_frames(error)
         length = (b"content-length", b"%d" % len(body))
         return status, [*raw_headers(own), length, (b"x-request-id", own_id.encode()), *SANDBOX], body

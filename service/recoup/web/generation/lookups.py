@@ -1,4 +1,4 @@
-"""Lookups in tasks of their own: a generation belongs to its flight, not to the connection of whoever asked first.
+"""Lookups in tasks of their own: a generation belongs to its flight, not to the connection of the first caller.
 
 A leader's task goes on when its caller leaves. Followers wait in tasks as well, and hold no body: they share the
 leader's request, which means the same.

@@ -1,6 +1,6 @@
 """Who may use the management API.
 
-With a token: whoever sends it. Without one: callers on this machine, judged by the socket's peer address alone. A
+With a token: callers that send it. Without one: callers on this machine, judged by the socket's peer address alone. A
 browser on this machine runs pages of strangers, so a caller without a token must also name this machine as the host
 (against DNS rebinding) and must not be another site's page (against cross-site requests). Nor may a proxy on this
 machine speak for others: a request that says it was forwarded is refused.
