@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -91,13 +92,18 @@ class Probe:
     process: subprocess.Popen[bytes]
     output: IO[bytes]
 
+    def so_far(self) -> list[Hit]:
+        """What it has measured up to now."""
+        # At a place of its own: where the process writes next is the file's place, which both share.
+        size = os.fstat(self.output.fileno()).st_size
+        return read(os.pread(self.output.fileno(), size, 0).decode().splitlines())
+
     def finish(self) -> list[Hit]:
         """End it, and give what it has measured."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(2 * TIMEOUT_SECONDS)
-        self.output.seek(0)
-        return read(self.output.read().decode().splitlines())
+        return self.so_far()
 
 
 @contextlib.contextmanager
@@ -121,6 +127,7 @@ async def _one(address: Address, data: bytes, due: float) -> None:
     good = answer.status == "200" and answer.whole and "hit" in (answer.header("cache-status") or "")
     taken = time.monotonic() - due if good else math.inf
     sys.stdout.write(f"{due} {taken} {answer.status}\n")
+    sys.stdout.flush()
 
 
 async def _probe(address: Address, rate: float, seconds: float) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from benchmarks.hostile.attack import Attack, Bounds, Check
 from benchmarks.hostile.memory_group import MemoryGroup, memory_group
-from benchmarks.hostile.probe import BODY, PIPELINE, Latency, milliseconds, probing, recovery_seconds
+from benchmarks.hostile.probe import BODY, PIPELINE, Latency, Probe, milliseconds, probing, recovery_seconds
 from benchmarks.hostile.result import Result
 from benchmarks.hostile.service import PIPELINES, Options, Service, ready, started
 from benchmarks.hostile.target import Target
@@ -17,6 +17,8 @@ from benchmarks.hostile.upstream import upstream
 
 #: How long hits are watched before an attack and after it; for its short form.
 _WATCHED_SECONDS, _WATCHED_SHORT_SECONDS = (4.0, 8.0), (1.0, 2.0)
+#: Past the limit of recovery, so that a second from there on is seen whole.
+_WINDOW_SECONDS = 1.5
 
 
 async def attacked(attack: Attack, *, short: bool = False) -> Result:
@@ -49,6 +51,7 @@ async def _probed(attack: Attack, service: Service, group: MemoryGroup, bounds: 
         checks = await _send(attack, Target(service), bounds)
         ended = time.monotonic()
         await asyncio.sleep(after_seconds)
+        await _recovered(probe, began, ended, ended + attack.limits.recovery_seconds + _WINDOW_SECONDS)
         hits = await asyncio.to_thread(probe.finish)
     phases = {
         "before": Latency.of([hit for hit in hits if hit.due < began]),
@@ -60,6 +63,16 @@ async def _probed(attack: Attack, service: Service, group: MemoryGroup, bounds: 
     checks += _common(attack, service, group, phases, recovery, None if entries is None else entries - held_before)
     peak = group.peak_bytes() / (1 << 20)
     return Result(attack.name, tuple(checks), peak, group.description, phases, recovery, _version(), short)
+
+
+async def _recovered(probe: Probe, began: float, ended: float, until: float) -> None:
+    """Watch hits until they are as fast as before, or it is too late for that."""
+    while time.monotonic() < until:
+        hits = probe.so_far()
+        before = Latency.of([hit for hit in hits if hit.due < began])
+        if not math.isinf(recovery_seconds(hits, ended, before)):
+            return
+        await asyncio.sleep(0.5)
 
 
 async def _send(attack: Attack, target: Target, bounds: Bounds) -> list[Check]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+import tempfile
+import time
 
 import pytest
-from benchmarks.hostile.probe import Hit, Latency, read, recovery_seconds
+from benchmarks.hostile.probe import Hit, Latency, Probe, read, recovery_seconds
 
 BEFORE = Latency(100, 0, 0.001, 0.02)
 
@@ -53,3 +57,18 @@ def test_hits_before_the_end_of_the_attack_do_not_count() -> None:
 def test_what_a_probe_prints_is_read_by_when_it_was_due() -> None:
     lines = ["2.5 inf no answer", "1.5 0.001 200"]
     assert [Hit(1.5, 0.001, "200"), Hit(2.5, math.inf, "no answer")] == read(lines)
+
+
+def test_what_a_probe_has_measured_is_read_while_it_goes_on() -> None:
+    program = "import sys; print('1.5 0.1 200', flush=True); sys.stdin.read(); print('2.5 0.1 200')"
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=output) as process,
+    ):
+        probe = Probe(process, output)
+        deadline = time.monotonic() + 60
+        while not probe.so_far():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert [1.5] == [hit.due for hit in probe.so_far()]
+        assert [1.5, 2.5] == [hit.due for hit in probe.finish()]
