@@ -7,6 +7,7 @@ operation on a built-in dictionary.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import repeat
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
+from recoup.cache.histogram import SIZE_BYTES
 from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
@@ -164,13 +166,12 @@ class Store:
         """
         key = entry.key
         old = self.live.setdefault(key, entry)
-        left: MissReason | None
+        left: MissReason | None = None
+        replaced: Entry | None = None
         if old is entry:
-            replaced = None
             left = self.ghosts.take(key)
         else:
             replaced = old
-            left = None
             self.remove(old, "replaced", now, returns=True)
             self.live[key] = entry
         self.order.insert(entry)
@@ -179,7 +180,9 @@ class Store:
         counters = entry.counters
         counters.entries += 1
         counters.memory_bytes += size
-        counters.entry_size.observe(size)
+        sizes = counters.entry_size
+        sizes.counts[bisect_left(SIZE_BYTES, size)] += 1
+        sizes.total += size
         for observer in self.observers:
             observer.stored(entry)
         return left, replaced
@@ -199,18 +202,24 @@ class Store:
         self._unlink(entry)
         counters = entry.counters
         counters.evictions[cause] += 1
-        counters.eviction_age.observe(now - entry.created_at)
+        # Its age is in the bucket of its last check, if that is not over: no look-up among the bounds.
+        ages = counters.eviction_age
+        if now >= entry.check_at:
+            ages.observe(now - entry.created_at)
+        else:
+            ages.counts[entry.age_bucket] += 1
+            ages.total += now - entry.created_at
         if not entry.hits:
             counters.unused_evictions += 1
         if not returns:
-            self.ghosts.note(entry.key, "expired" if cause == "expired" else "evicted")
+            self.ghosts.push(entry.key, "expired" if cause == "expired" else "evicted")
 
     def invalidate(self, entry: Entry, cause: InvalidationCause, *, returns: bool = False) -> None:
         """Let an entry go because somebody said so. `returns`: its key is in again at once."""
         self._unlink(entry)
         entry.counters.invalidations[cause] += 1
         if not returns:
-            self.ghosts.note(entry.key, "invalidated")
+            self.ghosts.push(entry.key, "invalidated")
 
     def remove(self, entry: Entry, cause: InvalidationCause, now: float, *, returns: bool = False) -> bool:
         """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
@@ -239,7 +248,8 @@ class Store:
         after = self.order.after
         expired_before = now - self.stale_seconds
         entry = self._sweep_at
-        for _ in repeat(None, min(steps, len(self.live))):
+        held = len(self.live)
+        for _ in repeat(None, steps if steps < held else held):
             if entry is None or self._sweep_left <= 0:
                 entry = self.order.victim()
                 self._sweep_left = len(self.live)
