@@ -18,7 +18,7 @@ from recoup.cache.flights import Flights
 from recoup.cache.policies import POLICIES
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
-from recoup.cache.store import SWEEP_ON_WRITE, Store
+from recoup.cache.store import Store
 
 DEFAULT_PIPELINE: Final = "default"
 #: Reads that are gathered before a reader takes the trouble to account for them.
@@ -225,7 +225,7 @@ class CacheState:
             dropped.append(replaced)
         if len(store.live) > store.max_size or store.memory_bytes > store.max_memory_bytes:
             dropped += store.shrink(now)
-        gone = store.sweep(SWEEP_ON_WRITE, now)
+        gone = store.sweep_on_write(now)
         if gone:
             dropped += gone
         store.note_peaks()

@@ -22,8 +22,8 @@ from recoup.cache.histogram import SIZE_BYTES
 from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
-#: Entries that one write looks at for expiry.
-SWEEP_ON_WRITE = 2
+#: Every so many writes, one looks at twice as many entries for expiry.
+_SWEEP_EVERY = 4
 _FEW = 128
 
 #: Pipelines that are known from their lookups alone. Each is some hundred series of metrics.
@@ -80,6 +80,7 @@ class Store:
         #: Where the sweep goes on; None: from the beginning.
         self._sweep_at: Entry | None = None
         self._sweep_left = 0
+        self._writes = 0
 
     def of(self, pipeline: str) -> PipelineCounters:
         """The counters of a pipeline, which is known from now on; of `OTHER_PIPELINES`, where there are too many."""
@@ -172,7 +173,10 @@ class Store:
             left = self.ghosts.take(key)
         else:
             replaced = old
-            self.remove(old, "replaced", now, returns=True)
+            if now < old.expires_at:
+                self.invalidate(old, "replaced", returns=True)
+            else:
+                self.evict(old, "expired", now, returns=True)
             self.live[key] = entry
         self.order.insert(entry)
         size = entry.size_bytes
@@ -199,8 +203,7 @@ class Store:
         """Let an entry go because of a limit or its age. `returns`: its key is in again at once."""
         if entry.expires_at <= now:
             cause = "expired"
-        self._unlink(entry)
-        counters = entry.counters
+        counters = self._unlink(entry)
         counters.evictions[cause] += 1
         # Its age is in the bucket of its last check, if that is not over: no look-up among the bounds.
         ages = counters.eviction_age
@@ -216,8 +219,7 @@ class Store:
 
     def invalidate(self, entry: Entry, cause: InvalidationCause, *, returns: bool = False) -> None:
         """Let an entry go because somebody said so. `returns`: its key is in again at once."""
-        self._unlink(entry)
-        entry.counters.invalidations[cause] += 1
+        self._unlink(entry).invalidations[cause] += 1
         if not returns:
             self.ghosts.push(entry.key, "invalidated")
 
@@ -238,6 +240,11 @@ class Store:
             self.evict(victim, "size" if len(self.live) > self.max_size else "memory", now)
             gone.append(victim)
         return gone
+
+    def sweep_on_write(self, now: float) -> Sequence[Entry]:
+        """`sweep`, two entries for each write; not at every write, as beginning costs as much as an entry."""
+        self._writes += 1
+        return () if self._writes % _SWEEP_EVERY else self.sweep(2 * _SWEEP_EVERY, now)
 
     def sweep(self, steps: int, now: float) -> Sequence[Entry]:
         """Look at the next few entries, from the one to be evicted next on, and let go of those that have expired.
@@ -266,7 +273,7 @@ class Store:
         self._sweep_at = entry
         return gone or ()
 
-    def _unlink(self, entry: Entry) -> None:
+    def _unlink(self, entry: Entry) -> PipelineCounters:
         if entry is self._sweep_at:
             self._sweep_at = self.order.after(entry)
         if self.live.get(entry.key) is entry:
@@ -277,3 +284,4 @@ class Store:
         counters = entry.counters
         counters.entries -= 1
         counters.memory_bytes -= size
+        return counters
