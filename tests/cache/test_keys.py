@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recoup import LRUCache, cached_result
 from recoup.cache import digest
-from recoup.cache.call_keys import CallKeys
+from recoup.cache.call_keys import CallKeys, KnownKeys
 from recoup.errors import KeyDigestError
 
 from .support import in_a_new_process
@@ -341,3 +342,31 @@ def test_an_argument_that_cannot_be_digested_is_an_error_that_names_the_function
 def test_arguments_that_the_function_does_not_take_are_its_own_error() -> None:
     with pytest.raises(TypeError, match="image"):
         CallKeys(plain, "1", None).key((), {})
+
+
+class TestKnownKeys:
+    @pytest.mark.parametrize("order", [(1, True, 1.0), (True, 1.0, 1), (1.0, 1, True)])
+    def test_equal_arguments_of_other_types_stay_other_calls(self, order: tuple[object, ...]) -> None:
+        @cached_result(cache=LRUCache())
+        def kind(value: object) -> type:
+            return type(value)
+
+        for _ in range(3):
+            assert [type(value) for value in order] == [kind(value) for value in order]
+
+    def test_a_call_is_known_from_its_second_time_on(self) -> None:
+        known = KnownKeys()
+        known.remember((1, "a", b"b", None), "key")
+        assert {(1, "a", b"b", None): "key"} == known.keys
+
+    @pytest.mark.parametrize("argument", [True, 1.0, "x" * 512, (1,), 10**2000])
+    def test_what_is_large_or_equal_to_others_is_not_kept(self, argument: object) -> None:
+        known = KnownKeys()
+        known.remember((argument,), "key")
+        assert {} == known.keys
+
+    def test_the_calls_that_are_known_are_bounded(self) -> None:
+        known = KnownKeys()
+        for number in range(5000):
+            known.remember((number,), str(number))
+        assert len(known.keys) <= 1024

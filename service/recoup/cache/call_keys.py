@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable
 from hashlib import blake2b
 from marshal import dumps
+from sys import getsizeof
 from typing import Any, Final
 
 from recoup.cache.keys import class_name, digest
@@ -29,6 +30,12 @@ _VALUES = (type, types.ModuleType, enum.Enum, tuple, str, bytes, int, float, com
 #: references and interning) has the type in it, and one form for one value. It cannot write subclasses' instances.
 _SIMPLE: Final = frozenset({int, str, float, bool, bytes, type(None)})
 all_simple = _SIMPLE.issuperset
+#: Arguments of these very types are equal only where they mean the same; of the simple ones, `1 == 1.0 == True`.
+_DISTINCT: Final = frozenset({int, str, bytes, type(None)})
+all_distinct = _DISTINCT.issuperset
+#: Calls whose keys are kept, for each function, and the bytes that the arguments of one may take.
+_MOST_KNOWN: Final = 1024
+_MOST_BYTES: Final = 512
 _MARSHAL_VERSION: Final = 0
 _DIGEST_BYTES: Final = 16
 
@@ -82,6 +89,28 @@ def _fingerprint(code: types.CodeType) -> bytes:
 def simple_key(prefix: bytes, arguments: tuple[Any, ...]) -> str:
     """The key of a call whose arguments are all simple. It has no `person`, so it is none that `digest` gives."""
     return blake2b(prefix + dumps(arguments, _MARSHAL_VERSION), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+class KnownKeys:
+    """The keys of a function's recent calls with a few small arguments, so that they are not made again.
+
+    Bounded, to less than a megabyte, and safe under threads: what one forgets is made again.
+
+    Attributes:
+        keys: By positional arguments. Only to be looked into where `all_distinct` holds of their types.
+    """
+
+    __slots__ = ("keys",)
+
+    def __init__(self) -> None:
+        self.keys: dict[tuple[Any, ...], str] = {}
+
+    def remember(self, arguments: tuple[Any, ...], key: str) -> None:
+        """Keep the key of a call, if its arguments are small and equal to none that mean something else."""
+        if all_distinct(map(type, arguments)) and sum(map(getsizeof, arguments)) <= _MOST_BYTES:
+            if len(self.keys) >= _MOST_KNOWN:
+                self.keys.clear()
+            self.keys[arguments] = key
 
 
 class CallKeys:

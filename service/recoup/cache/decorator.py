@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, overload
 
-from recoup.cache.call_keys import CallKeys, all_simple, function_name, simple_key
+from recoup.cache.call_keys import CallKeys, KnownKeys, all_distinct, function_name
 from recoup.cache.config import DEFAULT, Default, checked_pipeline, checked_ttl
 from recoup.cache.lru import ResultCache
 from recoup.cache.singleton import announce, get_cache
@@ -229,12 +229,17 @@ class _Calls:
     def wrapper(self, is_instance: Callable[[Any], bool] | None = None) -> Callable[..., Any]:
         """A function like the decorated one; `is_instance` tells whether a first argument is `self`."""
         function, pipeline, fixed, make_key = self.function, self.pipeline, self._cache, self.keys.key
-        # A call with a few plain arguments has its key made here: each step through a method would be a tenth of a hit.
-        prefix, whole = self.keys.prefix, -1 if is_instance is not None else self.keys.whole
+        # The keys of small calls are looked up: making one would be half of a hit.
+        whole = -1 if is_instance is not None else self.keys.whole
+        known = KnownKeys()
+        known_key = known.keys.get
 
         def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
             instance = args[0] if is_instance is not None and args and is_instance(args[0]) else None
-            return make_key(args, kwargs, instance)
+            key = make_key(args, kwargs, instance)
+            if not kwargs and len(args) == whole:
+                known.remember(args, key)
+            return key
 
         if _is_coroutine_function(function):
             afetch = self._afetch
@@ -243,9 +248,8 @@ class _Calls:
                 cache = get_cache() if fixed is None else fixed
                 clock = cache.clock
                 started = clock()
-                if not kwargs and len(args) == whole and all_simple(map(type, args)):
-                    key = simple_key(prefix, args)
-                else:
+                key = known_key(args) if not kwargs and all_distinct(map(type, args)) else None
+                if key is None:
                     key = key_of(args, kwargs)
                 entry = cache.try_hit(key)
                 if entry is None:
@@ -261,9 +265,8 @@ class _Calls:
             cache = get_cache() if fixed is None else fixed
             clock = cache.clock
             started = clock()
-            if not kwargs and len(args) == whole and all_simple(map(type, args)):
-                key = simple_key(prefix, args)
-            else:
+            key = known_key(args) if not kwargs and all_distinct(map(type, args)) else None
+            if key is None:
                 key = key_of(args, kwargs)
             entry = cache.try_hit(key)
             if entry is None:

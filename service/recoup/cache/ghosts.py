@@ -17,10 +17,7 @@ _REASONS: tuple[MissReason, ...] = ("expired", "evicted", "invalidated", "too_la
 _CODES: dict[MissReason, int] = {reason: code for code, reason in enumerate(_REASONS, start=1)}
 _REASON_BITS = 3
 _REASON_MASK = (1 << _REASON_BITS) - 1
-_WORD = (1 << 64) - 1
-_TAG = _WORD & ~_REASON_MASK
-#: An odd multiplier that spreads close hashes (small integers hash to themselves): 2^64 over the golden ratio.
-_SPREAD = 0x9E3779B97F4A7C15
+_TAG = ~_REASON_MASK
 _WORDS_PER_ENTRY = 2
 _MIN_WORDS = 4096
 _MAX_WORDS = 2**20
@@ -41,7 +38,7 @@ class GhostList:
     def __init__(self, max_size: int) -> None:
         wanted = min(max(max_size * _WORDS_PER_ENTRY, _MIN_WORDS), _MAX_WORDS)
         words = 1 << (wanted - 1).bit_length()
-        self._words = array("Q", bytes(8 * words))
+        self._words = array("q", bytes(8 * words))
         self._mask = words // _WAYS - 1
 
     def grown(self, max_size: int) -> GhostList:
@@ -60,49 +57,46 @@ class GhostList:
                     words[start] = word
         return other
 
-    def _place(self, key: Hashable) -> tuple[int, int]:
-        """The first index of the key's set, and the key's word without a reason."""
-        spread = (hash(key) * _SPREAD) & _WORD
-        spread ^= spread >> 32
-        return (spread & self._mask) * _WAYS, spread & _TAG
-
-    def _find(self, key: Hashable) -> int | None:
-        start, tag = self._place(key)
-        for index, word in enumerate(self._words[start : start + _WAYS], start):
-            if word & _TAG == tag and word:
-                return index
-        return None
-
     def note(self, key: Hashable, reason: MissReason) -> None:
         """Remember that a key left, as its set's newest."""
-        start, tag = self._place(key)
+        self.take(key)
+        self.push(key, reason)
+
+    def push(self, key: Hashable, reason: MissReason) -> None:
+        """`note`, for a key that is not remembered: whatever is in the cache was taken from here when it came."""
+        # The hash of a tuple spreads close hashes (small integers hash to themselves), at the speed of C.
+        spread = hash((key,))
+        start = (spread & self._mask) * _WAYS
         words = self._words
-        pushed = tag | _CODES[reason]
-        # The newer ones move on, as far as where the key stood before, or past the end.
-        for index in range(start, start + _WAYS):
-            word = words[index]
-            words[index] = pushed
-            if word & _TAG == tag or not word:
-                return
-            pushed = word
+        words[start + 1 : start + _WAYS] = words[start : start + _WAYS - 1]
+        words[start] = spread & _TAG | _CODES[reason]
 
     def reason(self, key: Hashable) -> MissReason | None:
         """Why a key left; None when it never did, or that was forgotten."""
-        index = self._find(key)
-        return None if index is None else _REASONS[(self._words[index] & _REASON_MASK) - 1]
+        spread = hash((key,))
+        start = (spread & self._mask) * _WAYS
+        tag = spread & _TAG
+        for word in self._words[start : start + _WAYS]:
+            if word & _TAG == tag and word:
+                return _REASONS[(word & _REASON_MASK) - 1]
+        return None
 
     def take(self, key: Hashable) -> MissReason | None:
         """Why a key left, which is forgotten: it is back."""
-        index = self._find(key)
-        if index is None:
-            return None
+        # The same lines as in `reason`: every write of a new key comes here.
+        spread = hash((key,))
+        start = (spread & self._mask) * _WAYS
+        tag = spread & _TAG
         words = self._words
-        reason = _REASONS[(words[index] & _REASON_MASK) - 1]
-        end = index - index % _WAYS + _WAYS
-        words[index : end - 1] = words[index + 1 : end]
-        words[end - 1] = 0
-        return reason
+        for word in words[start : start + _WAYS]:
+            if word & _TAG == tag and word:
+                end = start + _WAYS
+                index = words.index(word, start, end)
+                words[index : end - 1] = words[index + 1 : end]
+                words[end - 1] = 0
+                return _REASONS[(word & _REASON_MASK) - 1]
+        return None
 
     def clear(self) -> None:
         """Forget everything."""
-        self._words = array("Q", bytes(8 * len(self._words)))
+        self._words = array("q", bytes(8 * len(self._words)))

@@ -363,7 +363,11 @@ class ResultCache(Generic[V]):
         state = self._state
         if type(pipeline) is not str or pipeline not in state.store.counters:
             checked_pipeline(pipeline)
-        state.waits.append((pipeline, outcome, seconds, trace_id, 0.0 if trace_id is None else self.wall_clock()))
+        waits = state.waits
+        items = waits.items
+        items.append((pipeline, outcome, seconds, trace_id, 0.0 if trace_id is None else self.wall_clock()))
+        if len(items) >= waits.bound:
+            waits.relieve()
 
     def record_requests(
         self, pipeline: str, outcome: Outcome, seconds: Sequence[float], trace_ids: Sequence[str]

@@ -16,9 +16,9 @@ from recoup.cache.config import CacheConfig
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flights
 from recoup.cache.policies import POLICIES
-from recoup.cache.sizing import ENTRY_OVERHEAD, measure_key
+from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
-from recoup.cache.store import SWEEP_ON_WRITE, Store
+from recoup.cache.store import Store
 
 DEFAULT_PIPELINE: Final = "default"
 #: Reads that are gathered before a reader takes the trouble to account for them.
@@ -163,10 +163,13 @@ class CacheState:
     def size_of(self, key: Hashable, value: Any) -> int | None:
         """The bytes that an entry takes; None where the sizer fails, which is counted."""
         try:
-            size = operator.index(self._sizer(value))
-            if size < 0:
-                # It would make room that is not there.
-                raise ValueError(f"the sizer gave {size!r} bytes")
+            if type(value) is bytes and self._sizer is measure:
+                size = len(value)  # as `measure` has it, without the call
+            else:
+                size = operator.index(self._sizer(value))
+                if size < 0:
+                    # It would make room that is not there.
+                    raise ValueError(f"the sizer gave {size!r} bytes")
             return size + measure_key(key) + ENTRY_OVERHEAD
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
@@ -195,9 +198,10 @@ class CacheState:
         """
         if not self.config.enabled:
             return False
-        self.reads.drain_locked()
+        if self.reads.items:
+            self.reads.drain_locked()
         store = self.store
-        counters = store.of(pipeline)
+        counters = store.counters.get(pipeline) or store.of(pipeline)
         now = self.clock()
         if size is None or size > store.max_memory_bytes:
             if store.ghosts.reason(key) == "evicted":
@@ -221,7 +225,9 @@ class CacheState:
             dropped.append(replaced)
         if len(store.live) > store.max_size or store.memory_bytes > store.max_memory_bytes:
             dropped += store.shrink(now)
-        dropped += store.sweep(SWEEP_ON_WRITE, now)
+        gone = store.sweep_on_write(now)
+        if gone:
+            dropped += gone
         store.note_peaks()
         return True
 

@@ -7,6 +7,7 @@ operation on a built-in dictionary.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import repeat
@@ -17,11 +18,12 @@ from typing import Any, Protocol
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
+from recoup.cache.histogram import SIZE_BYTES
 from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
-#: Entries that one write looks at for expiry.
-SWEEP_ON_WRITE = 2
+#: Every so many writes, one looks at twice as many entries for expiry.
+_SWEEP_EVERY = 4
 _FEW = 128
 
 #: Pipelines that are known from their lookups alone. Each is some hundred series of metrics.
@@ -78,6 +80,7 @@ class Store:
         #: Where the sweep goes on; None: from the beginning.
         self._sweep_at: Entry | None = None
         self._sweep_left = 0
+        self._writes = 0
 
     def of(self, pipeline: str) -> PipelineCounters:
         """The counters of a pipeline, which is known from now on; of `OTHER_PIPELINES`, where there are too many."""
@@ -164,14 +167,16 @@ class Store:
         """
         key = entry.key
         old = self.live.setdefault(key, entry)
-        left: MissReason | None
+        left: MissReason | None = None
+        replaced: Entry | None = None
         if old is entry:
-            replaced = None
             left = self.ghosts.take(key)
         else:
             replaced = old
-            left = None
-            self.remove(old, "replaced", now, returns=True)
+            if now < old.expires_at:
+                self.invalidate(old, "replaced", returns=True)
+            else:
+                self.evict(old, "expired", now, returns=True)
             self.live[key] = entry
         self.order.insert(entry)
         size = entry.size_bytes
@@ -179,7 +184,9 @@ class Store:
         counters = entry.counters
         counters.entries += 1
         counters.memory_bytes += size
-        counters.entry_size.observe(size)
+        sizes = counters.entry_size
+        sizes.counts[bisect_left(SIZE_BYTES, size)] += 1
+        sizes.total += size
         for observer in self.observers:
             observer.stored(entry)
         return left, replaced
@@ -196,21 +203,25 @@ class Store:
         """Let an entry go because of a limit or its age. `returns`: its key is in again at once."""
         if entry.expires_at <= now:
             cause = "expired"
-        self._unlink(entry)
-        counters = entry.counters
+        counters = self._unlink(entry)
         counters.evictions[cause] += 1
-        counters.eviction_age.observe(now - entry.created_at)
+        # Its age is in the bucket of its last check, if that is not over: no look-up among the bounds.
+        ages = counters.eviction_age
+        if now >= entry.check_at:
+            ages.observe(now - entry.created_at)
+        else:
+            ages.counts[entry.age_bucket] += 1
+            ages.total += now - entry.created_at
         if not entry.hits:
             counters.unused_evictions += 1
         if not returns:
-            self.ghosts.note(entry.key, "expired" if cause == "expired" else "evicted")
+            self.ghosts.push(entry.key, "expired" if cause == "expired" else "evicted")
 
     def invalidate(self, entry: Entry, cause: InvalidationCause, *, returns: bool = False) -> None:
         """Let an entry go because somebody said so. `returns`: its key is in again at once."""
-        self._unlink(entry)
-        entry.counters.invalidations[cause] += 1
+        self._unlink(entry).invalidations[cause] += 1
         if not returns:
-            self.ghosts.note(entry.key, "invalidated")
+            self.ghosts.push(entry.key, "invalidated")
 
     def remove(self, entry: Entry, cause: InvalidationCause, now: float, *, returns: bool = False) -> bool:
         """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
@@ -230,6 +241,11 @@ class Store:
             gone.append(victim)
         return gone
 
+    def sweep_on_write(self, now: float) -> Sequence[Entry]:
+        """`sweep`, two entries for each write; not at every write, as beginning costs as much as an entry."""
+        self._writes += 1
+        return () if self._writes % _SWEEP_EVERY else self.sweep(2 * _SWEEP_EVERY, now)
+
     def sweep(self, steps: int, now: float) -> Sequence[Entry]:
         """Look at the next few entries, from the one to be evicted next on, and let go of those that have expired.
 
@@ -239,7 +255,8 @@ class Store:
         after = self.order.after
         expired_before = now - self.stale_seconds
         entry = self._sweep_at
-        for _ in repeat(None, min(steps, len(self.live))):
+        held = len(self.live)
+        for _ in repeat(None, steps if steps < held else held):
             if entry is None or self._sweep_left <= 0:
                 entry = self.order.victim()
                 self._sweep_left = len(self.live)
@@ -256,7 +273,7 @@ class Store:
         self._sweep_at = entry
         return gone or ()
 
-    def _unlink(self, entry: Entry) -> None:
+    def _unlink(self, entry: Entry) -> PipelineCounters:
         if entry is self._sweep_at:
             self._sweep_at = self.order.after(entry)
         if self.live.get(entry.key) is entry:
@@ -267,3 +284,4 @@ class Store:
         counters = entry.counters
         counters.entries -= 1
         counters.memory_bytes -= size
+        return counters
