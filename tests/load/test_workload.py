@@ -560,5 +560,5 @@ def test_scenarios_are_named_in_one_text(text: str, expected: tuple[str, ...]) -
 
 @pytest.mark.parametrize("text", ["", " , ", "everything", "typical;single"])
 def test_a_text_that_names_no_scenario_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="allowed is all, or any of single"):
+    with pytest.raises(ValueError, match="expected all, or any of single"):
         workload.scenarios(text)
