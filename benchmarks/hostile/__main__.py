@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.hostile import report, result
@@ -26,14 +27,15 @@ def page_table() -> str:
     return report.table(ATTACKS.values(), before, now)
 
 
-def _arguments() -> argparse.Namespace:
+def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What a command line asks for; None: that of this process."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(ATTACKS)}")
     parser.add_argument("--short", action="store_true", help="their small forms, as the tests send them")
     parser.add_argument("--list", action="store_true", help="say what each sends, and send nothing")
     parser.add_argument("--keep", choices=("before", "now"), help="keep the results for the page, in that column")
     parser.add_argument("--page", action="store_true", help="write the page of what is kept, and send nothing")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     unknown = [name for name in arguments.names if name not in ATTACKS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; expected any of {', '.join(ATTACKS)}")
@@ -44,7 +46,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Run what the command line names, or everything."""
-    arguments = _arguments()
+    arguments = read_arguments()
     if arguments.page:
         report.write(PAGE, page_table())
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
 import threading
 import time
@@ -133,6 +134,16 @@ class TestPassingOn:
         sent = server.last.headers
         assert ("de", "Bearer t", "secret") == (sent["accept-language"], sent["authorization"], sent["x-api-key"])
         assert sent["user-agent"].startswith("recoup/")
+
+    def test_nothing_of_a_request_is_logged_at_any_level(self, upstream, pipeline, caplog):
+        """Queries and headers hold keys to APIs."""
+        server = upstream(say_hello)
+        llm = pipeline(server.url + "?api_key=hunter2", headers={"x-api-key": "hunter2"})
+        with caplog.at_level(logging.DEBUG):
+            logging.getLogger("before").debug("something is")
+            generate(llm, Request(body=b"hunter2", query={"token": ("hunter2",)}))
+        assert "something is" in caplog.text
+        assert "hunter2" not in caplog.text
 
     def test_a_content_type_among_the_key_headers_goes_on_with_its_parameters(self, upstream, pipeline):
         server = upstream(say_hello)

@@ -264,13 +264,14 @@ def _load_test_read(reader: Reader, command: str) -> None:
     parser().parse_args(shlex.split(words))
 
 
-def _attacks_listed(reader: Reader, command: str) -> None:
-    """The command line of attacks is read, and what they would send is listed; tests/hostile runs their small forms."""
-    command = command.partition(" #")[0].rstrip()
-    if command.startswith("make "):
-        command = reader.paste(command.replace("make ", "make --dry-run ")).strip()
+def _attack_read(reader: Reader, command: str) -> None:
+    """The command line of an attack is read, by `make` first where it is a target; tests/hostile sends short ones."""
+    from benchmarks.hostile.__main__ import read_arguments
+
+    if "make" in command:
+        command = reader.paste(command.replace("make ", "make --dry-run "))
     (words,) = re.findall(r"-m benchmarks\.hostile\b(.*)", command)
-    reader.paste(f"cd {shlex.quote(str(ROOT))} && python -m benchmarks.hostile {words} --list")
+    read_arguments(shlex.split(words))
 
 
 def _elsewhere(reason: str) -> Callable[[Reader, str], None]:
@@ -289,7 +290,7 @@ COMMANDS: list[tuple[str, Callable[[Reader, str], None]]] = [
     (r"make test$", _elsewhere("it is what runs this")),
     (r"make wheel$", _pasted),
     (r"make loadtest\b|\S*python -m loadtest\b", _load_test_read),
-    (r"make hostile\b|python -m benchmarks\.hostile\b", _attacks_listed),
+    (r"make hostile\b|\S*python -m benchmarks\.hostile\b", _attack_read),
     (r"docker |for image in ", _elsewhere("needs a container engine: `make compose-test` has one")),
     (r"apt-get install ", _elsewhere("changes the machine")),
     (r"git pull$", _elsewhere("asks the forge")),

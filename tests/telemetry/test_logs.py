@@ -190,13 +190,6 @@ class TestSetUp:
         with pytest.raises(ConfigurationError, match=r"format='xml'.*auto, json, console"):
             configure_logging("xml")
 
-    def test_request_lines_of_the_http_client_stay_out_at_debug_level(self, stream: io.StringIO) -> None:
-        """They hold queries, and queries hold keys to APIs."""
-        configure_logging("json", "debug", stream=stream)
-        logging.getLogger("urllib3.connectionpool").debug('"GET /?api_key=hunter2 HTTP/1.1" 200')
-
-        assert "" == stream.getvalue()
-
 
 class TestInjection:
     EVIL = 'x\r\n{"event": "forged"}\x1b[2J\u2028\x85\x00'

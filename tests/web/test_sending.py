@@ -7,9 +7,9 @@ import itertools
 from typing import Any
 
 from recoup.in_flight import InFlight
-from recoup.web.sending import PIECE_BYTES, Deliveries
+from recoup.web.sending import PIECE_BYTES, PIECES_A_ROUND, Deliveries
 
-PIECES = 100
+PIECES, READERS = 100, 40
 BODY = bytes(range(256)) * (PIECES * PIECE_BYTES // 256)
 
 
@@ -37,19 +37,49 @@ async def deliver(deliveries: Deliveries, connection: Connection) -> None:
     await deliveries.begin(BODY).send(connection.receive, connection.send, 200, [])
 
 
-def test_everybody_else_has_a_turn_between_two_pieces() -> None:
-    async def turns() -> list[int]:
-        connections = [Connection() for _ in range(3)]
+def test_a_round_of_the_loop_has_some_pieces_however_many_readers_there_are() -> None:
+    async def sent_in_rounds() -> list[int]:
+        connections = [Connection() for _ in range(READERS)]
         deliveries = Deliveries(InFlight(2**30))
         tasks = [asyncio.ensure_future(deliver(deliveries, connection)) for connection in connections]
         seen = []
         while not all(task.done() for task in tasks):
             seen.append(sum(len(connection.sent) for connection in connections))
             await asyncio.sleep(0)
-        assert [BODY] * 3 == [b"".join(connection.sent) for connection in connections]
+        assert [BODY] * READERS == [b"".join(connection.sent) for connection in connections]
         return [after - before for before, after in itertools.pairwise(seen)]
 
-    assert max(asyncio.run(turns())) <= 6  # of three readers the head and the first piece
+    # Of each the head as well, or the last piece, which needs no turn.
+    assert max(asyncio.run(sent_in_rounds())) <= 2 * PIECES_A_ROUND
+
+
+def test_readers_have_their_turns_one_after_the_other() -> None:
+    async def shares() -> list[int]:
+        connections = [Connection() for _ in range(READERS)]
+        deliveries = Deliveries(InFlight(2**30))
+        tasks = [asyncio.ensure_future(deliver(deliveries, connection)) for connection in connections]
+        while not tasks[0].done():
+            await asyncio.sleep(0)
+        shares = [len(connection.sent) for connection in connections]
+        await asyncio.gather(*tasks)
+        return shares
+
+    assert min(asyncio.run(shares())) >= PIECES - 1
+
+
+def test_who_is_cancelled_while_waiting_for_a_turn_delays_nobody() -> None:
+    async def sent() -> list[int]:
+        connections = [Connection() for _ in range(READERS)]
+        deliveries = Deliveries(InFlight(2**30))
+        tasks = [asyncio.ensure_future(deliver(deliveries, connection)) for connection in connections]
+        await asyncio.sleep(0)
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=60)
+        assert 0 == deliveries.count
+        return [len(connection.sent) for connection in connections]
+
+    assert PIECES + 1 == asyncio.run(sent())[0]
 
 
 def test_a_reader_who_has_left_is_sent_nothing_more() -> None:

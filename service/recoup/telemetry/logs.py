@@ -29,8 +29,6 @@ _FORMATS = ("auto", "json", "console")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 #: Libraries that bring handlers of their own; theirs go, so that their records pass through ours.
 _CAPTURED = ("_granian", "granian.access", "werkzeug", "py.warnings")
-#: Libraries that tell at debug level what must not be in a log: request lines with their queries.
-_HUSHED = ("urllib3",)
 
 
 class _Handler(_StreamHandler):
@@ -170,5 +168,3 @@ def _install(handler: _Handler, level: int) -> None:
         captured = logging.getLogger(name)
         captured.handlers.clear()
         captured.propagate = True
-    for name in _HUSHED:
-        logging.getLogger(name).setLevel(max(level, logging.INFO))

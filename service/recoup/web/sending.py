@@ -1,13 +1,15 @@
 """Sending: large bodies in small pieces, so that a reader who is slow costs a few pieces and not a copy.
 
-Each piece waits until the server has taken it, and lets everybody else have a turn. The server's own queue takes some
-sixteen of them; past that, `send` waits for the reader. A reader who takes nothing at all is let go by the kernel (see
+Each piece waits until the server has taken it, and for its turn: a thousand readers who come at once take no longer a
+share of the event loop than some. The server's own queue takes some sixteen of them; past that, `send` waits for the
+reader. A reader who takes nothing at all is let go by the kernel (see
 `recoup.listener`): from then on the server takes and drops whatever comes, so nothing more is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,6 +23,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 PIECE_BYTES = 16 * 1024
 #: What a reader of a large body costs at most: the pieces in the server's queue, and what it is writing.
 QUEUED_BYTES = 20 * PIECE_BYTES
+#: Pieces that are sent in one round of the event loop, to all readers together: half a millisecond's work.
+PIECES_A_ROUND = 8
 #: Up to here a body is sent at once.
 AT_ONCE_BYTES = 4 * PIECE_BYTES
 
@@ -48,6 +52,7 @@ class Deliveries:
         self._budget = budget
         self._copies: dict[int, _Copy] = {}
         self.count = 0
+        self._turns: deque[asyncio.Future[None]] = deque()
 
     def begin(self, body: bytes, reserve: int = 0) -> Delivery:
         """Hold what sending a body takes: the body once, however many read it, and some pieces for each reader.
@@ -71,6 +76,23 @@ class Deliveries:
         self._copies[id(body)] = copy
         self.count += 1
         return Delivery(self, copy, queued)
+
+    async def turn(self) -> None:
+        """Wait for one's turn to send a piece, first come first served."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._turns.append(turn)
+        if len(self._turns) == 1:
+            loop.call_soon(self._give_turns, loop)
+        await turn
+
+    def _give_turns(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(PIECES_A_ROUND, len(self._turns))):
+            turn = self._turns.popleft()
+            if not turn.done():  # its reader's request may have been cancelled
+                turn.set_result(None)
+        if self._turns:
+            loop.call_soon(self._give_turns, loop)
 
     def end(self, delivery: Delivery) -> None:
         """Give back what `begin` took."""
@@ -108,12 +130,13 @@ class Delivery:
         """Send a response with it, for as long as its reader stays."""
         left = asyncio.ensure_future(caller_leaves(receive))
         try:
-            await send({"type": "http.response.start", "status": status, "headers": headers})
             view = memoryview(self.copy.body)
             last = (len(view) - 1) // PIECE_BYTES * PIECE_BYTES
+            await self._all.turn()
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             for at in range(0, last, PIECE_BYTES):
                 await send({"type": "http.response.body", "body": view[at : at + PIECE_BYTES], "more_body": True})
-                await asyncio.sleep(0)  # `send` itself waits for nobody while the server's queue has room
+                await self._all.turn()  # `send` itself waits for nobody while the server's queue has room
                 if left.done():
                     return
             await send({"type": "http.response.body", "body": view[last:], "more_body": False})

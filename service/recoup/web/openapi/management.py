@@ -21,6 +21,20 @@ _KEY: Schema = {
     "schema": {"type": "string", "minLength": 1},
     "example": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
 }
+_UID: Schema = {
+    "name": "uid",
+    "in": "path",
+    "required": True,
+    "description": "The dashboard's name in Grafana.",
+    "schema": {"type": "string", "pattern": "^recoup-[a-z-]{1,32}$"},
+    "example": "recoup-overview",
+}
+_LABEL: Schema = {
+    "in": "query",
+    "required": False,
+    "description": "This label of the alert, which is put into the runbook's queries.",
+    "schema": {"type": "string"},
+}
 _CURL = "curl -sS"
 
 
@@ -44,6 +58,8 @@ def other_paths(*, metrics: bool) -> Schema:
         **({"/metrics": {"get": _metrics()}} if metrics else {}),
         "/openapi.json": {"get": _openapi()},
         "/docs": {"get": _docs()},
+        "/docs/runbook": {"get": _runbook()},
+        "/docs/dashboards/d/{uid}": {"parameters": [_UID], "get": _dashboard()},
         "/": {"get": _root()},
     }
 
@@ -218,6 +234,32 @@ def _docs() -> Schema:
         "The same description as a page to read.",
         {"200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}},
         [f"{_CURL} {SAMPLE_SERVER}/docs"],
+    )
+
+
+def _runbook() -> Schema:
+    return operation(
+        "read-runbook",
+        OPERATION,
+        "Runbook",
+        "What each alert means, and what to do. Alerts link to it with their labels in the query.",
+        {"200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}},
+        [f"{_CURL} {SAMPLE_SERVER}/docs/runbook"],
+        parameters=[_LABEL | {"name": name} for name in ("job", "pipeline", "instance")],
+    )
+
+
+def _dashboard() -> Schema:
+    return operation(
+        "find-dashboard",
+        OPERATION,
+        "Dashboard",
+        "Where a dashboard is to be found in Grafana. Alerts link to it.",
+        {
+            "200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}},
+            **problems(404),
+        },
+        [f"{_CURL} {SAMPLE_SERVER}/docs/dashboards/d/{_UID['example']}"],
     )
 
 
