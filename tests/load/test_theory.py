@@ -93,7 +93,7 @@ def test_a_cache_that_is_empty_or_holds_everything_has_no_characteristic_time(en
 
 
 def test_items_that_nobody_asks_for_do_not_fill_a_cache() -> None:
-    with pytest.raises(ValueError, match="less than the catalogue"):
+    with pytest.raises(ValueError, match="fewer than the catalogue"):
         theory.characteristic_time([0.5, 0.5, 0.0], 2)
 
 
