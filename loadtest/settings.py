@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from recoup.fields import echo, refusal
+
 #: Every scenario, in the order in which a run plays them.
 NAMES = (
     "single",
@@ -65,7 +67,7 @@ class Settings:
         scrape_seconds: Prometheus' scrape interval.
 
     Raises:
-        ValueError: A value cannot be used; it says which, and what is allowed.
+        ValueError: A value cannot be used; it says which, and what was expected.
     """
 
     seed: int = DEFAULT_SEED
@@ -143,6 +145,6 @@ def _positive(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-def _check(name: str, value: object, allowed: str, holds: bool) -> None:
+def _check(name: str, value: object, expected: str, holds: bool) -> None:
     if not holds:
-        raise ValueError(f"{name}={value!r} cannot be used: allowed is {allowed}")
+        raise ValueError(refusal(name, echo(value), expected))

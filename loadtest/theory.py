@@ -39,7 +39,7 @@ def characteristic_time(probabilities: Sequence[float], entries: int) -> float:
         ValueError: The cache is empty, or holds every item: then nothing is ever evicted.
     """
     if not 0 < entries < sum(probability > 0 for probability in probabilities):
-        raise ValueError(f"{entries} entries: allowed is more than none and less than the catalogue")
+        raise ValueError(f"{entries} entries: expected more than none and fewer than the catalogue")
     low, high = 0.0, 1.0
     while _different(probabilities, high) < entries:
         low, high = high, 2 * high
@@ -72,7 +72,7 @@ class LRU(Generic[T]):
 
     def __init__(self, entries: int) -> None:
         if entries < 1:
-            raise ValueError(f"{entries} entries: allowed is at least 1")
+            raise ValueError(f"{entries} entries: expected at least 1")
         self._entries = entries
         self._held: OrderedDict[T, None] = OrderedDict()
 

@@ -533,11 +533,11 @@ class TestLRUCacheSingleton:
         set_cache(None)
 
     def test_there_is_one_global_instance(self) -> None:
-        found: list[LRUCache] = []
-        run_together(16, lambda _: found.append(get_cache()))
+        caches: list[LRUCache] = []
+        run_together(16, lambda _: caches.append(get_cache()))
 
-        assert isinstance(found[0], LRUCache)
-        assert {id(found[0])} == set(map(id, found))
+        assert isinstance(caches[0], LRUCache)
+        assert {id(caches[0])} == set(map(id, caches))
 
     def test_what_it_holds_persists_between_uses(self) -> None:
         get_cache().set("mesh", b"solid")

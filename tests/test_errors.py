@@ -14,11 +14,11 @@ def drawn() -> dict[str, str]:
     parents: dict[str, str] = {}
     branch: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
-        found = re.match(r"    ((?:[│ ]   )*(?:[├└]── )?)(\w+Error)\b", line)
-        if found:
-            depth = len(found[1]) // 4
-            branch[depth:] = [found[2]]
-            parents[found[2]] = branch[depth - 1] if depth else "Exception"
+        matched = re.match(r"    ((?:[│ ]   )*(?:[├└]── )?)(\w+Error)\b", line)
+        if matched:
+            depth = len(matched[1]) // 4
+            branch[depth:] = [matched[2]]
+            parents[matched[2]] = branch[depth - 1] if depth else "Exception"
     return parents
 
 

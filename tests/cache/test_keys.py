@@ -319,10 +319,10 @@ def test_calls_that_differ_have_keys_that_differ() -> None:
         ((b"x",), {"more": 1}),
         ((b"x",), {"other": 1}),
     ]
-    found = [keys.key(*way) for way in ways]
-    found += [CallKeys(generate, "2", None).key(*ways[0]), CallKeys(plain, "1", None).key(*ways[0])]
+    digests = [keys.key(*way) for way in ways]
+    digests += [CallKeys(generate, "2", None).key(*ways[0]), CallKeys(plain, "1", None).key(*ways[0])]
 
-    assert len(ways) + 2 == len(set(found))
+    assert len(ways) + 2 == len(set(digests))
 
 
 @pytest.mark.parametrize(

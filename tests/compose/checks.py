@@ -101,8 +101,8 @@ class Prometheus:
 
     def targets(self, job: str) -> dict[str, str]:
         """The targets of a job, each with its health."""
-        found = self.ask("targets", state="active")["activeTargets"]
-        return {it["labels"]["instance"]: it["health"] for it in found if it["labels"]["job"] == job}
+        targets = self.ask("targets", state="active")["activeTargets"]
+        return {it["labels"]["instance"]: it["health"] for it in targets if it["labels"]["job"] == job}
 
     def up(self, job: str) -> list[str]:
         """The targets of a job that are up."""
@@ -118,8 +118,8 @@ def is_scraped(stack: Stack) -> None:
     """Prometheus, in a container of its own, finds the service by DNS, scrapes it, and evaluates the rules."""
     prometheus = Prometheus(stack)
     for job in ("recoup", "alertmanager", "prometheus"):
-        found = wait_for(f"Prometheus scrapes {job}", lambda it=job: prometheus.up(it), seconds=_PATIENCE)
-        tell(f"ok    Prometheus scrapes {job}: {found}")
+        health = wait_for(f"Prometheus scrapes {job}", lambda it=job: prometheus.up(it), seconds=_PATIENCE)
+        tell(f"ok    Prometheus scrapes {job}: {health}")
     query = 'sum(recoup_lookups_total{job="recoup", outcome="hit"})'
     wait_for("Prometheus has the hit", lambda: prometheus.value(query) == 1, seconds=_PATIENCE)
     expect(query, 1.0, prometheus.value(query))

@@ -27,10 +27,10 @@ _STAND_INS = {
 
 def base_tag() -> str:
     """The image that the Dockerfiles begin with."""
-    found = re.search(r"^FROM (debian:[\w.-]+)", _DOCKERFILE.read_text(), re.MULTILINE)
-    if found is None:
+    base = re.search(r"^FROM (debian:[\w.-]+)", _DOCKERFILE.read_text(), re.MULTILINE)
+    if base is None:
         raise CheckError("the Dockerfile begins with no image of Debian")
-    return found[1]
+    return base[1]
 
 
 def make_base(engine: Engine) -> None:

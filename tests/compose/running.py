@@ -44,8 +44,8 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float) -> T:
     seen: object = None
     while time.monotonic() < deadline:
         try:
-            if found := look():
-                return found
+            if answer := look():
+                return answer
         except OSError as error:
             seen = error
         time.sleep(_POLL_SECONDS)

@@ -86,5 +86,5 @@ class Stack:
 
     def networks(self, container: str) -> list[str]:
         """The networks of a container."""
-        found = self.engine.inspect(container, "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}")
-        return sorted(found.split())
+        names = self.engine.inspect(container, "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}")
+        return sorted(names.split())

@@ -36,8 +36,8 @@ def recorded() -> set[str]:
 
 def provisioned(name: str) -> dict[str, Any]:
     """What one provisioning file says."""
-    found: dict[str, Any] = yaml.safe_load((PROVISIONING / name / "recoup.yml").read_text(encoding="utf-8"))
-    return found
+    document: dict[str, Any] = yaml.safe_load((PROVISIONING / name / "recoup.yml").read_text(encoding="utf-8"))
+    return document
 
 
 def of_the_load_test(expression: str) -> bool:

@@ -36,9 +36,11 @@ def _variables(dashboard: Dashboard, kind: str) -> list[dict[str, Any]]:
 
 def template_datasource_rule(dashboard: Dashboard) -> Iterator[Complaint]:
     """There is a variable for the data source, under its usual name."""
-    found = [(each["name"], each["label"], each["query"]) for each in _variables(dashboard, "datasource")]
-    if found != [("datasource", "Data source", "prometheus")]:
-        yield Complaint("datasource", str(found), "is not the variable for the data source")
+    sources = [
+        (variable["name"], variable["label"], variable["query"]) for variable in _variables(dashboard, "datasource")
+    ]
+    if sources != [("datasource", "Data source", "prometheus")]:
+        yield Complaint("datasource", str(sources), "is not the variable for the data source")
 
 
 def template_job_rule(dashboard: Dashboard) -> Iterator[Complaint]:
@@ -53,15 +55,15 @@ def template_instance_rule(dashboard: Dashboard) -> Iterator[Complaint]:
 
 def _template(dashboard: Dashboard, name: str) -> Iterator[Complaint]:
     wanted = {"label": name.title(), "multi": True, "includeAll": True, "allValue": ".+"}
-    found = [variable for variable in _variables(dashboard, "query") if variable["name"] == name]
-    if len(found) != 1:
-        yield Complaint(name, str(len(found)), "is the number of variables, not 1")
+    variables = [variable for variable in _variables(dashboard, "query") if variable["name"] == name]
+    if len(variables) != 1:
+        yield Complaint(name, str(len(variables)), "is the number of variables, not 1")
         return
-    if found[0]["datasource"]["uid"] != SOURCE:
-        yield Complaint(name, found[0]["datasource"]["uid"], "is not the chosen data source")
+    if variables[0]["datasource"]["uid"] != SOURCE:
+        yield Complaint(name, variables[0]["datasource"]["uid"], "is not the chosen data source")
     for member, value in wanted.items():
-        if found[0].get(member) != value:
-            yield Complaint(name, f"{member}: {found[0].get(member)}", f"is not {value}")
+        if variables[0].get(member) != value:
+            yield Complaint(name, f"{member}: {variables[0].get(member)}", f"is not {value}")
 
 
 def template_label_promql_rule(dashboard: Dashboard) -> Iterator[Complaint]:

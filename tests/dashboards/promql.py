@@ -34,7 +34,7 @@ class Selector:
 
 def selectors(expression: str) -> list[Selector]:
     tokens = _TOKEN.findall(expression)
-    found, functions, at = [], [""], 0
+    selected, functions, at = [], [""], 0
     while at < len(tokens):
         token, after = tokens[at], tokens[at + 1] if at + 1 < len(tokens) else ""
         if token in _GROUPING:
@@ -47,10 +47,10 @@ def selectors(expression: str) -> list[Selector]:
             end = tokens.index("}", at) if after == "{" else at
             following = tokens[end + 1] if end + 1 < len(tokens) else ""
             window = following[1:-1] if following.startswith("[") else ""
-            found.append(Selector(token, tuple(_matchers(tokens[at + 2 : end])), window, functions[-1]))
+            selected.append(Selector(token, tuple(_matchers(tokens[at + 2 : end])), window, functions[-1]))
             at = end
         at += 1
-    return found
+    return selected
 
 
 def _is_function(token: str) -> bool:

@@ -81,9 +81,9 @@ def test_it_is_classic_json_under_its_own_uid(name: str) -> None:
 
 @each_board
 def test_panels_are_told_apart_by_number_and_by_title(name: str) -> None:
-    found = list(panels(BOARDS[name]))
+    shown = list(panels(BOARDS[name]))
 
-    assert len(found) == len({panel["id"] for panel in found}) == len({panel["title"] for panel in found})
+    assert len(shown) == len({panel["id"] for panel in shown}) == len({panel["title"] for panel in shown})
 
 
 def cells(shown: dict[str, Any]) -> set[tuple[int, int]]:
@@ -94,7 +94,7 @@ def cells(shown: dict[str, Any]) -> set[tuple[int, int]]:
 
 @each_board
 def test_panels_fill_the_grid_and_do_not_overlap(name: str) -> None:
-    covered = [cell for each in BOARDS[name]["panels"] for cell in cells(each)]
+    covered = [cell for panel in BOARDS[name]["panels"] for cell in cells(panel)]
     rows = max(row for _, row in covered) + 1
 
     assert sorted(itertools.product(range(24), range(rows))) == sorted(covered)
@@ -139,8 +139,8 @@ def test_latency_is_logarithmic_and_carries_exemplars() -> None:
     ],
 )
 def test_the_targets_are_thresholds(name: str, title: str, steps: list[float]) -> None:
-    found = panel(BOARDS[name], title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    assert steps == [step["value"] for step in found if step["value"] is not None]
+    steps_shown = panel(BOARDS[name], title)["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert steps == [step["value"] for step in steps_shown if step["value"] is not None]
 
 
 @pytest.mark.parametrize("title", ["Hit ratio", "Speed-up"])
@@ -193,7 +193,9 @@ def test_an_annotation_uses_what_is_catalogued_or_recorded(mark: str) -> None:
 
 @each_board
 def test_a_variable_uses_what_is_catalogued(name: str) -> None:
-    asked = [each["query"]["query"] for each in BOARDS[name]["templating"]["list"] if each["type"] == "query"]
+    asked = [
+        variable["query"]["query"] for variable in BOARDS[name]["templating"]["list"] if variable["type"] == "query"
+    ]
 
     assert set() == {selectors(query)[0].name for query in asked} - KNOWN
 
@@ -227,9 +229,9 @@ def test_every_dashboard_has_the_variables_the_annotations_and_the_links(name: s
 
 def test_the_load_test_alone_marks_its_phases_beside_what_all_mark() -> None:
     shared = ["Configuration changes", "Clears", "Restarts"]
-    found = {name: [title for title, _ in marks(board)] for name, board in BOARDS.items()}
+    titles = {name: [title for title, _ in marks(board)] for name, board in BOARDS.items()}
 
-    assert dict.fromkeys(QUESTIONS, shared) | {"load-test": [*shared, "Phases"]} == found
+    assert dict.fromkeys(QUESTIONS, shared) | {"load-test": [*shared, "Phases"]} == titles
 
 
 def test_a_link_from_a_panel_leads_to_a_dashboard() -> None:
@@ -244,7 +246,7 @@ def test_the_page_on_the_dashboards_names_panels_that_are_there() -> None:
     named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", text))
 
     assert named
-    assert set() == named - {each["title"] for board in BOARDS.values() for each in panels(board)}
+    assert set() == named - {panel["title"] for board in BOARDS.values() for panel in panels(board)}
 
 
 @each_board

@@ -56,7 +56,7 @@ def test_a_dashboard_keeps_the_rule(name: str, rule: str) -> None:
 @pytest.mark.parametrize("exclusion", EXCLUSIONS, ids=[reason for _, _, reason in EXCLUSIONS])
 def test_an_exclusion_is_needed(exclusion: tuple[str, Callable[[Complaint], bool], str]) -> None:
     rule, concerns, _ = exclusion
-    complaints = [each for name in NAMES for each in RULES[rule](read(DASHBOARDS / f"{name}.json"))]
+    complaints = [complaint for name in NAMES for complaint in RULES[rule](read(DASHBOARDS / f"{name}.json"))]
 
     assert any(concerns(complaint) for complaint in complaints)
 
@@ -96,11 +96,11 @@ def _variable(number: int, **members: Any) -> Callable[[Dashboard], None]:
 )
 def test_a_rule_sees_what_it_is_there_for(rule: str, spoil: Callable[[Dashboard], None]) -> None:
     dashboard = copy.deepcopy(read(DASHBOARDS / "misses.json"))
-    assert not [each for each in RULES[rule](dashboard) if not excluded(rule, each)]
+    assert not [complaint for complaint in RULES[rule](dashboard) if not excluded(rule, complaint)]
 
     spoil(dashboard)
 
-    assert [each for each in RULES[rule](dashboard) if not excluded(rule, each)]
+    assert [complaint for complaint in RULES[rule](dashboard) if not excluded(rule, complaint)]
 
 
 def test_every_rule_is_seen_to_fail() -> None:

@@ -29,8 +29,8 @@ each_query = pytest.mark.parametrize("name", PANEL_QUERIES)
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world")) as found:
-        yield found
+    with world(tmp_path_factory.mktemp("world")) as running:
+        yield running
 
 
 def shown(live: World, query: Query, **variables: Any) -> dict[str, list[float]]:
@@ -38,10 +38,10 @@ def shown(live: World, query: Query, **variables: Any) -> dict[str, list[float]]
     view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING | variables)
     text = substitute(query.expr, view)
     if query.instant:
-        found = live.prometheus.values(text)
+        series = live.prometheus.values(text)
     else:
-        found = live.prometheus.ranges(text, RANGE_SECONDS, view.interval_seconds)
-    numbers = {str(labels): [value for value in values if not math.isnan(value)] for labels, values in found}
+        series = live.prometheus.ranges(text, RANGE_SECONDS, view.interval_seconds)
+    numbers = {str(labels): [value for value in values if not math.isnan(value)] for labels, values in series}
     return {labels: values for labels, values in numbers.items() if values}
 
 
@@ -60,9 +60,9 @@ def test_an_idle_panel_shows_zeros_or_says_that_there_is_nothing(live: World, na
 @each_query
 def test_no_query_gives_infinity_or_no_number(live: World, name: str) -> None:
     view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING)
-    found = live.prometheus.ranges(substitute(PANEL_QUERIES[name][1].expr, view), RANGE_SECONDS, 1)
+    series = live.prometheus.ranges(substitute(PANEL_QUERIES[name][1].expr, view), RANGE_SECONDS, 1)
 
-    assert all(math.isfinite(value) for _, values in found for value in values)
+    assert all(math.isfinite(value) for _, values in series for value in values)
 
 
 @each_query
@@ -117,8 +117,8 @@ def test_the_first_failure_will_be_seen(live: World) -> None:
     """A rate needs two samples of a counter: one that begins at 1 would hide what it counted first."""
     query = 'recoup_http_requests_total{job="idle", method="POST", status=~"502|503|504"}'
 
-    found = {labels["status"]: values for labels, values in live.prometheus.values(query)}
-    assert {"502": [0], "503": [0], "504": [0]} == found
+    values_by_status = {labels["status"]: values for labels, values in live.prometheus.values(query)}
+    assert {"502": [0], "503": [0], "504": [0]} == values_by_status
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -149,14 +149,16 @@ def test_a_phase_is_marked_once_where_it_begins(live: World) -> None:
     ],
 )
 def test_a_variable_offers_what_there_is(live: World, variable: str, expected: set[str]) -> None:
-    (query,) = (each["query"]["query"] for each in BOARDS["overview"]["templating"]["list"] if each["name"] == variable)
+    (query,) = (
+        listed["query"]["query"] for listed in BOARDS["overview"]["templating"]["list"] if listed["name"] == variable
+    )
     view = View(RANGE_SECONDS, SCRAPE_SECONDS, EVERYTHING | ({"job": "busy"} if variable == "instance" else {}))
     # `label_values(selector, label)`: Grafana asks for the values of the label among the selector's series.
     selector, _, label = substitute(query, view).removeprefix("label_values(").removesuffix(")").rpartition(", ")
 
-    found = live.prometheus.ask(f"label/{label}/values", **{"match[]": selector})
+    answered = live.prometheus.ask(f"label/{label}/values", **{"match[]": selector})
 
-    assert {live.instance if value == "<the service>" else value for value in expected} == set(found)
+    assert {live.instance if value == "<the service>" else value for value in expected} == set(answered)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, query) in PANEL_QUERIES.items() if query.exemplars])
@@ -165,9 +167,9 @@ def test_a_request_can_be_looked_up_from_its_latency(live: World, name: str) -> 
     text = substitute(PANEL_QUERIES[name][1].expr, view)
     (link,) = provisioned("datasources")["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"]
 
-    found = live.prometheus.ask("query_exemplars", query=text, start="0", end="9999999999")
+    answered = live.prometheus.ask("query_exemplars", query=text, start="0", end="9999999999")
 
-    traces = {exemplar["labels"][link["name"]] for series in found for exemplar in series["exemplars"]}
+    traces = {exemplar["labels"][link["name"]] for series in answered for exemplar in series["exemplars"]}
     # Only the hits were sent with a traceparent; a miss is known by its request's id.
     assert traces
     assert TRACE in traces or 'outcome="miss"' in text

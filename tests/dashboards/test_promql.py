@@ -29,6 +29,6 @@ def test_a_comma_within_a_value_divides_nothing() -> None:
 
 
 def test_the_function_is_the_nearest_one() -> None:
-    found = selectors("max(rate(a_total[5m]) + (b)) - c")
+    parsed = selectors("max(rate(a_total[5m]) + (b)) - c")
 
-    assert [("a_total", "rate"), ("b", ""), ("c", "")] == [(each.name, each.function) for each in found]
+    assert [("a_total", "rate"), ("b", ""), ("c", "")] == [(selector.name, selector.function) for selector in parsed]

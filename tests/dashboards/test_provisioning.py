@@ -13,13 +13,13 @@ from project.tree import ROOT
 
 
 def source() -> dict[str, Any]:
-    (found,) = provisioned("datasources")["datasources"]
-    return dict(found)
+    (provider,) = provisioned("datasources")["datasources"]
+    return dict(provider)
 
 
 def provider() -> dict[str, Any]:
-    (found,) = provisioned("dashboards")["providers"]
-    return dict(found)
+    (provider,) = provisioned("dashboards")["providers"]
+    return dict(provider)
 
 
 def test_the_data_source_is_prometheus_and_the_default() -> None:

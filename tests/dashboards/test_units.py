@@ -51,12 +51,14 @@ def fitting(selector: Selector, expression: str) -> set[str]:
 @pytest.mark.parametrize("name", PANEL_QUERIES)
 def test_the_unit_fits(name: str) -> None:
     panel, query = PANEL_QUERIES[name]
-    found = selectors(query.expr)
+    selected = selectors(query.expr)
     # That an instance is there is what makes a zero true; it is not what is shown.
-    told = [each for each in found if each.name != BUILD_INFO.name] or found
+    measuring = [selector for selector in selected if selector.name != BUILD_INFO.name] or selected
 
     assert [] == [
-        each.name for each in told if panel["fieldConfig"]["defaults"]["unit"] not in fitting(each, query.expr)
+        selector.name
+        for selector in measuring
+        if panel["fieldConfig"]["defaults"]["unit"] not in fitting(selector, query.expr)
     ]
 
 

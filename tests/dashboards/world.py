@@ -70,15 +70,15 @@ class Prometheus:
 
     def values(self, query: str) -> list[tuple[dict[str, str], list[float]]]:
         """An instant query's series, each with its one value."""
-        found = self.ask("query", query=query)["result"]
-        return [(series["metric"], [float(series["value"][1])]) for series in found]
+        result = self.ask("query", query=query)["result"]
+        return [(series["metric"], [float(series["value"][1])]) for series in result]
 
     def ranges(self, query: str, seconds: float, step: float) -> list[tuple[dict[str, str], list[float]]]:
         """A range query's series until now, each with its values."""
         end = time.time()
         span = {"start": f"{end - seconds:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
-        found = self.ask("query_range", query=query, **span)["result"]
-        return [(series["metric"], [float(value) for _, value in series["values"]]) for series in found]
+        result = self.ask("query_range", query=query, **span)["result"]
+        return [(series["metric"], [float(value) for _, value in series["values"]]) for series in result]
 
 
 #: A warning at once, beside those of Recoup, which take minutes.
@@ -105,9 +105,9 @@ def world(folder: Path) -> Iterator[World]:
     """Start everything, drive traffic until Prometheus has seen enough of it, and let the tests look at it."""
     require_tool("prometheus")
     busy_folder, idle_folder = folder / "busy", folder / "idle"
-    for each in (busy_folder, idle_folder):
-        each.mkdir()
-        (each / "pipelines.toml").write_text(PIPELINES)
+    for own_folder in (busy_folder, idle_folder):
+        own_folder.mkdir()
+        (own_folder / "pipelines.toml").write_text(PIPELINES)
     given = {"PYTHONPATH": str(Path(__file__).parent), "CACHE_MAX_SIZE": "6", "CACHE_TTL_SECONDS": "2"}
     with (
         running(busy_folder, **given) as busy,
@@ -185,10 +185,10 @@ def wait_for(server: Prometheus, query: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
-            found = server.values(query)
+            values = server.values(query)
         except OSError:
-            found = []  # not listening yet, or not ready
-        if found:
+            values = []  # not listening yet, or not ready
+        if values:
             return
         time.sleep(0.1)
     raise AssertionError(f"{query}: nothing within {PATIENCE:.0f} s")
@@ -216,7 +216,7 @@ def _round(service: Running, number: int) -> None:
     service.post("alpha", b"fail %d" % number)
     # One leads and one waits for it; of the two others, one finds no room.
     together = [service.posting("alpha", b"both %d" % number) for _ in range(2)]
-    together += [service.posting("beta", b"%d of %d" % (each, number)) for each in range(3)]
+    together += [service.posting("beta", b"%d of %d" % (index, number)) for index in range(3)]
     for reply in together:
         reply.result(PATIENCE)
 

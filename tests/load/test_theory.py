@@ -88,12 +88,12 @@ def test_equally_popular_items_are_hits_as_often_as_the_cache_holds_them() -> No
 
 @pytest.mark.parametrize("entries", [-1, 0, 500, 501])
 def test_a_cache_that_is_empty_or_holds_everything_has_no_characteristic_time(entries: int) -> None:
-    with pytest.raises(ValueError, match="allowed is more than none and less than the catalogue"):
+    with pytest.raises(ValueError, match="expected more than none and fewer than the catalogue"):
         theory.characteristic_time(theory.zipf(500, 1.0), entries)
 
 
 def test_items_that_nobody_asks_for_do_not_fill_a_cache() -> None:
-    with pytest.raises(ValueError, match="less than the catalogue"):
+    with pytest.raises(ValueError, match="fewer than the catalogue"):
         theory.characteristic_time([0.5, 0.5, 0.0], 2)
 
 

@@ -522,22 +522,30 @@ def test_a_run_plays_everything_but_the_soak_unless_told() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"scenarios": ("typcial",)}, "scenarios='typcial' .* any of single, duplicate", id="unknown"),
+        pytest.param(
+            {"scenarios": ("typcial",)}, "scenarios='typcial': expected .*any of single, duplicate", id="unknown"
+        ),
         pytest.param({"scenarios": ()}, "scenarios=.* at least one", id="no scenario"),
         pytest.param({"scenarios": ("pair", "pair")}, "scenarios=.* each once", id="twice"),
-        pytest.param({"catalogue": 100}, "catalogue=100 .* more than cache_entries, which is 100", id="all fits"),
-        pytest.param({"cache_entries": 0}, "cache_entries=0 .* at least 1", id="no entries"),
-        pytest.param({"users": 0}, "users=0 .* at least 1", id="no users"),
-        pytest.param({"users": 1.5}, "users=1.5 .* an integer", id="half a user"),
-        pytest.param({"users": True}, "users=True .* an integer", id="no number of users"),
-        pytest.param({"seed": "1"}, "seed='1' .* an integer", id="seed as text"),
-        pytest.param({"alpha": 0}, "alpha=0 .* a number above 0", id="alpha"),
-        pytest.param({"duration_seconds": float("nan")}, "duration_seconds=nan .* above 0", id="no duration"),
-        pytest.param({"duration_seconds": "75"}, "duration_seconds='75' .* a number", id="duration as text"),
-        pytest.param({"scrape_seconds": -1}, "scrape_seconds=-1 .* above 0", id="scrapes before now"),
-        pytest.param({"scaled_generation_seconds": 0}, "scaled_generation_seconds=0 .* above 0", id="no generation"),
-        pytest.param({"callers": 401}, "callers=401 .* from 1 to 400", id="more than the service has room for"),
-        pytest.param({"speed": 3}, "settings='speed' .* any of seed, users", id="unknown setting"),
+        pytest.param(
+            {"catalogue": 100}, "catalogue=100: expected .*more than cache_entries, which is 100", id="all fits"
+        ),
+        pytest.param({"cache_entries": 0}, "cache_entries=0: expected .*at least 1", id="no entries"),
+        pytest.param({"users": 0}, "users=0: expected .*at least 1", id="no users"),
+        pytest.param({"users": 1.5}, "users=1.5: expected .*an integer", id="half a user"),
+        pytest.param({"users": True}, "users=True: expected .*an integer", id="no number of users"),
+        pytest.param({"seed": "1"}, "seed='1': expected .*an integer", id="seed as text"),
+        pytest.param({"alpha": 0}, "alpha=0: expected .*a number above 0", id="alpha"),
+        pytest.param({"duration_seconds": float("nan")}, "duration_seconds=nan: expected .*above 0", id="no duration"),
+        pytest.param({"duration_seconds": "75"}, "duration_seconds='75': expected .*a number", id="duration as text"),
+        pytest.param({"scrape_seconds": -1}, "scrape_seconds=-1: expected .*above 0", id="scrapes before now"),
+        pytest.param(
+            {"scaled_generation_seconds": 0}, "scaled_generation_seconds=0: expected .*above 0", id="no generation"
+        ),
+        pytest.param(
+            {"callers": 401}, "callers=401: expected .*from 1 to 400", id="more than the service has room for"
+        ),
+        pytest.param({"speed": 3}, "settings='speed': expected .*any of seed, users", id="unknown setting"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
@@ -560,5 +568,5 @@ def test_scenarios_are_named_in_one_text(text: str, expected: tuple[str, ...]) -
 
 @pytest.mark.parametrize("text", ["", " , ", "everything", "typical;single"])
 def test_a_text_that_names_no_scenario_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="allowed is all, or any of single"):
+    with pytest.raises(ValueError, match="expected all, or any of single"):
         workload.scenarios(text)

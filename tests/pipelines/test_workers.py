@@ -115,10 +115,10 @@ def await_gone(pid):
 
 def children():
     """The children of this process that the pool started."""
-    found = subprocess.run(
+    listing = subprocess.run(
         ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True
     )
-    return [int(line.split()[0]) for line in found.stdout.splitlines() if "worker_process" in line]
+    return [int(line.split()[0]) for line in listing.stdout.splitlines() if "worker_process" in line]
 
 
 def await_children(count):

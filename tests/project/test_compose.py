@@ -421,8 +421,8 @@ def test_everything_that_an_image_installs_is_pinned_with_hashes_or_made_here(na
 
 @every_image_of_ours
 def test_an_image_gets_the_files_that_it_copies(name: str) -> None:
-    found = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILES[name], re.MULTILINE)
-    copied = [word for line in found for word in line.split()]
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILES[name], re.MULTILINE)
+    copied = [word for line in copies for word in line.split()]
     assert sorted(let_in(name)) == sorted(copied)
     assert [] == [path for path in copied if not (ROOT / path).exists()]
 

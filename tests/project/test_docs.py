@@ -45,12 +45,12 @@ def routes() -> frozenset[tuple[str, str]]:
 
 def asked(command: str) -> tuple[str, str] | None:
     """What a pasted command asks of the service: method and path; None: nothing."""
-    found = re.search(re.escape(HOME) + r"([^\s'\"?]*)", command)
-    if found is None or not command.startswith("curl"):
+    address = re.search(re.escape(HOME) + r"([^\s'\"?]*)", command)
+    if address is None or not command.startswith("curl"):
         return None
     named = re.search(r"-X (\w+)", command)
     posts = re.search(r" (-d|--data\S*|-F|--form|-T) ", command)
-    return (named[1] if named else "POST" if posts else "GET"), found[1] or "/"
+    return (named[1] if named else "POST" if posts else "GET"), address[1] or "/"
 
 
 def test_there_are_pages_and_each_room_of_the_documentation_has_one() -> None:

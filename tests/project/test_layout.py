@@ -32,8 +32,8 @@ REASONS: dict[str, str] = {
 
 def offenders(paths: Iterable[Path], wrong: Callable[[str], bool]) -> dict[str, list[str]]:
     """By file, the imports that are wrong there."""
-    found = {name_of(path): [name for name in imports(path) if wrong(name)] for path in paths}
-    return {path: names for path, names in found.items() if names}
+    wrong_imports = {name_of(path): [name for name in imports(path) if wrong(name)] for path in paths}
+    return {path: names for path, names in wrong_imports.items() if names}
 
 
 def is_foreign(name: str) -> bool:

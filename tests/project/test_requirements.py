@@ -120,5 +120,5 @@ def mentions(path: Path, words: list[str]) -> list[str]:
 
 def test_no_file_names_a_registrys_host() -> None:
     """Where packages come from is the machine's configuration, not the repository's."""
-    found = {name_of(path): mentions(path, HOSTS) for path in files()}
-    assert {} == {name: words for name, words in found.items() if words}
+    named = {name_of(path): mentions(path, HOSTS) for path in files()}
+    assert {} == {name: words for name, words in named.items() if words}

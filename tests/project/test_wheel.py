@@ -162,8 +162,8 @@ def test_serving_without_relief_needs_nothing_but_a_file_of_pipelines(without_re
 
 
 def test_what_is_served_is_the_wheel_and_not_the_checkout(with_service: Path, tmp_path: Path) -> None:
-    found = run(with_service / "bin" / "python", "-c", "import recoup; print(recoup.__file__)", folder=tmp_path)
-    assert Path(found.strip()).is_relative_to(with_service)
+    printed = run(with_service / "bin" / "python", "-c", "import recoup; print(recoup.__file__)", folder=tmp_path)
+    assert Path(printed.strip()).is_relative_to(with_service)
 
 
 def picture() -> bytes:

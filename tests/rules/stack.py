@@ -88,9 +88,9 @@ class Stack:
 
     def alerts(self, name: str) -> list[dict[str, Any]]:
         """What Alertmanager's API tells of one alert: what is not resolved."""
-        found = get(f"{self.alertmanager}/api/v2/alerts?filter=alertname%3D{name}")
-        assert isinstance(found, list)
-        return found
+        alerts = get(f"{self.alertmanager}/api/v2/alerts?filter=alertname%3D{name}")
+        assert isinstance(alerts, list)
+        return alerts
 
     def firing(self) -> set[str]:
         """The names of all alerts that Prometheus holds for true, for longer than they must be."""

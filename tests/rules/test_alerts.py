@@ -40,7 +40,7 @@ def name_of(rule: dict[str, Any]) -> str:
 
 def said(description: str) -> list[float]:
     """The thresholds of a text, as the numbers that stand in an expression."""
-    found = []
+    values = []
     for text in re.findall(r"\(threshold ([^)]*)\)|\(above ([^)]*)\)", description):
         for part in re.split(r", and at least ", "".join(text)):
             duration = re.match(_DURATION, part)
@@ -51,17 +51,17 @@ def said(description: str) -> list[float]:
                 value /= 100
             elif "MiB" in part:
                 value *= 2**20
-            found.append(value)
-    return found
+            values.append(value)
+    return values
 
 
 def compared(expression: str) -> list[float]:
     """The numbers that an expression compares with: literals, products, and the 1 that `== 0` and `unless` miss."""
-    found = [float(number) for number in re.findall(r"[<>]=? (\d[\d.]*)", expression)]
-    found += [float(a) * float(b) for a, b in re.findall(r"[<>] \(([\d.]+) \* ([\d.]+)\)", expression)]
+    numbers = [float(number) for number in re.findall(r"[<>]=? (\d[\d.]*)", expression)]
+    numbers += [float(a) * float(b) for a, b in re.findall(r"[<>] \(([\d.]+) \* ([\d.]+)\)", expression)]
     if "== 0" in expression or re.search(r"\nunless\n", expression):
-        found.append(1.0)
-    return found
+        numbers.append(1.0)
+    return numbers
 
 
 class TestWhatAlertsSay:
@@ -89,7 +89,7 @@ class TestWhatAlertsSay:
         text = rule["annotations"]["description"]
         times = set(re.findall(r"(?:for|within|within the last|over the last|than) (\d+[smhd])\b(?! \d)", text))
         windows = set(re.findall(r"\[(\w+)\]|offset (\w+)|:(?:rate|delta|p50_)(\d\w*)", rule["expr"]))
-        known = {window for found in windows for window in found if window} | {rule["for"]}
+        known = {window for pair in windows for window in pair if window} | {rule["for"]}
 
         assert set() == times - known
 

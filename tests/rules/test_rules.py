@@ -66,9 +66,9 @@ class TestTheConfiguration:
         jobs = {job["job_name"]: job for job in read(METRICS_ROOM / "prometheus.yml")["scrape_configs"]}
 
         assert [("recoup", "A", 8080)] == [
-            (name, found["type"], found["port"])
-            for found in jobs["recoup"]["dns_sd_configs"]
-            for name in found["names"]
+            (name, discovery["type"], discovery["port"])
+            for discovery in jobs["recoup"]["dns_sd_configs"]
+            for name in discovery["names"]
         ]
 
     def test_exemplars_are_kept(self) -> None:

@@ -64,7 +64,7 @@ def test_queries_name_what_is_exported_or_recorded(page: Path) -> None:
 
 
 def test_queries_are_valid(tmp_path: Path) -> None:
-    queries = [query for found in PAGES.values() for query in found]
+    queries = [query for queries_of_page in PAGES.values() for query in queries_of_page]
     rules = [{"record": f"runbook:query_{number}:{number}", "expr": query} for number, query in enumerate(queries)]
     path = tmp_path / "queries.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))

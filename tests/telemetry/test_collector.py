@@ -262,7 +262,8 @@ class TestScrapes:
 
 class TestThreads:
     def test_counters_never_decrease_and_end_exact_while_sixteen_threads_look_up(self) -> None:
-        cache, ended, seen = LRUCache(max_size=8), threading.Event(), []
+        cache, ended = LRUCache(max_size=8), threading.Event()
+        seen: list[float] = []
         registry = registry_of(cache)
         threads = [threading.Thread(target=look_up, args=(cache, number)) for number in range(16)]
         scraper = threading.Thread(target=scrape, args=(registry, ended, seen))

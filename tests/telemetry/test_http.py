@@ -55,7 +55,8 @@ class TestCounts:
         assert {("/metrics", "GET", "200"): 110_000} == http.counts()
 
     def test_counts_are_exact_with_sixteen_threads_and_a_scraper(self) -> None:
-        http, ended, seen = HttpCounter(), threading.Event(), []
+        http, ended = HttpCounter(), threading.Event()
+        seen: list[float] = []
         threads = [threading.Thread(target=hammer, args=(http, number)) for number in range(16)]
         scraper = threading.Thread(target=scrape, args=(http, ended, seen))
         scraper.start()

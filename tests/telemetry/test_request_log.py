@@ -33,7 +33,7 @@ def lines(*requests: dict, log: RequestLog | None = None) -> list[dict]:
     with capture_logs() as written:
         for request in requests:
             log.log_request(**{**REQUEST, **request})
-    return written
+    return [dict(line) for line in written]
 
 
 class TestTheLine:

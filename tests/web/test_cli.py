@@ -24,7 +24,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What would be served with; nothing is."""
     given: list[Settings] = []
-    monkeypatch.setattr("recoup.server.serve", lambda settings: given.append(settings) or 0)
+    monkeypatch.setattr("recoup.server.serve", lambda settings: given.append(settings) or 0)  # type: ignore[func-returns-value]
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
     return given

@@ -36,7 +36,7 @@ def test_it_is_not_ready_and_says_what_was_checked() -> None:
 
 
 def test_it_asks_at_every_request() -> None:
-    answers = [(True, {}), (False, {}), (True, {})]
+    answers: list[tuple[bool, dict[str, object]]] = [(True, {}), (False, {}), (True, {})]
     probe = client(lambda: answers.pop(0))
     assert [200, 503, 200] == [probe.get("/readyz").status_code for _ in range(3)]
 

@@ -297,9 +297,9 @@ def test_a_page_has_its_place_and_the_total(manage: FlaskClient, filled: LRUCach
 )
 def test_pages_are_sorted(manage: FlaskClient, filled: LRUCache, sort: str, expected: list[str]) -> None:
     filled.get("a")
-    found = keys(manage.get(f"/api/cache/entries?sort={sort}"))
-    assert expected[:1] == found[:1]
-    assert sort == "most_hit" or expected == found
+    listed = keys(manage.get(f"/api/cache/entries?sort={sort}"))
+    assert expected[:1] == listed[:1]
+    assert sort == "most_hit" or expected == listed
     assert sort in SORTS
 
 

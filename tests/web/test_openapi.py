@@ -37,8 +37,8 @@ kind = "relief"
 
 @pytest.fixture
 def document(client: Client) -> dict[str, Any]:
-    found: dict[str, Any] = client.get("/openapi.json").get_json()
-    return found
+    described: dict[str, Any] = client.get("/openapi.json").get_json()
+    return described
 
 
 @pytest.fixture
@@ -91,10 +91,10 @@ def test_the_statistics_tell_why_lookups_went_past_the_cache(document: dict[str,
 
 
 def test_each_operation_has_a_name_of_its_own_a_summary_a_description_and_a_sample(document: dict[str, Any]) -> None:
-    found = [operation for _, _, operation in operations(document)]
-    assert len(found) == len({operation["operationId"] for operation in found})
-    assert all(operation["summary"] and operation["description"].endswith(".") for operation in found)
-    assert all(operation["x-codeSamples"][0]["source"].startswith("curl ") for operation in found)
+    described = [operation for _, _, operation in operations(document)]
+    assert len(described) == len({operation["operationId"] for operation in described})
+    assert all(operation["summary"] and operation["description"].endswith(".") for operation in described)
+    assert all(operation["x-codeSamples"][0]["source"].startswith("curl ") for operation in described)
 
 
 def test_each_management_operation_tells_of_the_token(document: dict[str, Any]) -> None:
@@ -110,11 +110,11 @@ def test_each_generation_has_the_errors_of_the_contract(document: dict[str, Any]
 
 def test_a_pipeline_s_parameters_have_its_types_bounds_and_defaults(configured: PipelineRegistry) -> None:
     operation = openapi_document(configured)["paths"]["/api/generate/picture"]["post"]
-    found = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
+    schemas = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
     described = configured["picture"].describe()["parameters"]
     assert described
     for parameter in described:
-        schema = found[parameter["name"]]
+        schema = schemas[parameter["name"]]
         assert (parameter["type"], parameter["default"]) == (schema["type"], schema["default"])
         assert parameter.get("choices") == schema.get("enum")
         assert (parameter.get("minimum"), parameter.get("maximum")) == (schema.get("minimum"), schema.get("maximum"))

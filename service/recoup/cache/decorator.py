@@ -125,7 +125,7 @@ def cached_result(
         FlightTimeoutError: On a call: waited `wait_seconds`.
     """
     if not isinstance(version, str):
-        raise ConfigurationError(f"version={version!r} cannot be used: expected text")
+        raise ConfigurationError(f"version={version!r}: expected text")
     options = _Options(
         ttl_seconds if isinstance(ttl_seconds, Default) else checked_ttl(ttl_seconds),
         key,
@@ -176,7 +176,7 @@ def _decorate(options: _Options, function: Any, /) -> Any:
         return property(_Method(_Calls(function.fget, options)).of_instance, function.fset, function.fdel)
     if not callable(function):
         raise ConfigurationError(
-            f"cached_result({function!r}) cannot be used: expected a function; options have names, as in "
+            f"cached_result({function!r}): expected a function; options have names, as in "
             "@cached_result(ttl_seconds=60)"
         )
     if isinstance(function, functools.cached_property):

@@ -46,7 +46,7 @@ class ConcurrencyLimiter:
     def __init__(self, max_concurrent: int, max_waiting: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         if max_concurrent < 1 or max_waiting < 0:
             raise ConfigurationError(
-                f"max_concurrent={max_concurrent!r} and max_waiting={max_waiting!r} cannot be used: "
+                f"max_concurrent={max_concurrent!r} and max_waiting={max_waiting!r}: "
                 "expected max_concurrent >= 1 and max_waiting >= 0"
             )
         self.max_concurrent = max_concurrent

@@ -30,6 +30,7 @@ from recoup.cache.state import DEFAULT_PIPELINE, CacheState
 from recoup.cache.stats import CONFIG_SETTINGS, SORTS, BypassReason, CacheStats, Lookup, Outcome, PipelineStats, Sort, V
 from recoup.cache.store import Observer
 from recoup.errors import ConfigurationError
+from recoup.fields import echo, refusal
 
 _MAX_JITTER: Final = 0.5
 #: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
@@ -482,11 +483,9 @@ class ResultCache(Generic[V]):
             ConfigurationError: An argument is out of its bounds.
         """
         if limit < 0 or offset < 0:
-            raise ConfigurationError(
-                f"limit={limit} and offset={offset} cannot be used: expected numbers of at least 0"
-            )
+            raise ConfigurationError(f"limit={limit} and offset={offset}: expected numbers of at least 0")
         if sort not in SORTS:
-            raise ConfigurationError(f"sort={sort!r} cannot be used: expected one of {', '.join(SORTS)}")
+            raise ConfigurationError(refusal("sort", echo(sort), f"one of {', '.join(SORTS)}"))
         page = self._page(offset + limit, sort, pipeline)[offset:]
         now = self.clock()
         return [_described(entry, now, describe) for entry in page]

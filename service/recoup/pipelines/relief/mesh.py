@@ -173,15 +173,15 @@ def _faces_at(edge: np.int64, ordered: Edges, order: Edges) -> set[int]:
 
 def _bubble(start: int, border: np.int64, edges: Edges, ordered: Edges, order: Edges) -> set[int]:
     """The faces that are reached from one without crossing the border; none where they are many: the body itself."""
-    reached, front = {start}, [start]
-    while front and len(reached) <= _LARGEST_BUBBLE:
-        face = front.pop()
+    reached, frontier = {start}, [start]
+    while frontier and len(reached) <= _LARGEST_BUBBLE:
+        face = frontier.pop()
         for edge in edges[3 * face : 3 * face + 3]:
             if edge != border:
-                found = _faces_at(edge, ordered, order) - reached
-                reached |= found
-                front.extend(found)
-    return set() if front or len(reached) > _LARGEST_BUBBLE else reached
+                around = _faces_at(edge, ordered, order) - reached
+                reached |= around
+                frontier.extend(around)
+    return set() if frontier or len(reached) > _LARGEST_BUBBLE else reached
 
 
 def sized(mesh: Mesh, size: Size) -> Mesh:
