@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from benchmarks import contenders
 from benchmarks.measuring import calling, in_threads, side_by_side, zipf
 from benchmarks.table import Row
@@ -38,7 +40,10 @@ def one_thread() -> list[Row]:
         ("uniform", zipf(keys, _CALLS, 0.0, seed=2)),
     ):
         times = side_by_side(
-            {who: calling(get, sequence) for who, get in gets.items()}, rounds=_ROUNDS, operations=_CALLS
+            {who: calling(get, sequence) for who, get in gets.items()},
+            rounds=_ROUNDS,
+            operations=_CALLS,
+            clock=time.thread_time,
         )
         ours = times["recoup"]
         what = f"in-process hit, one thread, {name}"
