@@ -34,7 +34,7 @@ async def _one_key(target: Target, bounds: Bounds) -> list[Check]:
             good == len(others) > 0,
             f"{statuses(others)}, slowest {slowest:.1f} s",
         ),
-        Check("its callers are answered, or told when to come again", allowed and waits, statuses(answers)),
+        Check("its callers are answered, or refused with Retry-After", allowed and waits, statuses(answers)),
     ]
 
 
