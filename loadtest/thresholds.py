@@ -27,7 +27,6 @@ class Thresholds:
     hit_ratio_min: float
     hit_ratio_max: float
     speedup_limit_share_min: float
-    speedup_agreement: float
     theory_tolerance: float
     remote_speedup_min: float
     remote_limit_share_min: float

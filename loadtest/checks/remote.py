@@ -29,11 +29,23 @@ def checks(case: Case) -> Iterator[Check]:
     yield from typical.watched_hit_ratios(case, cached)
     chosen = None if case.settings is None else remote(case.settings)
     yield typical.against_theory(SCENARIO, clients.hit_ratio(cached.requests), chosen, asked.remote_theory_tolerance)
-    yield from typical.speedups(
-        case, cached, asked.remote_limit_share_min, asked.remote_speedup_agreement, asked.remote_speedup_min
-    )
+    yield from typical.speedups(case, cached, asked.remote_limit_share_min, asked.remote_speedup_min)
+    yield _agree(case, cached)
     yield _achieved(case, cached)
     yield _upstream(case)
+
+
+def _agree(case: Case, cached: Phase) -> Check:
+    """The speed-up as clients and service measure it; here nothing but the upstream's pace is between them."""
+    name, bounds = "Speed-up: clients and service agree", Bounds(high=case.asked.remote_speedup_agreement)
+    client = typical.measured_speedup(case, cached)[2]
+    shown = [window.figure.value for window in windows.figures(case, cached, panels.SPEEDUP)]
+    apart = {abs(client - value) / value: value for value in shown if value} if client is not None else {}
+    if client is None or not apart:
+        return failed(SCENARIO, name, bounds.said(formatting.percent), "one of the two is missing")
+    furthest = max(apart)
+    detail = f"{formatting.times(client)} and {formatting.times(apart[furthest])}"
+    return judged(SCENARIO, name, furthest, bounds, formatting.percent, detail)
 
 
 def _achieved(case: Case, cached: Phase) -> Check:

@@ -224,7 +224,6 @@ NO_WINDOW: Failed = {
     ("typical", "Slow hits"),
     ("soak", "Slow hits"),
     ("typical", "Speed-up, the service's way"),
-    ("typical", "Speed-up: clients and service agree"),
 }
 MEMORY_SHOWN = ("typical", "Memory overhead, as the panel shows")
 NO_PROMETHEUS: Failed = {

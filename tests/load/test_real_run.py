@@ -25,7 +25,6 @@ OF_LONG_RUNS = {
     "Hit ratio: the service's counters against the panel",  # they are of the whole, the panel is of its last 20 s
     "Speed-up, the clients' way",
     "Speed-up, the service's way",
-    "Speed-up: clients and service agree",
 }
 
 

@@ -217,7 +217,7 @@ def test_the_text_marks_what_failed_and_says_why() -> None:
     (line,) = (line for line in text.splitlines() if line.startswith("  FAIL  Hit ratio  "))
     assert "66.7 % to 72.0 %" in line
     assert "        Prometheus answered with nothing" in text.splitlines()
-    assert text.endswith("Load test FAILED: 3 of 110 checks failed\n")
+    assert text.endswith("Load test FAILED: 3 of 109 checks failed\n")
 
 
 def test_the_headline_of_a_good_run() -> None:
