@@ -221,7 +221,7 @@ def test_the_text_marks_what_failed_and_says_why() -> None:
 
 
 def test_the_headline_of_a_good_run() -> None:
-    assert "Load test passed: 110 checks" == verdict.headline(good().judge())
+    assert "Load test passed: 109 checks" == verdict.headline(good().judge())
 
 
 def written(run: Run, path: Path) -> Path:
