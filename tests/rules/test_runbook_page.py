@@ -96,3 +96,10 @@ def test_a_page_for_what_is_no_dashboard_is_not_there(client: FlaskClient) -> No
 
 def test_a_dollar_that_is_no_variable_stays() -> None:
     assert "Bearer $RECOUP_ADMIN_TOKEN $jobs" == filled("Bearer $RECOUP_ADMIN_TOKEN $jobs", {"job": "a"})
+
+
+def test_the_text_about_the_variables_keeps_their_names() -> None:
+    """Only commands and queries are filled in."""
+    sections = "<p><code>$instance</code> is a place</p><pre><code>curl $instance</code></pre>"
+    shown = filled(sections, {"instance": "a:1"})
+    assert "<p><code>$instance</code> is a place</p><pre><code>curl a:1</code></pre>" == shown

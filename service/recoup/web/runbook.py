@@ -14,6 +14,8 @@ from markupsafe import Markup, escape
 
 #: The alert's labels that the runbook has as variables, such as `$job`.
 _VARIABLE = re.compile(r"(?P<quote>&quot;)?\$(?P<name>job|pipeline|instance)\b")
+#: A command or a query.
+_BLOCK = re.compile(r"<pre\b.*?</pre>", re.DOTALL)
 _OF_A_PATTERN = re.compile(r"[\\.+*?()\[\]{}^$|]")
 #: What `$instance` is in a command where the alert has no such label: where the service listens by default.
 _INSTANCE = "127.0.0.1:8080"
@@ -56,7 +58,8 @@ def filled(sections: str, labels: Mapping[str, str]) -> str:
     """The runbook with `$job`, `$pipeline` and `$instance` replaced by an alert's labels.
 
     In a query's matcher a label that is not given is any value, and one that is given is nothing but itself; in a
-    command `$instance` is where the service listens by default, unless it is given.
+    command `$instance` is where the service listens by default, unless it is given. Text that explains the variables
+    keeps their names.
     """
 
     def value(variable: re.Match[str]) -> str:
@@ -65,7 +68,7 @@ def filled(sections: str, labels: Mapping[str, str]) -> str:
             return f"{variable['quote']}{escape(_in_a_matcher(given) if given else '.*')}"
         return str(escape(given or _INSTANCE)) if variable["name"] == "instance" else variable[0]
 
-    return _VARIABLE.sub(value, sections)
+    return _BLOCK.sub(lambda block: _VARIABLE.sub(value, block[0]), sections)
 
 
 def _in_a_matcher(value: str) -> str:
