@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from .installing import link_extra, site_packages
-from .serving import serving
+from .serving import free_port, plain_environment, serving
 from .tree import PACKAGE, ROOT, files
 
 #: One worker builds the wheel once, for all of these.
@@ -143,7 +143,12 @@ def test_serving_without_the_extra_says_what_to_install(alone: Path, tmp_path: P
 
 def test_serving_without_relief_and_without_pipelines_says_what_to_do(without_relief: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [without_relief / "bin" / "recoup", "serve"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [without_relief / "bin" / "recoup", "serve"],
+        cwd=tmp_path,
+        env={**plain_environment(), "RECOUP_PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert 2 == done.returncode
     assert "recoup[relief]" in done.stderr
