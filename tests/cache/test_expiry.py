@@ -6,10 +6,10 @@ import weakref
 from typing import Any
 
 import pytest
-from clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clock import FakeClock
 from recoup import LRUCache
 
 from .support import assert_consistent
