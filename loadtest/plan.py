@@ -111,10 +111,17 @@ class Action(ABC):
 
 @dataclass(frozen=True)
 class Moment:
-    """An action, so many seconds after the phase began."""
+    """An action during a phase.
+
+    Attributes:
+        after_seconds: Not before so many seconds since the phase began.
+        action: What is done.
+        after_requests: Nor before so many requests were answered since the moment before.
+    """
 
     after_seconds: float
     action: Action
+    after_requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,7 @@ class Phase:
         part: Its name within the scenario, such as `without` (every call bypasses the cache) or `cached`.
         lanes: What is sent, side by side.
         seconds: It begins nothing new after so long; None: until the lanes are at their end.
+        requests: It goes on past `seconds` until so many are answered: what its checks need, however slow the machine.
         before: Done one after another, before the phase begins.
         during: Done at their moments, while it runs; a phase does not end before they are done.
         interrupted: The service ends during the phase: its counts at the end cannot be had, and calls may find no
@@ -136,6 +144,7 @@ class Phase:
     part: str
     lanes: tuple[Lane, ...]
     seconds: float | None = None
+    requests: int = 0
     before: tuple[Action, ...] = ()
     during: tuple[Moment, ...] = ()
     interrupted: bool = False

@@ -18,8 +18,10 @@ RECOVERED_AFTER_SECONDS = 7.0
 FAULT_SECONDS = 10.0
 KILL_SECONDS = 6.0
 TERMINATE_SECONDS = 5.0
-#: Traffic that fills the cache again.
+#: Traffic that fills the cache again, and the requests with which a hit ratio says anything.
 REFILL_SECONDS = 4.0
+REFILL_REQUESTS = 300
+RATIO_REQUESTS = 60
 HELD_ITEMS = 20
 #: More than are generated in that time.
 DISTINCT_ITEMS = 2000
@@ -97,13 +99,13 @@ def _slow(held: tuple[Item, ...]) -> Lane:
 def shrink(settings: Settings) -> tuple[Phase, ...]:
     """The memory limit shrinks to a tenth of what is held, and is restored."""
     during = (
-        Moment(FAULT_AFTER_SECONDS, ScaleMemory(0.1)),
-        Moment(RECOVERED_AFTER_SECONDS, ScaleMemory(None)),
+        Moment(FAULT_AFTER_SECONDS, ScaleMemory(0.1), RATIO_REQUESTS),
+        Moment(RECOVERED_AFTER_SECONDS, ScaleMemory(None), RATIO_REQUESTS),
     )
     return (
         warm(settings, "shrink", traffic.warm(settings, "shrink")),
         Phase("shrink", "fault", (typical(settings, "shrink"),), seconds=FAULT_SECONDS, during=during),
-        Phase("shrink", "recovery", (typical(settings, "shrink"),), seconds=REFILL_SECONDS),
+        Phase("shrink", "recovery", (typical(settings, "shrink"),), seconds=REFILL_SECONDS, requests=REFILL_REQUESTS),
     )
 
 

@@ -157,6 +157,30 @@ def test_a_phase_with_a_limit_ends_an_endless_lane(scene: Scene) -> None:
     assert [] == errors(run)
 
 
+def test_a_phase_goes_on_until_it_has_the_requests_that_its_checks_need(scene: Scene) -> None:
+    run = scene.play(phase("one", Lane(lambda: repeat(ONE), rate=200.0), seconds=0.0, requests=40))
+    assert 40 <= len(run.phases[0].requests) < 400
+    assert [] == errors(run)
+
+
+def test_a_phase_whose_lanes_are_over_before_ends_with_them(scene: Scene) -> None:
+    assert 1 == len(scene.play(phase("one", lane(ONE), seconds=0.0, requests=40)).phases[0].requests)
+
+
+def test_what_happens_meanwhile_waits_for_requests_since_the_moment_before(scene: Scene) -> None:
+    during = (Moment(0.0, Clear(), 20), Moment(0.0, Clear(), 20))
+    endless = Lane(lambda: repeat(ONE), rate=200.0)
+    (one,) = scene.play(phase("one", endless, seconds=0.0, during=during)).phases
+    answered = [sum(request.kind == "generate" for request in one.requests[: place + 1]) for place in managed_at(one)]
+    assert answered[0] >= 20
+    assert answered[1] >= 39  # the first of them is counted, too
+
+
+def managed_at(played: journal.Phase) -> list[int]:
+    """The places of the management calls among the requests."""
+    return [place for place, request in enumerate(played.requests) if request.kind == "manage"]
+
+
 def test_the_configuration_is_put_back(scene: Scene) -> None:
     before = scene.cache.config()
     run = scene.play(phase("one", lane(ONE), before=(Configure({"max_size": 3, "ttl_seconds": 5, "enabled": False}),)))

@@ -437,7 +437,7 @@ def test_only_the_phase_in_which_the_service_ends_is_interrupted() -> None:
 
 def test_the_memory_limit_is_restored_after_it_shrank() -> None:
     during = phases("shrink")["fault"].during
-    assert (Moment(3.0, ScaleMemory(0.1)), Moment(7.0, ScaleMemory(None))) == during
+    assert (Moment(3.0, ScaleMemory(0.1), 60), Moment(7.0, ScaleMemory(None), 60)) == during
 
 
 def test_all_garbage_is_refused_and_the_good_requests_between_are_held() -> None:
