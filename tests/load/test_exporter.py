@@ -9,7 +9,7 @@ from loadtest.exporter import Exporter
 from loadtest.journal import Request
 from loadtest.service import counters
 from metrics import loadtest_catalogue as catalogue
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from recoup.telemetry.catalogue import Metric
@@ -19,9 +19,7 @@ LOST = Request(at=0.0, seconds=1.0, kind="generate", item="a", status=0, allowed
 
 
 def text(exporter: Exporter) -> str:
-    registry = CollectorRegistry()
-    registry.register(exporter)
-    return generate_latest(registry).decode()
+    return generate_latest(exporter.registry).decode()
 
 
 def begun(users: int = 2) -> Exporter:
