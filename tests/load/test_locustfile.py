@@ -210,9 +210,9 @@ def test_a_fault_without_anybody_to_bring_it_about_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("message", "options", "settings"),
     [
-        pytest.param("scenarios='nonsense': expected", ("--scenario", "nonsense"), {}, id="unknown scenario"),
+        pytest.param("unknown scenario nonsense", ("--scenario", "nonsense"), {}, id="unknown scenario"),
         pytest.param("users=0: expected", (), {"users": 0}, id="unusable setting"),
-        pytest.param("settings='colour': expected", (), {"colour": "red"}, id="unknown setting"),
+        pytest.param("unknown setting colour", (), {"colour": "red"}, id="unknown setting"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(

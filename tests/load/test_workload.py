@@ -522,20 +522,18 @@ def test_a_run_plays_everything_but_the_soak_unless_told() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param(
-            {"scenarios": ("typcial",)}, "scenarios='typcial': expected .*any of single, duplicate", id="unknown"
-        ),
+        pytest.param({"scenarios": ("typcial",)}, "unknown scenario typcial; did you mean typical", id="unknown"),
         pytest.param({"scenarios": ()}, "scenarios=.* at least one", id="no scenario"),
         pytest.param({"scenarios": ("pair", "pair")}, "scenarios=.* each once", id="twice"),
         pytest.param(
             {"catalogue": 100}, "catalogue=100: expected .*more than cache_entries, which is 100", id="all fits"
         ),
-        pytest.param({"cache_entries": 0}, "cache_entries=0: expected .*at least 1", id="no entries"),
-        pytest.param({"users": 0}, "users=0: expected .*at least 1", id="no users"),
-        pytest.param({"users": 1.5}, "users=1.5: expected .*an integer", id="half a user"),
-        pytest.param({"users": True}, "users=True: expected .*an integer", id="no number of users"),
-        pytest.param({"seed": "1"}, "seed='1': expected .*an integer", id="seed as text"),
-        pytest.param({"alpha": 0}, "alpha=0: expected .*a number above 0", id="alpha"),
+        pytest.param({"cache_entries": 0}, "cache_entries=0: expected a whole number from 1", id="no entries"),
+        pytest.param({"users": 0}, "users=0: expected a whole number from 1", id="no users"),
+        pytest.param({"users": 1.5}, "users=1.5: expected a whole number", id="half a user"),
+        pytest.param({"users": True}, "users=True: expected a whole number", id="no number of users"),
+        pytest.param({"seed": "1"}, "seed='1': expected a whole number", id="seed as text"),
+        pytest.param({"alpha": 0}, "alpha=0: expected a number above 0", id="alpha"),
         pytest.param({"duration_seconds": float("nan")}, "duration_seconds=nan: expected .*above 0", id="no duration"),
         pytest.param({"duration_seconds": "75"}, "duration_seconds='75': expected .*a number", id="duration as text"),
         pytest.param({"scrape_seconds": -1}, "scrape_seconds=-1: expected .*above 0", id="scrapes before now"),
@@ -545,7 +543,7 @@ def test_a_run_plays_everything_but_the_soak_unless_told() -> None:
         pytest.param(
             {"callers": 401}, "callers=401: expected .*from 1 to 400", id="more than the service has room for"
         ),
-        pytest.param({"speed": 3}, "settings='speed': expected .*any of seed, users", id="unknown setting"),
+        pytest.param({"speed": 3}, "unknown setting speed; ", id="unknown setting"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
@@ -568,5 +566,5 @@ def test_scenarios_are_named_in_one_text(text: str, expected: tuple[str, ...]) -
 
 @pytest.mark.parametrize("text", ["", " , ", "everything", "typical;single"])
 def test_a_text_that_names_no_scenario_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected all, or any of single"):
+    with pytest.raises(ValueError, match=r"expected all, or any of single|unknown scenario"):
         workload.scenarios(text)
