@@ -52,9 +52,7 @@ class TestServer:
         assert 2 == service.stop()
 
     def test_one_that_never_ran_has_no_process(self, tmp_path: Path) -> None:
-        server = Server(
-            "nothing", ["true"], url="http://127.0.0.1:1", ready="/", log=tmp_path / "log", environment=None
-        )
+        server = Server("nothing", ["true"], tmp_path / "log")
         assert 0 == server.stop()
         with pytest.raises(ProcessError, match="nothing does not run"):
             _ = server.pid
