@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from loadtest.actions import ActionError, Configure, Management, Send
+from loadtest.actions import ActionError, Management, Send, configure
 from loadtest.lanes import PhaseRunner
 from loadtest.plan import Action, Call, Phase
 from loadtest.recorder import Recorder
@@ -106,7 +106,7 @@ class Conductor:
                 if not self._stopped.is_set():
                     self._play(phase)
         finally:
-            Configure({name: self._config[name] for name in _SETTINGS}).carry_out(manager)
+            configure({name: self._config[name] for name in _SETTINGS}).carry_out(manager)
         if not self._stopped.is_set():
             self.recorder.done(self.locust())
             self.went_well = self.recorder.went_well and self._agrees()
@@ -193,8 +193,8 @@ class Conductor:
             action.carry_out(self._management(send))
         except (ActionError, OSError, ValueError) as failure:
             error = str(failure) or type(failure).__name__
-            _log.error("%s: %s: %s", phase.name, action, error)
-        self.recorder.action(phase, str(action), begun, error)
+            _log.error("%s: %s: %s", phase.name, action.name, error)
+        self.recorder.action(phase, action.name, begun, error)
 
     def _counters(self, phase: Phase) -> dict[str, float] | None:
         begun = time.time()

@@ -7,7 +7,7 @@ from itertools import accumulate
 from random import Random
 
 from loadtest import theory
-from loadtest.actions import Clear, Configure, DeleteEntry, ListEntries
+from loadtest.actions import clear, configure, delete_entry, list_entries
 from loadtest.items import Item, of, singly
 from loadtest.plan import Action, Batch, Lane, Moment, Phase, Rendezvous
 from loadtest.scenarios.parts import TTL_SECONDS, lane, start, typical, warm
@@ -100,17 +100,17 @@ def management(settings: Settings) -> tuple[Phase, ...]:
     """Typical traffic while the cache is listed, resized, cleared, switched off and on."""
     entries = settings.cache_entries
     actions: tuple[Action, ...] = (
-        ListEntries(),
-        Configure({"max_size": max(1, entries // 4)}),
-        Configure({"max_size": entries}),
-        DeleteEntry(),
-        Clear(),
-        ListEntries(),
-        Configure({"ttl_seconds": _SHORT_TTL_SECONDS}),
-        Configure({"ttl_seconds": TTL_SECONDS}),
-        Configure({"enabled": False}),
-        Configure({"enabled": True}),
-        DeleteEntry(),
+        list_entries(),
+        configure({"max_size": max(1, entries // 4)}),
+        configure({"max_size": entries}),
+        delete_entry(),
+        clear(),
+        list_entries(),
+        configure({"ttl_seconds": _SHORT_TTL_SECONDS}),
+        configure({"ttl_seconds": TTL_SECONDS}),
+        configure({"enabled": False}),
+        configure({"enabled": True}),
+        delete_entry(),
     )
     during = tuple(Moment(float(second), action) for second, action in enumerate(actions, start=1))
     lanes = (typical(settings, "management"),)

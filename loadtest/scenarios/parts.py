@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from loadtest import traffic
-from loadtest.actions import Clear, Configure
+from loadtest.actions import clear, configure
 from loadtest.items import OK, Item, singly
 from loadtest.plan import Action, Batch, Lane, Phase, Rendezvous
 from loadtest.settings import Settings
@@ -17,7 +17,7 @@ TTL_SECONDS = 86400
 def start(settings: Settings) -> tuple[Action, ...]:
     """What comes before a scenario: the cache as the settings have it, and empty."""
     changes = {"max_size": settings.cache_entries, "ttl_seconds": TTL_SECONDS, "enabled": True}
-    return (Configure(changes), Clear())
+    return (configure(changes), clear())
 
 
 def lane(batches: Iterable[Batch | Rendezvous], users: int, rate: float | None = None) -> Lane:

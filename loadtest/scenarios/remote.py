@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from loadtest import traffic
-from loadtest.actions import Settle
+from loadtest.actions import settle
 from loadtest.items import singly
 from loadtest.plan import Lane, Phase
 from loadtest.scenarios.parts import lane, start
@@ -36,7 +36,7 @@ def typical_remote(settings: Settings) -> tuple[Phase, ...]:
             (steady,),
             seconds=settings.duration_seconds,
             requests=STEADY_REQUESTS,
-            before=(Settle(),),
+            before=(settle(),),
         ),
         Phase(SCENARIO, "without", (lane(without, USERS),)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from loadtest import traffic
-from loadtest.actions import Settle
+from loadtest.actions import settle
 from loadtest.items import of, singly
 from loadtest.plan import Batch, Phase, Rendezvous
 from loadtest.scenarios.parts import lane, start, typical, warm
@@ -106,5 +106,5 @@ def _steady(settings: Settings, scenario: str) -> Phase:
         (typical(settings, scenario),),
         seconds=settings.duration_seconds,
         requests=STEADY_REQUESTS[scenario],
-        before=(Settle(),),
+        before=(settle(),),
     )
