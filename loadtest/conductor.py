@@ -206,7 +206,7 @@ class Conductor:
 
     def _agrees(self) -> bool:
         """Whether Locust counted what the journal has."""
-        counted = {name: each["requests"] for name, each in self.locust().items() if each["requests"]}
+        counted = {name: counts["requests"] for name, counts in self.locust().items() if counts["requests"]}
         written = {name: count for name, count in self.recorder.requests.items() if count}
         if counted != written:
             _log.error("Locust counted %s, the journal has %s", counted, written)

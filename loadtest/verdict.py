@@ -56,7 +56,7 @@ def judge(
             charts = panels.charts(begin, end + case.settle_seconds)
     except (QueryError, KeyError) as error:
         notes.append(f"There are no charts: {error}.")
-    interrupted = [each for each in run.phases if each.after is None and each.scenario in counts.INTERRUPTED]
+    interrupted = [phase for phase in run.phases if phase.after is None and phase.scenario in counts.INTERRUPTED]
     ended = "The service ended during {}: what it counted there is known from its last word alone."
     return Result(
         passed=bool(judged) and all(check.passed for check in judged),

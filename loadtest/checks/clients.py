@@ -57,7 +57,7 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 def generations(requests: Iterable[Request], *, cached: bool = False) -> list[Request]:
     """The requests for a generation; with `cached` without those that went past the cache."""
-    return [each for each in requests if each.kind == "generate" and not (cached and each.outcome == "bypass")]
+    return [one for one in requests if one.kind == "generate" and not (cached and one.outcome == "bypass")]
 
 
 def answered_within(requests: Iterable[Request], begin: float, end: float) -> list[Request]:

@@ -129,7 +129,7 @@ def _managed_aside(phase: Phase) -> bool:
 def _outcomes(phase: Phase) -> Iterator[str]:
     """An answer without an outcome (an error) may have had a lookup, a miss or a coalesced one; no other may differ."""
     counted = counters.growth_by(phase, LOOKUPS.name, "outcome")
-    unseen = clients.count(phase.requests, lambda each: each.outcome is None and each.kind not in NO_LOOKUP)
+    unseen = clients.count(phase.requests, lambda one: one.outcome is None and one.kind not in NO_LOOKUP)
     yield from _different("outcome", counted, clients.outcomes(phase.requests), unseen, ("miss", "coalesced"))
 
 
@@ -137,7 +137,7 @@ def _reasons(phase: Phase) -> Iterator[str]:
     counted = counters.growth_by(phase, MISSES.name, "reason")
     unseen = clients.count(
         phase.requests,
-        lambda each: each.outcome in (None, "miss") and each.reason is None and each.kind not in NO_LOOKUP,
+        lambda one: one.outcome in (None, "miss") and one.reason is None and one.kind not in NO_LOOKUP,
     )
     yield from _different("reason", counted, clients.reasons(phase.requests), unseen)
 
@@ -147,7 +147,7 @@ def _generations(phase: Phase) -> Iterator[str]:
     counted = round(counters.growth(phase, f"{GENERATION_DURATION.name}_count"))
     outcomes = clients.outcomes(phase.requests)
     seen = outcomes["miss"] + outcomes["bypass"]
-    unseen = clients.count(phase.requests, lambda each: each.outcome is None and each.kind == "generate")
+    unseen = clients.count(phase.requests, lambda one: one.outcome is None and one.kind == "generate")
     if not seen <= counted <= seen + unseen:
         yield f"the service counts {counted:,} generations, its clients {seen:,} misses and bypasses"
 

@@ -50,13 +50,13 @@ def kill_worker(scope: Scope, fault: Phase, after: Phase) -> Iterator[Check]:
     """What the worker generated fails, and nothing else; another one takes over."""
     yield _brought_about(scope, fault, "Fault kill-worker", "A worker is killed")
     failures, most = (
-        [each for each in fault.requests if each.status != 200],
+        [one for one in fault.requests if one.status != 200],
         scope.case.asked.killed_worker_failures_max,
     )
     passed = len(failures) <= most and all(request.status == DIED for request in failures)
     expected = f"at most {most:.0f}, with {DIED}"
     yield scope.holds("Requests that failed with it", len(failures), expected, passed, _by_status(failures))
-    generated = [each for each in (*fault.requests, *after.requests) if each.outcome == "miss"]
+    generated = [one for one in (*fault.requests, *after.requests) if one.outcome == "miss"]
     yield recovered(scope, generated, _done(fault, "Fault kill-worker"))
     yield afterwards(scope, after)
 
@@ -206,6 +206,6 @@ def _held_again(scope: Scope, fault: Phase, after: Phase) -> Check:
     if after.after is None:
         return scope.lacks(name, expected, "the service could not be asked")
     held = counters.total(after.after, MEMORY.name)
-    before, limit = (counters.total(each, MEMORY_LIMIT.name) for each in (fault.before, after.after))
+    before, limit = (counters.total(counted, MEMORY_LIMIT.name) for counted in (fault.before, after.after))
     measured = f"{megabytes(held)} of {megabytes(limit)}"
     return scope.holds(name, measured, expected, held <= limit == before > 0)

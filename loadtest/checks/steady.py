@@ -219,7 +219,7 @@ def _replayed(steady: SteadyState) -> Iterator[Check]:
         yield scope.lacks(ANSWERS, answers, why)
         return
     hits, entries = [request.outcome != "miss" for request in requests], scope.case.setting("cache_entries")
-    replayed = theory.replay([each.item for each in requests], entries, [each.item for each in _in_order(warm)])
+    replayed = theory.replay([one.item for one in requests], entries, [one.item for one in _in_order(warm)])
     total = len(requests)
     yield _near(scope, REPLAYED, sum(hits) / total, sum(replayed) / total, asked.replay_tolerance)
     other = sum(hit != expected for hit, expected in zip(hits, replayed, strict=True))
@@ -228,7 +228,7 @@ def _replayed(steady: SteadyState) -> Iterator[Check]:
 
 def _in_order(phase: Phase) -> list[Request]:
     """Its lookups, as they were sent."""
-    lookups = [each for each in clients.generations(phase.requests, cached=True) if each.outcome is not None]
+    lookups = [one for one in clients.generations(phase.requests, cached=True) if one.outcome is not None]
     return sorted(lookups, key=lambda request: request.at)
 
 
@@ -301,7 +301,7 @@ def _memory(steady: SteadyState) -> Iterator[Check]:
     """What a process that began empty grew by, beyond what the cache says that it holds: by its own word, and shown."""
     scope, phase = steady.scope, steady.phase
     started = counters.total(phase.before, STARTED)
-    first = next(each for each in scope.case.run.phases if counters.total(each.before, STARTED) == started)
+    first = next(other for other in scope.case.run.phases if counters.total(other.before, STARTED) == started)
     grown = [
         counters.total(phase.after or {}, name) - counters.total(first.before, name)
         if counters.has(phase.after, name)
@@ -335,7 +335,9 @@ def _overhead(scope: Scope, name: str, grown: list[float | None], problem: str, 
 def _upstream(scope: Scope) -> Check:
     """What reached the upstream, by its own count, against what the service says that it generated."""
     name, expected = "Generations, by the upstream's own count", "as many as the service counts"
-    if not all(counters.has(each, UPSTREAM_REQUESTS) for phase in scope.phases for each in (phase.before, phase.after)):
+    if not all(
+        counters.has(counted, UPSTREAM_REQUESTS) for phase in scope.phases for counted in (phase.before, phase.after)
+    ):
         return scope.lacks(name, expected, "the upstream could not be asked")
     reached = sum(counters.growth(phase, UPSTREAM_REQUESTS) for phase in scope.phases)
     generations = f"{GENERATION_DURATION.name}_count"

@@ -99,7 +99,7 @@ def afterwards(scope: Scope, calm: Phase) -> Check:
 
 def recovered(scope: Scope, requests: Iterable[Request], ended: float) -> Check:
     """How long until the first good answer to what was sent after a moment."""
-    good = [each.at + each.seconds for each in requests if each.status == 200 and each.at >= ended]
+    good = [one.at + one.seconds for one in requests if one.status == 200 and one.at >= ended]
     bounds = at_most(scope.case.asked.recovery_seconds_max, seconds)
     return scope.within("Recovery", min(good) - ended if good else None, bounds, "until the first good answer")
 

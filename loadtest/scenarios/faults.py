@@ -132,5 +132,5 @@ def _mixed(settings: Settings, scenario: str, allowed: frozenset[int]) -> tuple[
 
 def _recovery(settings: Settings, scenario: str) -> Phase:
     """Generations that nobody has asked for yet: all of them have to succeed."""
-    found = _distinct(settings, scenario, DISTINCT_ITEMS + RECOVERY_REQUESTS)[DISTINCT_ITEMS:]
-    return Phase(scenario, "recovery", (lane(singly(found), settings.users),))
+    items = _distinct(settings, scenario, DISTINCT_ITEMS + RECOVERY_REQUESTS)[DISTINCT_ITEMS:]
+    return Phase(scenario, "recovery", (lane(singly(items), settings.users),))

@@ -26,9 +26,9 @@ def lane(batches: Iterable[Batch | Rendezvous], users: int, rate: float | None =
     return Lane(lambda: iter(kept), users=users, rate=rate)
 
 
-def warm(settings: Settings, scenario: str, found: Iterable[Item]) -> Phase:
+def warm(settings: Settings, scenario: str, items: Iterable[Item]) -> Phase:
     """The first part of a scenario: a clean start, and each item once."""
-    return Phase(scenario, "warm", (lane(singly(tuple(found)), settings.users),), before=start(settings))
+    return Phase(scenario, "warm", (lane(singly(tuple(items)), settings.users),), before=start(settings))
 
 
 def typical(

@@ -27,12 +27,12 @@ MOST_WITHOUT_SECONDS = 20.0
 
 def single(settings: Settings) -> tuple[Phase, ...]:
     """Distinct requests: each past the cache and through it, one right after the other."""
-    found = of(settings, "single", SINGLE_REQUESTS + FIRST_REQUESTS * settings.users)
-    found, first = found[:SINGLE_REQUESTS], found[SINGLE_REQUESTS:]
+    items = of(settings, "single", SINGLE_REQUESTS + FIRST_REQUESTS * settings.users)
+    items, first = items[:SINGLE_REQUESTS], items[SINGLE_REQUESTS:]
     return (
         # A worker's first generation takes a third longer: neither of the two means shall have it.
         Phase("single", "first", (lane(singly(first, bypass=True), settings.users),), before=start(settings)),
-        Phase("single", "cached", (lane(_alternating(singly(found, bypass=True), singly(found)), settings.users),)),
+        Phase("single", "cached", (lane(_alternating(singly(items, bypass=True), singly(items)), settings.users),)),
     )
 
 
@@ -59,9 +59,9 @@ def triple(settings: Settings) -> tuple[Phase, ...]:
 
 
 def _equal(settings: Settings, scenario: str, size: int) -> tuple[Phase, ...]:
-    found = of(settings, scenario, BATCHES)
-    without = tuple((item.call(bypass=True),) * size for item in found)
-    cached = tuple((item.call(),) * size for item in found)
+    items = of(settings, scenario, BATCHES)
+    without = tuple((item.call(bypass=True),) * size for item in items)
+    cached = tuple((item.call(),) * size for item in items)
     lanes = (lane(_alternating(without, cached), settings.users),)
     return (Phase(scenario, "cached", lanes, before=start(settings)),)
 
