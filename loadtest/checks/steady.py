@@ -18,7 +18,7 @@ from loadtest.formatting import count, megabytes, percent, points, seconds, time
 from loadtest.journal import Phase, Request, hit_ratio
 from loadtest.panels import Figure, Name
 from loadtest.result import Check
-from loadtest.scenarios.remote import RATE
+from loadtest.scenarios.usage import REMOTE_RATE
 from loadtest.service import UPSTREAM_REQUESTS
 from loadtest.workload import expected_hit_ratio
 from recoup.telemetry.catalogue import GENERATION_DURATION, LOOKUPS, MEMORY
@@ -54,7 +54,7 @@ def remote(scope: Scope, cached: Phase) -> Iterator[Check]:
     yield _near(scope, THEORY, steady.ratio, expected, asked.remote_theory_tolerance)
     yield from _speedups(steady, asked.remote_limit_share_min, asked.remote_speedup_min)
     yield _speedups_agree(steady)
-    due = RATE * (cached.end - cached.begin)
+    due = REMOTE_RATE * (cached.end - cached.begin)
     yield scope.within(
         "Achieved, of what was due",
         len(cached.requests) / due if due > 0 else None,

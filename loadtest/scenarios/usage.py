@@ -8,9 +8,10 @@ from itertools import chain, islice
 from loadtest import traffic
 from loadtest.actions import settle
 from loadtest.items import of, singly
-from loadtest.plan import Batch, Phase, Rendezvous
+from loadtest.plan import Batch, Lane, Phase, Rendezvous
 from loadtest.scenarios.parts import lane, start, typical, warm
 from loadtest.settings import Settings
+from loadtest.settings import remote as elsewhere
 
 SINGLE_REQUESTS = 40
 #: For each user, before anything is measured.
@@ -18,9 +19,15 @@ FIRST_REQUESTS = 4
 DUPLICATE_REQUESTS = 20
 DUPLICATE_HITS = 200
 BATCHES = 30
-#: In the steady state, at least. From so many on, the hit ratio of an exact LRU is within two points of theory for the
-#: default seed; of its first 200 requests it is 4 points below.
-STEADY_REQUESTS = {"typical": 1000, "soak": 2000}
+#: Before a generator elsewhere: it takes time and no processor, which the load test needs for itself.
+REMOTE, REMOTE_USERS = "typical-remote", 30
+#: Six thousand requests in the default steady state. A user waits 0.15 s in the mean, so twelve of thirty are waiting.
+REMOTE_RATE = 80.0
+#: Past the cache afterwards: the sequence from its start, as long as its mean is that of the whole.
+REQUESTS_WITHOUT = 1200
+#: In the steady state, at least. From so many on, the hit ratio of an exact LRU is as near to theory as the checks ask,
+#: for the default seed; of its first 200 requests of typical usage it is 4 points below.
+STEADY_REQUESTS = {"typical": 1000, REMOTE: 4000, "soak": 2000}
 #: Typical usage without the cache, afterwards: long enough for its mean.
 MOST_WITHOUT_SECONDS = 20.0
 
@@ -90,6 +97,27 @@ def typical_usage(settings: Settings) -> tuple[Phase, ...]:
         Phase("typical", "warm", (lane(by_turns, settings.users),), before=start(settings)),
         _steady(settings, "typical"),
         Phase("typical", "without", (typical(settings, "typical", bypass=True),), seconds=seconds),
+    )
+
+
+def typical_remote(settings: Settings) -> tuple[Phase, ...]:
+    """Zipf's popularity as in `typical`, before an upstream that answers after half a second in the mean."""
+    chosen = elsewhere(settings)
+    warming = singly(traffic.warm(chosen, REMOTE))
+    without = islice(traffic.batches(chosen, REMOTE, bypass=True), REQUESTS_WITHOUT)
+    steady = Lane(lambda: traffic.batches(chosen, REMOTE), users=REMOTE_USERS, rate=REMOTE_RATE)
+    return (
+        # One user after another would take minutes, and with many at once the order is theirs to a few places.
+        Phase(REMOTE, "warm", (lane(warming, REMOTE_USERS),), before=start(chosen)),
+        Phase(
+            REMOTE,
+            "cached",
+            (steady,),
+            seconds=settings.duration_seconds,
+            requests=STEADY_REQUESTS[REMOTE],
+            before=(settle(),),
+        ),
+        Phase(REMOTE, "without", (lane(without, REMOTE_USERS),)),
     )
 
 

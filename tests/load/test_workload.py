@@ -22,7 +22,6 @@ from loadtest.actions import clear, configure, is_fault, scale_memory, settle
 from loadtest.items import of
 from loadtest.plan import Call, Lane, Moment, Phase, Rendezvous
 from loadtest.scenarios import behaviour, faults, usage
-from loadtest.scenarios import remote as remote_usage
 from loadtest.scenarios.garbage import GENERATED, garbage_calls
 from loadtest.settings import remote
 from loadtest.workload import NAMES, SCENARIOS, Settings
@@ -483,7 +482,7 @@ def test_remote_usage_is_as_even_without_the_cache_as_with_it() -> None:
     seconds = {item.name: item.seconds for item in of(chosen, "typical-remote", chosen.catalogue)}
     whole = [seconds[name] for name in asked(found["cached"], most=6000)]
     without = [seconds[name] for name in asked(found["without"])]
-    assert remote_usage.REQUESTS_WITHOUT == len(without)
+    assert usage.REQUESTS_WITHOUT == len(without)
     assert fmean(whole) == pytest.approx(fmean(without), rel=0.01)
 
 
