@@ -67,7 +67,7 @@ class Threads:
         return 200, b'{"entries": []}'
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        return {name: {"requests": each + self.wrong, "failures": 0} for name, each in self.counted.items()}
+        return {name: {"requests": count + self.wrong, "failures": 0} for name, count in self.counted.items()}
 
 
 class Scene:
@@ -111,9 +111,9 @@ class Scene:
 def scene(tmp_path: Path) -> Iterator[Scene]:
     cache = LRUCache()
     with managed(cache) as url:
-        found = Scene(url, cache, tmp_path)
-        yield found
-        found.users.let_go.set()
+        made = Scene(url, cache, tmp_path)
+        yield made
+        made.users.let_go.set()
 
 
 def phase(part: str, *lanes: Lane, **fields: Any) -> Phase:

@@ -32,7 +32,7 @@ class TestService:
         assert 7 == json.loads(get(f"{service.url}/api/cache/config"))["max_size"]
 
     def test_a_killed_worker_is_a_generation_worker(self, service: Service) -> None:
-        before = {each.pid for each in psutil.Process(service.pid).children(recursive=True)}
+        before = {process.pid for process in psutil.Process(service.pid).children(recursive=True)}
         assert service.kill_worker() in before
         assert "7" in get(f"{service.url}/api/cache/config")
 

@@ -38,7 +38,7 @@ def load_test(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_a_short_run_of_typical_usage_holds_what_it_can_hold(tmp_path: Path) -> None:
     """Every count exact, an LRU to the last request, every panel answered; and hits that pay."""
     require_tool("prometheus")
-    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
     done = load_test(tmp_path, "--scenario", "typical", "--duration", str(_STEADY_SECONDS), "--relaxed", "--json")
     result: dict[str, Any] = json.loads(done.stdout)
     failed = {check["name"]: check for check in result["checks"] if not check["passed"]}
@@ -52,7 +52,7 @@ def test_a_short_run_of_typical_usage_holds_what_it_can_hold(tmp_path: Path) -> 
     (usage,) = result["usages"]
     assert usage["gain"] > 1.5
     assert (tmp_path / "report.html").stat().st_size > 10_000
-    assert before == {each.pid for each in psutil.Process().children(recursive=True)}
+    assert before == {process.pid for process in psutil.Process().children(recursive=True)}
 
 
 @pytest.mark.parametrize(
