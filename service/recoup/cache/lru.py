@@ -241,7 +241,7 @@ class ResultCache(Generic[V]):
             ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` is no name.
         """
         state = self._state
-        if type(pipeline) is not str or pipeline not in state.store.counters:
+        if pipeline is not DEFAULT_PIPELINE and (type(pipeline) is not str or pipeline not in state.store.counters):
             checked_pipeline(pipeline)
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
         cost = cost_seconds if cost_seconds is _NO_COST else checked_cost(cost_seconds)

@@ -60,6 +60,7 @@ class CacheState:
         self.wall_clock = wall_clock
         self.stale_seconds = stale_seconds
         self._sizer = sizer
+        self._measures = sizer is measure
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
@@ -163,13 +164,12 @@ class CacheState:
     def size_of(self, key: Hashable, value: Any) -> int | None:
         """The bytes that an entry takes; None where the sizer fails, which is counted."""
         try:
-            if type(value) is bytes and self._sizer is measure:
-                size = len(value)  # as `measure` has it, without the call
-            else:
-                size = operator.index(self._sizer(value))
-                if size < 0:
-                    # It would make room that is not there.
-                    raise ValueError(f"the sizer gave {size!r} bytes")
+            if type(value) is bytes and self._measures:
+                return len(value) + measure_key(key) + ENTRY_OVERHEAD  # as `measure` has it, without the call
+            size = operator.index(self._sizer(value))
+            if size < 0:
+                # It would make room that is not there.
+                raise ValueError(f"the sizer gave {size!r} bytes")
             return size + measure_key(key) + ENTRY_OVERHEAD
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
