@@ -6,7 +6,7 @@ from metrics.signals import ERROR_RATIO, REFUSED_RATIO
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import buckets, named, or_zero, quantile, rate, recorded, total
+from grafana.expressions import buckets, or_zero, quantile, rate, recorded, total
 from grafana.panels import Line, Panel, heat, series
 from recoup.telemetry.catalogue import (
     GENERATION_DURATION,
@@ -49,7 +49,7 @@ def _failure_share() -> Panel:
         "Share of the generations that failed, in windows of five minutes; the objective, 99.5 % without failure, is "
         "the dashed line. A gap is a time without generations.",
         style.SHARE,
-        Line(recorded(ERROR_RATIO, "pipeline"), named("{{pipeline}}")),
+        Line(recorded(ERROR_RATIO, "pipeline"), "{{pipeline}}"),
         steps=style.ERROR_STEPS,
         no_value="nothing was generated",
     )
@@ -138,7 +138,7 @@ def _refused_share() -> Panel:
         "Share of the requests that were answered 503, in windows of five minutes, probes and scrapes left out; the "
         "dashed line is what the alert allows over an hour.",
         style.SHARE,
-        Line(recorded(REFUSED_RATIO, "job"), named("{{job}}")),
+        Line(recorded(REFUSED_RATIO, "job"), "{{job}}"),
         steps=style.REFUSED_STEPS,
         no_value=style.NO_TRAFFIC,
     )
