@@ -25,16 +25,16 @@ def marks() -> list[dashboard.AnnotationQuery]:
     return [
         _mark("Configuration changes", "blue", f"{changes} > 0")
         .title_format("Configuration changed")
-        .text_format(named("{{instance}}: {{setting}}"))
+        .text_format(named("{{job}} {{instance}}: {{setting}}"))
         .tag_keys("setting"),
         _mark("Clears", "orange", f"{clears} > 0")
         .title_format("Cleared")
-        .text_format(named("{{instance}}: {{pipeline}}"))
+        .text_format(named("{{job}} {{instance}}: {{pipeline}}"))
         .tag_keys("pipeline"),
         # The value is the moment itself, in milliseconds, so a mark stands exactly where the process began.
         _mark("Restarts", "purple", f"1000 * ({started()})")
         .title_format("Started")
-        .text_format(named("{{instance}}"))
+        .text_format(named("{{job}} {{instance}}"))
         .use_value_for_time(True),
     ]
 

@@ -51,8 +51,8 @@ def _filled() -> Panel:
         "Share of the limits in use",
         "Memory and entries of each instance, as shares of their limits. The one that reaches 100 % first evicts.",
         style.SHARE,
-        Line(recorded(MEMORY_UTILISATION, "instance"), "{{instance}} memory"),
-        Line(recorded(ENTRIES_UTILISATION, "instance"), "{{instance}} entries"),
+        Line(recorded(MEMORY_UTILISATION, "instance"), "{{job}} {{instance}} memory"),
+        Line(recorded(ENTRIES_UTILISATION, "instance"), "{{job}} {{instance}} entries"),
         maximum=1,
         styles={"/ entries$/": [dashed(10, 6)]},
     )

@@ -12,7 +12,7 @@ from metrics.standard import PROCESS_CPU
 from grafana import style
 from grafana.annotations import phases
 from grafana.board import Board, Strip
-from grafana.expressions import INSTANCE, or_zero, quantile, rate, recorded, scrapes, total
+from grafana.expressions import ASKED, INSTANCE, or_zero, quantile, rate, recorded, scrapes, total
 from grafana.panels import LIMIT, Line, Panel, coloured, dashed, series
 from recoup.telemetry.catalogue import (
     GENERATIONS_IN_PROGRESS,
@@ -115,9 +115,9 @@ def _slow_hits() -> Panel:
 def _failed() -> Panel:
     return series(
         "Failed requests",
-        "Requests a second that the service answered with a status of 500 and above.",
+        "Requests a second that the service answered with a status of 500 and above, probes and scrapes left out.",
         style.REQUESTS_A_SECOND,
-        Line(or_zero(rate(HTTP_REQUESTS, status="5..")), "failed"),
+        Line(or_zero(rate(HTTP_REQUESTS, status="5..", route=ASKED)), "failed"),
         colours={"failed": "red"},
     )
 
@@ -149,7 +149,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that each instance keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate(PROCESS_CPU, INSTANCE), "{{instance}}"),
+        Line(rate(PROCESS_CPU, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -214,7 +214,7 @@ def _scrapes() -> Panel:
         "Scrapes of each instance that Prometheus has, within the window that rates are taken over. A dip or a gap is "
         "a time when Prometheus or the instance was away: the other panels know little of it.",
         style.COUNT,
-        Line(scrapes(), "{{instance}}"),
+        Line(scrapes(), "{{job}} {{instance}}"),
     )
 
 

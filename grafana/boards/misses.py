@@ -84,7 +84,7 @@ def _regret() -> Panel:
         "Share of the generation time that went into generating again what had been evicted, in windows of five "
         "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations.",
         style.SHARE,
-        Line(recorded(REGRET_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(REGRET_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.REGRET_STEPS,
         no_value="nothing was generated",
     )
@@ -115,7 +115,7 @@ def _unused_share() -> Panel:
         "Share of evictions unused",
         "Share of the evicted and expired entries that had not answered one lookup, in windows of a day.",
         style.SHARE,
-        Line(recorded(UNUSED_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(UNUSED_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         maximum=1,
         no_value="nothing was evicted",
     )
@@ -161,7 +161,7 @@ def _bypass_share() -> Panel:
         "Share of each pipeline's lookups that went past the cache while it was enabled, in windows of five minutes. "
         "No hit ratio counts them. Above the dashed line most of the pipeline's callers gain nothing.",
         style.SHARE,
-        Line(recorded(BYPASS_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(BYPASS_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.BYPASS_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,

@@ -83,7 +83,7 @@ def _recouped_an_hour() -> Panel:
         "Recouped per hour",
         "Generation time that callers are spared in each hour, at the present rate.",
         style.SECONDS,
-        Line(hourly(RECOUPED, JOB), "{{job}}"),
+        Line(unless_down(hourly(RECOUPED, JOB)), "{{job}}"),
         steps=style.NEUTRAL,
         decimals=1,
     )
@@ -120,7 +120,7 @@ def _failed_requests() -> Panel:
         "Requests a second that were answered with 500 and above, by status, probes and scrapes left out. 504 is also "
         "the answer to only-if-cached where there is nothing.",
         style.REQUESTS_A_SECOND,
-        Line(or_zero(rate(HTTP_REQUESTS, "status", status="5..", route=ASKED)), "{{status}}"),
+        Line(rate(HTTP_REQUESTS, "status", status="5..", route=ASKED), "{{status}}"),
         stacked=True,
         colours=style.STATUSES,
     )
@@ -142,7 +142,7 @@ def _hit_ratio_over_time() -> Panel:
         "Share of lookups that the cache answered, over all instances, in windows of five minutes. The dashed lines "
         "are the targets, 60 and 70 %. A gap is a time without traffic.",
         style.SHARE,
-        Line(recorded(HIT_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(HIT_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.HIT_RATIO_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,
@@ -156,8 +156,8 @@ def _speedup_over_time() -> Panel:
         "minutes. The dashed line at 3x is the target. Dotted: the most that the hit ratio allows, "
         "1 / (1 - hit ratio). A gap is a time without traffic.",
         style.TIMES,
-        Line(recorded(SPEEDUP, "pipeline"), "{{pipeline}}"),
-        Line(recorded(SPEEDUP_LIMIT, "pipeline"), "{{pipeline}} at most"),
+        Line(recorded(SPEEDUP, "pipeline"), "{{job}} {{pipeline}}"),
+        Line(recorded(SPEEDUP_LIMIT, "pipeline"), "{{job}} {{pipeline}} at most"),
         steps=style.SPEEDUP_STEPS,
         styles={"/ at most$/": [dashed(2, 6)]},
         no_value=style.NO_TRAFFIC,
@@ -221,7 +221,7 @@ def _slow_hits() -> Panel:
         "Share of the hits that took longer than 50 ms, over all instances, in windows of five minutes; the objective, "
         "99 % without, is the dashed line. A gap is a time without hits.",
         style.SHARE,
-        Line(recorded(SLOW_HIT_RATIO, "pipeline"), "{{pipeline}}"),
+        Line(recorded(SLOW_HIT_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )

@@ -53,7 +53,7 @@ def _versions() -> Panel:
     return listing(
         "Versions",
         "What runs where.",
-        Line(select(BUILD_INFO), "{{instance}}"),
+        Line(select(BUILD_INFO), "{{job}} {{instance}}"),
         hidden=("Time", "Value", "__name__"),
         no_value="no instance is scraped",
     )
@@ -64,7 +64,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that the serving process keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate(PROCESS_CPU, INSTANCE), "{{instance}}"),
+        Line(rate(PROCESS_CPU, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -74,8 +74,8 @@ def _memory() -> Panel:
         "What the cache says that it holds (dashed), and what the operating system gave the serving process. They "
         "grow by the same; where the gap widens, memory is held by something else.",
         style.BYTES,
-        Line(total(PROCESS_MEMORY, INSTANCE), "{{instance}} resident"),
-        Line(recorded(MEMORY_HELD, "instance"), "{{instance}} accounted"),
+        Line(total(PROCESS_MEMORY, INSTANCE), "{{job}} {{instance}} resident"),
+        Line(recorded(MEMORY_HELD, "instance"), "{{job}} {{instance}} accounted"),
         styles={"/ accounted$/": [dashed(10, 6)]},
     )
 
@@ -86,8 +86,8 @@ def _in_flight() -> Panel:
         "What passes by the cache now: bodies being read, results being sent, upstreams' answers; with their common "
         "limit (dashed), past which requests are answered 503.",
         style.BYTES,
-        Line(total(IN_FLIGHT, f"{INSTANCE}, part"), "{{instance}} {{part}}"),
-        Line(total(IN_FLIGHT_LIMIT, INSTANCE), "{{instance}} limit"),
+        Line(total(IN_FLIGHT, f"{INSTANCE}, part"), "{{job}} {{instance}} {{part}}"),
+        Line(total(IN_FLIGHT_LIMIT, INSTANCE), "{{job}} {{instance}} limit"),
         styles={"/ limit$/": [dashed(10, 6)]},
     )
 
@@ -97,7 +97,7 @@ def _dropped_log_lines() -> Panel:
         "Log lines dropped",
         "Log lines a second that nobody read in time. Logging holds up no request: what does not fit is dropped.",
         style.EVENTS_A_SECOND,
-        Line(rate(LOG_LINES_DROPPED, INSTANCE), "{{instance}}"),
+        Line(rate(LOG_LINES_DROPPED, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -106,7 +106,7 @@ def _threads() -> Panel:
         "Threads",
         "Threads of the serving process.",
         style.COUNT,
-        Line(total(PROCESS_THREADS, INSTANCE), "{{instance}}"),
+        Line(total(PROCESS_THREADS, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -115,8 +115,8 @@ def _descriptors() -> Panel:
         "File descriptors",
         "Open files and connections of the serving process, below their limit (dashed).",
         style.COUNT,
-        Line(total(PROCESS_OPEN_FILES, INSTANCE), "{{instance}} open"),
-        Line(total(PROCESS_FILES_LIMIT, INSTANCE), "{{instance}} limit"),
+        Line(total(PROCESS_OPEN_FILES, INSTANCE), "{{job}} {{instance}} open"),
+        Line(total(PROCESS_FILES_LIMIT, INSTANCE), "{{job}} {{instance}} limit"),
         logarithmic=True,
         styles={"/ limit$/": [dashed(10, 6)]},
     )
@@ -127,7 +127,7 @@ def _collections() -> Panel:
         "Garbage collections",
         "Runs of Python's garbage collector a second, by generation; generation 2 looks at everything.",
         style.EVENTS_A_SECOND,
-        Line(rate(GC_COLLECTIONS, f"{INSTANCE}, generation"), "{{instance}} generation {{generation}}"),
+        Line(rate(GC_COLLECTIONS, f"{INSTANCE}, generation"), "{{job}} {{instance}} generation {{generation}}"),
     )
 
 
@@ -136,7 +136,7 @@ def _uncollectable() -> Panel:
         "Objects that garbage collection freed",
         "Objects in cycles that Python's garbage collector freed, a second.",
         style.EVENTS_A_SECOND,
-        Line(rate(GC_COLLECTED, INSTANCE), "{{instance}}"),
+        Line(rate(GC_COLLECTED, INSTANCE), "{{job}} {{instance}}"),
     )
 
 

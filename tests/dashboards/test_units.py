@@ -48,7 +48,7 @@ def fitting(selector: Selector, expression: str) -> set[str]:
         return OF_UNIT[metric.unit]
     if selector.function == "rate" and metric.unit == "seconds" and metric.kind == "counter":
         # Seconds in each second are no unit; they are shown as seconds in each hour.
-        return {"s"} if expression.startswith("3600 * ") else set()
+        return {"s"} if "3600 * " in expression else set()
     return A_SECOND if selector.function == "rate" else OF_UNIT[metric.unit]
 
 
