@@ -258,6 +258,21 @@ def test_a_variable_uses_what_is_catalogued(name: str) -> None:
     assert set() == {selectors(query)[0].name for query in asked} - KNOWN
 
 
+#: What the variables choose, and Grafana's own, which are numbers.
+CHOICE = re.compile(r'(\w+)=~"\$(\w+)"')
+
+
+@pytest.mark.parametrize("query", [*PANEL_QUERIES, *MARKS])
+def test_variables_are_whole_patterns_that_grafana_escapes(query: str) -> None:
+    """A format, or a variable beside other letters or in an exact matcher, would break names with `.`, `-` or `+`."""
+    expression = PANEL_QUERIES[query][1].expr if query in PANEL_QUERIES else MARKS[query].expr
+
+    assert all(label == variable for label, variable in CHOICE.findall(expression))
+    rest = re.sub(r"\$__(rate_interval|interval|range)\b", "", CHOICE.sub("", expression))
+    assert "$" not in rest
+    assert "[[" not in rest
+
+
 def test_every_standard_name_is_used() -> None:
     asked = [*(query for _, query in PANEL_QUERIES.values()), *MARKS.values()]
 

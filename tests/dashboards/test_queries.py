@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from grafana import queries
 from grafana.queries import ALL, View, duration, substitute
@@ -73,6 +76,23 @@ def test_all_is_any_value_but_none() -> None:
 @pytest.mark.parametrize("written", ["$job", "${job}", "${job:regex}", "[[job]]"])
 def test_every_way_to_write_a_variable_is_read(written: str) -> None:
     assert 'up{job=~"a"}' == substitute(f'up{{job=~"{written}"}}', View(60, variables={"job": "a"}))
+
+
+@pytest.mark.parametrize("name", ["a.b", "a-b", "a+b", "a.b+c-d(e)|f", "x*[y]", "^$?"])
+def test_a_chosen_name_matches_itself_alone(name: str) -> None:
+    """As Prometheus reads it: the string first, then the pattern."""
+    written = substitute("$pipeline", View(60, variables={"pipeline": [name, "other"]}))
+    pattern = json.loads(f'"{written}"')
+
+    assert re.fullmatch(pattern, name)
+    assert not re.fullmatch(pattern, name.replace(".", "X") + "+")
+
+
+def test_the_format_for_patterns_alone_escapes_once() -> None:
+    """Within the string of a query that is no escape: Prometheus refuses it, and so would a panel."""
+    view = View(60, variables={"job": "a.b"})
+
+    assert r'up{job=~"a\.b"}' == substitute('up{job=~"${job:regex}"}', view)
 
 
 def test_a_longer_name_is_not_taken_for_a_shorter_one() -> None:
