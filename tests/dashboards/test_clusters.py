@@ -12,7 +12,19 @@ from grafana.preview.data import Series, legend
 from grafana.queries import ALL, View, panel, panels, queries, substitute
 
 from dashboards.boards import BOARDS, of_the_load_test
-from dashboards.clusters import ALERTS, END, INSTANCES, OBSERVED, ONE, PIPELINES, SPREAD, TRAFFIC, TWO, clusters
+from dashboards.clusters import (
+    ALERTS,
+    END,
+    INSTANCES,
+    LOOKED_AT,
+    OBSERVED,
+    ONE,
+    PIPELINES,
+    SPREAD,
+    TRAFFIC,
+    TWO,
+    clusters,
+)
 from dashboards.truth import EXPECTED, FIGURES, Lines
 from dashboards.world import Prometheus
 from recoup.telemetry.catalogue import ENTRY_SIZE, GENERATION_DURATION, Metric
@@ -32,17 +44,17 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield server
 
 
-def seen(two: Prometheus, shown_panel: dict[str, Any], **variables: Any) -> list[Series]:
-    """What a panel shows at the end: every line of every query."""
+def seen(two: Prometheus, shown_panel: dict[str, Any], at: int = END, **variables: Any) -> list[Series]:
+    """What a panel shows at a moment: every line of every query."""
     seconds = 3600.0
     if shown_panel.get("timeFrom") == "now/d":
         now = datetime.fromtimestamp(END, timezone.utc)
         seconds = (now - now.replace(hour=0, minute=0, second=0)).total_seconds()
     view = View(seconds, variables=EVERYTHING | variables)
     return [
-        Series(legend(query.legend, labels), labels, [(END, value)], query.ref)
+        Series(legend(query.legend, labels), labels, [(at, value)], query.ref)
         for query in queries(shown_panel)
-        for labels, (value,) in two.values(substitute(query.expr, view), time=str(END))
+        for labels, (value,) in two.values(substitute(query.expr, view), time=str(at))
     ]
 
 
@@ -83,6 +95,19 @@ def test_what_is_dead_vanished_or_without_rules_is_nowhere_green(two: Prometheus
         colours = {shown(of(name), line)[1] for line in lines} or {shown(of(name), None)[1]}
 
         assert colours <= {"red", "orange"}
+
+
+@pytest.mark.parametrize("title", ["Hit ratio", "Speed-up"])
+def test_a_job_that_has_just_died_is_not_told_by_its_last_minutes(two: Prometheus, title: str) -> None:
+    """Its ratio is still recorded, from what the last five minutes have of it."""
+    at, _ = LOOKED_AT
+    tile = panel(BOARDS["overview"], title)
+    (recorded,) = seen(two, panel(BOARDS["load-test"], title), at, cluster="eu", job="renders")
+
+    assert recorded.last > 0
+    assert [("no instance up", "red")] == [
+        shown(tile, line) for line in seen(two, tile, at, cluster="eu", job="renders")
+    ]
 
 
 @pytest.mark.parametrize("name", FIGURES, ids=": ".join)
