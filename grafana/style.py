@@ -59,7 +59,7 @@ REASONS: Colours = {
     "evicted": "red",
     "invalidated": "purple",
     "too_large": "orange",
-    "uncacheable": "light-orange",
+    "uncacheable": "light-blue",
 }
 CAUSES: Colours = {"size": "orange", "memory": "red", "quota": "purple", "expired": "yellow"}
 BYPASSES: Colours = {

@@ -47,7 +47,7 @@ def _failure_share() -> Panel:
     return series(
         "Failed generations",
         "Share of the generations that failed, in windows of five minutes; the objective, 99.5 % without failure, is "
-        "the dashed line. A gap is a time without generations.",
+        "the dashed line. A gap is a time without generations or measurements.",
         style.SHARE,
         Line(recorded(ERROR_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.ERROR_STEPS,

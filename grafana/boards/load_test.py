@@ -32,7 +32,7 @@ def _hit_ratio() -> Panel:
     return series(
         "Hit ratio",
         "Share of lookups that the cache answered, over all pipelines, in windows of five minutes. The dashed lines "
-        "are the targets, 60 and 70 %. A gap is a time without traffic.",
+        "are the targets, 60 and 70 %. A gap is a time without traffic or measurements.",
         style.SHARE,
         Line(recorded(HIT_RATIO, "job"), "{{job}}"),
         steps=style.HIT_RATIO_STEPS,
@@ -45,7 +45,7 @@ def _speedup() -> Panel:
     return series(
         "Speed-up",
         "How many times longer callers would have waited without the cache, over all pipelines, in windows of five "
-        "minutes. The dashed line at 3x is the target. A gap is a time without traffic.",
+        "minutes. The dashed line at 3x is the target. A gap is a time without traffic or measurements.",
         style.TIMES,
         Line(recorded(SPEEDUP, "job"), "{{job}}"),
         steps=style.SPEEDUP_STEPS,
@@ -104,7 +104,7 @@ def _slow_hits() -> Panel:
     return series(
         "Slow hits",
         "Share of the hits that took longer than 50 ms, over all pipelines, in windows of five minutes; the objective, "
-        "99 % without, is the dashed line. A gap is a time without hits.",
+        "99 % without, is the dashed line. A gap is a time without hits or measurements.",
         style.SHARE,
         Line(recorded(SLOW_HIT_RATIO, "job"), "{{job}}"),
         steps=style.SLOW_HIT_STEPS,

@@ -82,7 +82,7 @@ def _regret() -> Panel:
     return series(
         "Regret",
         "Share of the generation time that went into generating again what had been evicted, in windows of five "
-        "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations.",
+        "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations or measurements.",
         style.SHARE,
         Line(recorded(REGRET_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.REGRET_STEPS,
@@ -173,7 +173,7 @@ def _hit_ratio_by_instance() -> Panel:
         "Hit ratio by instance",
         "Share of lookups that each instance's cache answered, in windows of five minutes; the dashed lines are the "
         "targets, 60 and 70 %. One line far below the others is an instance that is new, or that is asked for other "
-        "things. A gap is a time without traffic.",
+        "things. A gap is a time without traffic or measurements.",
         style.SHARE,
         Line(recorded(HIT_RATIO, "instance"), "{{job}} {{instance}}"),
         steps=style.HIT_RATIO_STEPS,

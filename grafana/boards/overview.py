@@ -56,7 +56,7 @@ def _speedup_now() -> Panel:
     return figure(
         "Speed-up",
         "How many times longer callers would have waited without the cache: a ratio of means. Green from 3x, yellow "
-        f"from 2x. At most 1 / (1 - hit ratio) can be reached: 3x needs two thirds of hits. {OVER_ALL}",
+        f"from 2x. A hit ratio allows about 1 / (1 - hit ratio): 3x needs two thirds of hits. {OVER_ALL}",
         style.TIMES,
         Line(judged(SPEEDUP), "{{job}}"),
         steps=style.SPEEDUP_STEPS,
@@ -140,7 +140,7 @@ def _hit_ratio_over_time() -> Panel:
     return series(
         "Hit ratio by pipeline",
         "Share of lookups that the cache answered, over all instances, in windows of five minutes. The dashed lines "
-        "are the targets, 60 and 70 %. A gap is a time without traffic.",
+        "are the targets, 60 and 70 %. A gap is a time without traffic or measurements.",
         style.SHARE,
         Line(recorded(HIT_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.HIT_RATIO_STEPS,
@@ -153,8 +153,9 @@ def _speedup_over_time() -> Panel:
     return series(
         "Speed-up by pipeline",
         "How many times longer callers would have waited without the cache, over all instances, in windows of five "
-        "minutes. The dashed line at 3x is the target. Dotted: the most that the hit ratio allows, "
-        "1 / (1 - hit ratio). A gap is a time without traffic.",
+        "minutes. The dashed line at 3x is the target. Dotted: what the hit ratio allows where hits "
+        "and misses cost alike, 1 / (1 - hit ratio); dear hits and coalesced lookups can lead above it. A gap is a "
+        "time without traffic or measurements.",
         style.TIMES,
         Line(recorded(SPEEDUP, "pipeline"), "{{job}} {{pipeline}}"),
         Line(recorded(SPEEDUP_LIMIT, "pipeline"), "{{job}} {{pipeline}} at most"),
@@ -219,7 +220,7 @@ def _slow_hits() -> Panel:
     return series(
         "Slow hits",
         "Share of the hits that took longer than 50 ms, over all instances, in windows of five minutes; the objective, "
-        "99 % without, is the dashed line. A gap is a time without hits.",
+        "99 % without, is the dashed line. A gap is a time without hits or measurements.",
         style.SHARE,
         Line(recorded(SLOW_HIT_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.SLOW_HIT_STEPS,
