@@ -81,8 +81,9 @@ def _eviction_age() -> Panel:
 def _regret() -> Panel:
     return series(
         "Regret",
-        "Share of the generation time that went into generating again what had been evicted, in windows of five "
-        "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations or measurements.",
+        "Share of the misses' generation time that went into generating again what had been evicted, in windows of "
+        "five minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations or "
+        "measurements.",
         style.SHARE,
         Line(recorded(REGRET_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.REGRET_STEPS,
