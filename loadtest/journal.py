@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,29 +131,45 @@ class Run:
 
 def hit_ratio(outcomes: Mapping[str, int]) -> float | None:
     """Hits and stale hits by all lookups but bypasses; None where there were none. As the service counts it."""
-    counted = sum(outcomes.get(each, 0) for each in ("hit", "stale", "coalesced", "miss"))
+    counted = sum(outcomes.get(name, 0) for name in ("hit", "stale", "coalesced", "miss"))
     return (outcomes.get("hit", 0) + outcomes.get("stale", 0)) / counted if counted else None
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The journal's lines so far; a line that is not yet whole is left out."""
-    with path.open(encoding="utf-8") as journal:
-        for text in journal:
-            if text.endswith("\n"):
+    """The journal's lines so far; a line that is not yet whole is left out.
+
+    Raises:
+        FileNotFoundError: There is no journal.
+    """
+    with path.open("rb"):
+        yield from Follower(path).lines()
+
+
+class Follower:
+    """Reads a journal that is being written.
+
+    Args:
+        path: The journal; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """What has been written since the last call; a line that is not whole stays for the next one."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as journal:
+            journal.seek(self._position)
+            for text in journal:
+                if not text.endswith(b"\n"):
+                    return
+                self._position += len(text)
                 yield json.loads(text)
 
 
-@dataclass
-class _Open:
-    """A phase that is being read."""
-
-    begin: dict[str, Any]
-    end: dict[str, Any] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
-    actions: list[Action] = field(default_factory=list)
-
-
-def read(found: Iterable[Mapping[str, Any]]) -> Run:
+def read(journal: Iterable[Mapping[str, Any]]) -> Run:
     """A run, from the lines of its journal.
 
     Raises:
@@ -161,34 +177,48 @@ def read(found: Iterable[Mapping[str, Any]]) -> Run:
     """
     first: Mapping[str, Any] | None = None
     done: Mapping[str, Any] = {}
-    phases: list[_Open] = []
-    # What is done before a phase begins stands before its `begin`.
-    early: list[Action] = []
+    phases: list[Phase] = []
+    # What is done before a phase begins stands before its `begin`; what is done later belongs to the one that is open.
+    requests: list[Request] = []
+    actions: list[Action] = []
+    begun: Mapping[str, Any] | None = None
     accounts: list[Mapping[str, int]] = []
-    for line in found:
+    for line in journal:
         kind = line["line"]
         if kind == "run":
             first = line
         elif kind == "begin":
-            phases.append(_Open(dict(line), actions=early))
-            early = []
-        elif kind == "end":
-            phases[-1].end = dict(line)
+            begun, requests = line, []
         elif kind == "request":
-            phases[-1].requests.append(_fields(Request, line))
+            requests.append(_fields(Request, line))
         elif kind == "action":
-            ended = not phases or phases[-1].end
-            (early if ended else phases[-1].actions).append(_fields(Action, line))
+            actions.append(_fields(Action, line))
+        elif kind == "end" and begun is not None:
+            phases.append(_phase(begun, line, requests, actions))
+            begun, actions = None, []
         elif kind == "done":
             done = line
         elif kind == "account":
             accounts.append(line["lookups"])
     if first is None:
         raise ValueError("the journal has no beginning: the load test did not start")
-    counts, last_words = done.get("locust", {}), iter(accounts)
-    made = tuple(_phase(phase, counts) for phase in phases)
-    told = tuple(each if each.after is not None else replace(each, account=next(last_words, None)) for each in made)
-    return Run(first["settings"], told, first["at"], done.get("at"))
+    if begun is not None:
+        phases.append(_phase(begun, {}, requests, actions))
+    last_words = iter(accounts)
+    return Run(
+        first["settings"],
+        tuple(
+            replace(
+                phase,
+                locust_requests=done.get("locust", {}).get(phase.name, {}).get("requests", 0),
+                locust_failures=done.get("locust", {}).get(phase.name, {}).get("failures", 0),
+                account=next(last_words, None) if phase.after is None else None,
+            )
+            for phase in phases
+        ),
+        first["at"],
+        done.get("at"),
+    )
 
 
 def _fields(record: type[Any], line: Mapping[str, Any]) -> Any:
@@ -196,19 +226,18 @@ def _fields(record: type[Any], line: Mapping[str, Any]) -> Any:
     return record(**{name: value for name, value in line.items() if name in names})
 
 
-def _phase(found: _Open, counts: Mapping[str, Mapping[str, int]]) -> Phase:
-    scenario, part = found.begin["scenario"], found.begin["part"]
-    counted = counts.get(f"{scenario} {part}", {})
-    last = max((request.at + request.seconds for request in found.requests), default=found.begin["at"])
+def _phase(
+    begin: Mapping[str, Any], end: Mapping[str, Any], requests: Iterable[Request], actions: Iterable[Action]
+) -> Phase:
+    requests = tuple(requests)
+    last = max((request.at + request.seconds for request in requests), default=begin["at"])
     return Phase(
-        scenario=scenario,
-        part=part,
-        begin=found.begin["at"],
-        end=found.end.get("at", last),
-        before=found.begin["counters"],
-        after=found.end.get("counters"),
-        requests=tuple(found.requests),
-        actions=tuple(found.actions),
-        locust_requests=counted.get("requests", 0),
-        locust_failures=counted.get("failures", 0),
+        scenario=begin["scenario"],
+        part=begin["part"],
+        begin=begin["at"],
+        end=end.get("at", last),
+        before=begin["counters"],
+        after=end.get("counters"),
+        requests=requests,
+        actions=tuple(actions),
     )

@@ -203,7 +203,8 @@ class CacheState:
         store = self.store
         counters = store.counters.get(pipeline) or store.of(pipeline)
         now = self.clock()
-        if size is None or size > store.max_memory_bytes:
+        most = store.max_memory_bytes
+        if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
                 counters.regretted_seconds += cost
             old = store.live.get(key)
@@ -223,12 +224,11 @@ class CacheState:
             counters.regretted_seconds += cost
         if replaced is not None:
             dropped.append(replaced)
-        if len(store.live) > store.max_size or store.memory_bytes > store.max_memory_bytes:
+        if store.memory_bytes > most or len(store.live) > store.max_size:
             dropped += store.shrink(now)
-        gone = store.sweep_on_write(now)
+        gone = store.after_write(now)
         if gone:
             dropped += gone
-        store.note_peaks()
         return True
 
     # --- forks
