@@ -7,7 +7,6 @@ operation on a built-in dictionary.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import repeat
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
-from recoup.cache.histogram import SIZE_BYTES
+from recoup.cache.histogram import SIZE_BUCKETS
 from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
@@ -166,29 +165,30 @@ class Store:
             Why an entry of its key had left before, and the entry that it replaces, each None where there is none.
         """
         key = entry.key
-        old = self.live.setdefault(key, entry)
+        live = self.live
+        old = live.setdefault(key, entry)
         left: MissReason | None = None
         replaced: Entry | None = None
+        counters = entry.counters
+        size = entry.size_bytes
         if old is entry:
             left = self.ghosts.take(key)
         else:
             replaced = old
             if now < old.expires_at:
-                self.invalidate(old, "replaced", returns=True)
+                self.invalidate(old, "replaced", entry)
             else:
-                self.evict(old, "expired", now, returns=True)
-            self.live[key] = entry
+                self.evict(old, "expired", now, entry)
         self.order.insert(entry)
-        size = entry.size_bytes
         self.memory_bytes += size
-        counters = entry.counters
         counters.entries += 1
         counters.memory_bytes += size
         sizes = counters.entry_size
-        sizes.counts[bisect_left(SIZE_BYTES, size)] += 1
+        sizes.counts[SIZE_BUCKETS[(size - 1).bit_length()]] += 1
         sizes.total += size
-        for observer in self.observers:
-            observer.stored(entry)
+        if self.observers:
+            for observer in self.observers:
+                observer.stored(entry)
         return left, replaced
 
     def note_peaks(self) -> None:
@@ -199,11 +199,11 @@ class Store:
         if self.memory_bytes > self.peak_memory_bytes:
             self.peak_memory_bytes = self.memory_bytes
 
-    def evict(self, entry: Entry, cause: EvictionCause, now: float, *, returns: bool = False) -> None:
-        """Let an entry go because of a limit or its age. `returns`: its key is in again at once."""
+    def evict(self, entry: Entry, cause: EvictionCause, now: float, successor: Entry | None = None) -> None:
+        """Let an entry go because of a limit or its age. `successor`: takes its key over at once."""
         if entry.expires_at <= now:
             cause = "expired"
-        counters = self._unlink(entry)
+        counters = self._unlink(entry, successor)
         counters.evictions[cause] += 1
         # Its age is in the bucket of its last check, if that is not over: no look-up among the bounds.
         ages = counters.eviction_age
@@ -214,21 +214,21 @@ class Store:
             ages.total += now - entry.created_at
         if not entry.hits:
             counters.unused_evictions += 1
-        if not returns:
+        if successor is None:
             self.ghosts.push(entry.key, "expired" if cause == "expired" else "evicted")
 
-    def invalidate(self, entry: Entry, cause: InvalidationCause, *, returns: bool = False) -> None:
-        """Let an entry go because somebody said so. `returns`: its key is in again at once."""
-        self._unlink(entry).invalidations[cause] += 1
-        if not returns:
+    def invalidate(self, entry: Entry, cause: InvalidationCause, successor: Entry | None = None) -> None:
+        """Let an entry go because somebody said so. `successor`: takes its key over at once."""
+        self._unlink(entry, successor).invalidations[cause] += 1
+        if successor is None:
             self.ghosts.push(entry.key, "invalidated")
 
-    def remove(self, entry: Entry, cause: InvalidationCause, now: float, *, returns: bool = False) -> bool:
+    def remove(self, entry: Entry, cause: InvalidationCause, now: float) -> bool:
         """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
         if now >= entry.expires_at:
-            self.evict(entry, "expired", now, returns=returns)
+            self.evict(entry, "expired", now)
             return False
-        self.invalidate(entry, cause, returns=returns)
+        self.invalidate(entry, cause)
         return True
 
     def shrink(self, now: float) -> list[Entry]:
@@ -273,10 +273,12 @@ class Store:
         self._sweep_at = entry
         return gone or ()
 
-    def _unlink(self, entry: Entry) -> PipelineCounters:
+    def _unlink(self, entry: Entry, successor: Entry | None) -> PipelineCounters:
         if entry is self._sweep_at:
             self._sweep_at = self.order.after(entry)
-        if self.live.get(entry.key) is entry:
+        if successor is not None:
+            self.live[entry.key] = successor
+        elif self.live.get(entry.key) is entry:
             del self.live[entry.key]
         self.order.remove(entry)
         size = entry.size_bytes
