@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from recoup.cache import LRUCache, cached_result
+from recoup.cache.store import SWEEP_EVERY
 from recoup.errors import NotCachedError
 
 from .support import Threads, assert_consistent
@@ -95,7 +96,8 @@ def test_a_broken_store(monkeypatch: pytest.MonkeyPatch, logged: Any, method: st
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("broken")
 
-    cache["old"] = 1
+    for _ in range(SWEEP_EVERY - 1):  # the next write sweeps
+        cache["old"] = 1
     with monkeypatch.context() as patch:
         patch.setattr(type(cache._state.store), method, broken)
         assert 1 == cache.try_hit("old").value

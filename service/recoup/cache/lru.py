@@ -243,7 +243,10 @@ class ResultCache(Generic[V]):
         if type(pipeline) is not str or pipeline not in state.store.counters:
             checked_pipeline(pipeline)
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
-        cost = checked_cost(cost_seconds)
+        # Nearly every write has a cost that needs no call to be checked: none, or a plain one.
+        cost = (
+            cost_seconds if type(cost_seconds) is float and 0.0 <= cost_seconds <= 1e9 else checked_cost(cost_seconds)
+        )
         size = state.size_of(key, value)
         dropped: list[CacheEntry[Any]] = []
         with state.lock:

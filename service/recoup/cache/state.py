@@ -9,6 +9,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Hashable
+from sys import getsizeof
 from typing import Any, Final
 
 from recoup.cache.buffer import Buffer
@@ -16,9 +17,9 @@ from recoup.cache.config import CacheConfig
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flights
 from recoup.cache.policies import POLICIES
-from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
+from recoup.cache.sizing import ALIGNMENT, ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
-from recoup.cache.store import Store
+from recoup.cache.store import SWEEP_EVERY, Store
 
 DEFAULT_PIPELINE: Final = "default"
 #: Reads that are gathered before a reader takes the trouble to account for them.
@@ -170,6 +171,8 @@ class CacheState:
                 if size < 0:
                     # It would make room that is not there.
                     raise ValueError(f"the sizer gave {size!r} bytes")
+            if type(key) is str:  # as `measure_key` has it, without the call
+                return size + -(-getsizeof(key) // ALIGNMENT) * ALIGNMENT + ENTRY_OVERHEAD
             return size + measure_key(key) + ENTRY_OVERHEAD
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
@@ -225,10 +228,15 @@ class CacheState:
             dropped.append(replaced)
         if len(store.live) > store.max_size or store.memory_bytes > store.max_memory_bytes:
             dropped += store.shrink(now)
-        gone = store.sweep_on_write(now)
-        if gone:
-            dropped += gone
-        store.note_peaks()
+        store.writes += 1
+        if not store.writes % SWEEP_EVERY:
+            dropped += store.sweep_on_write(now)
+        # Peaks, here rather than in a method: every write comes by.
+        entries = len(store.live)
+        if entries > store.peak_entries:
+            store.peak_entries = entries
+        if store.memory_bytes > store.peak_memory_bytes:
+            store.peak_memory_bytes = store.memory_bytes
         return True
 
     # --- forks

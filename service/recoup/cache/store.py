@@ -22,7 +22,7 @@ from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Every so many writes, one looks at twice as many entries for expiry.
-_SWEEP_EVERY = 4
+SWEEP_EVERY = 8
 _FEW = 128
 
 #: Pipelines that are known from their lookups alone. Each is some hundred series of metrics.
@@ -79,7 +79,8 @@ class Store:
         #: Where the sweep goes on; None: from the beginning.
         self._sweep_at: Entry | None = None
         self._sweep_left = 0
-        self._writes = 0
+        #: Writes so far, for `SWEEP_EVERY`.
+        self.writes = 0
 
     def of(self, pipeline: str) -> PipelineCounters:
         """The counters of a pipeline, which is known from now on; of `OTHER_PIPELINES`, where there are too many."""
@@ -191,14 +192,6 @@ class Store:
                 observer.stored(entry)
         return left, replaced
 
-    def note_peaks(self) -> None:
-        """Raise the peaks to what is held now."""
-        entries = len(self.live)
-        if entries > self.peak_entries:
-            self.peak_entries = entries
-        if self.memory_bytes > self.peak_memory_bytes:
-            self.peak_memory_bytes = self.memory_bytes
-
     def evict(self, entry: Entry, cause: EvictionCause, now: float, successor: Entry | None = None) -> None:
         """Let an entry go because of a limit or its age. `successor`: takes its key over at once."""
         if entry.expires_at <= now:
@@ -242,9 +235,8 @@ class Store:
         return gone
 
     def sweep_on_write(self, now: float) -> Sequence[Entry]:
-        """`sweep`, two entries for each write; not at every write, as beginning costs as much as an entry."""
-        self._writes += 1
-        return () if self._writes % _SWEEP_EVERY else self.sweep(2 * _SWEEP_EVERY, now)
+        """`sweep`, two entries for each write. For every `SWEEP_EVERY`-th: beginning costs as much as an entry."""
+        return self.sweep(2 * SWEEP_EVERY, now)
 
     def sweep(self, steps: int, now: float) -> Sequence[Entry]:
         """Look at the next few entries, from the one to be evicted next on, and let go of those that have expired.
