@@ -7,7 +7,6 @@ operation on a built-in dictionary.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import repeat
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
-from recoup.cache.histogram import SIZE_BYTES
+from recoup.cache.histogram import SIZE_BUCKETS
 from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
@@ -26,8 +25,6 @@ from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 _SWEEP_EVERY = 4
 _FEW = 128
 _INFINITY = float("inf")
-# As integers: they compare with a size at half the cost.
-_SIZES = tuple(map(int, SIZE_BYTES))
 #: A pass of the sweep begins so long after the last one, whatever is known of the entries' expiry.
 _PASS_AGAIN_SECONDS = 60.0
 
@@ -198,7 +195,7 @@ class Store:
             live[key] = entry
             self._replace(old, entry, now)
         sizes = counters.entry_size
-        sizes.counts[bisect_left(_SIZES, size)] += 1
+        sizes.counts[SIZE_BUCKETS[(size - 1).bit_length()]] += 1
         sizes.total += size
         if entry.expires_at < self._soonest_stored:
             self._soonest_stored = entry.expires_at
