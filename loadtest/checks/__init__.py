@@ -52,6 +52,7 @@ SCENARIOS = {
     "prometheus-restart": Checks(faults.prometheus_restart, ("fault", "recovery"), "The fault"),
     "terminate": Checks(faults.terminate, ("fault", "restarted"), "The fault"),
     "garbage": Checks(faults.garbage, ("fault", "recovery"), "The fault"),
+    "audit": Checks(lambda scope, *_: iter(()), ("order", "relief"), "The audit"),
     "shrink": Checks(faults.shrink, ("fault", "recovery"), "The fault"),
 }
 
