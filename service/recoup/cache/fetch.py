@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.deadlocks import waits_for_this_thread
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import ABANDONED, Flight, FlightResult, Marker, depth, mark, unmark
+from recoup.cache.flights import ABANDONED, UNSHARED, Flight, FlightResult, Marker, depth, mark, unmark
 from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.read_path import ReadPath, TryHit
 from recoup.cache.state import CacheState
@@ -169,6 +169,8 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return self._lead(request, step, generate)
                 result = self._wait(step, request.wait_seconds)
+                if not result.shared:
+                    return self._bypass(request, self._past(request, "uncacheable"), generate)
                 if result is not ABANDONED:
                     return self._coalesced(step.flight, result)
             finally:
@@ -187,6 +189,8 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return await self._alead(request, step, generate)
                 result = await self._await(step, request.wait_seconds)
+                if not result.shared:
+                    return await self._abypass(request, self._past(request, "uncacheable"), generate)
                 if result is not ABANDONED:
                     return self._coalesced(step.flight, result)
             finally:
@@ -420,8 +424,10 @@ class Fetcher:
         flight, ttl = lead.flight, request.ttl_seconds
         stored = False
         dropped: list[CacheEntry[Any]] = []
+        # What the caller does not keep is nobody else's, either; what only cannot be stored is.
+        shared = self._is_shared(request, value)
         try:
-            size = self._size_to_keep(request, value)
+            size = self._state.size_of(request.key, value) if shared else None
             with self._state.lock:
                 self._count_end(request.pipeline, lead.progress).count_generation("miss", cost)
                 try:
@@ -433,16 +439,17 @@ class Fetcher:
             self._state.note_internal_error("store", error)
         finally:
             expires_in = ttl if stored else None
-            flight.future.set_result(FlightResult(value, cost, expires_in))
+            flight.future.set_result(FlightResult(value, cost, expires_in) if shared else UNSHARED)
         return Lookup(
             value, "miss", reason=lead.reason, stored=stored, cost_seconds=cost, expires_in_seconds=expires_in
         )
 
-    def _size_to_keep(self, request: Request, value: Any) -> int | None:
-        """The bytes of the entry; None where the caller or the sizer has it not kept."""
-        if request.store_if is not None and not request.store_if(value):
-            return None
-        return self._state.size_of(request.key, value)
+    def _is_shared(self, request: Request, value: Any) -> bool:
+        try:
+            return request.store_if is None or bool(request.store_if(value))
+        except Exception as error:  # noqa: BLE001  # fail open; and nobody else gets what may not be for them
+            self._state.note_internal_error("store", error)
+            return False
 
     # --- following
 

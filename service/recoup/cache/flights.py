@@ -16,15 +16,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FlightResult:
-    """What a flight brought: the result, what its generation cost in seconds, and when it expires."""
+    """What a flight brought: the result, what its generation cost in seconds, and when it expires.
+
+    `shared`: it may answer those who wait. If it may not, it is not here.
+    """
 
     value: Any
     cost_seconds: float
     expires_in_seconds: float | None = None
+    shared: bool = True
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.
 ABANDONED = FlightResult(None, 0.0)
+#: What a flight brings whose result answers its leader alone: generate, past the cache.
+UNSHARED = FlightResult(None, 0.0, shared=False)
 
 
 class Marker:

@@ -159,7 +159,7 @@ class ResultCache(Generic[V]):
             limiter: Entered around the generation; the wait for one's turn is not part of the cost.
             wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
             bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
-            store_if: Whether to keep a result, from the result; by default every one is kept.
+            store_if: Whether to keep and share a result, from the result; by default every one is.
 
         Raises:
             FlightTimeoutError: Waited `wait_seconds`.

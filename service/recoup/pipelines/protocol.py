@@ -52,7 +52,8 @@ class Prepared:
     Attributes:
         canonical: What the request means, as a value that `recoup.cache.digest` takes: two requests that mean the
             same thing have equal ones. Values only: `bytes`, `str`, numbers, booleans, None, tuples, dicts.
-        job: What `Pipeline.generate` needs; the pipeline's own affair.
+        job: What `Pipeline.generate` needs; the pipeline's own affair. Callers of one key at one time share it; where
+            it is a `Request`, each keeps the headers of its own.
     """
 
     canonical: Any
@@ -67,7 +68,7 @@ class Result:
         body: The bytes.
         content_type: Their media type with its parameters.
         etag: Made from the body where it is left out, in about a millisecond for a megabyte.
-        storable: False where it answers its own request alone and is not to be stored.
+        storable: False where it answers its own request alone: it is not stored, and nobody else is answered with it.
     """
 
     body: bytes

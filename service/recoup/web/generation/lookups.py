@@ -1,20 +1,22 @@
 """Lookups in tasks of their own: a generation belongs to its flight, not to the connection of the first caller.
 
 A leader's task goes on when its caller leaves. Followers wait in tasks as well, and hold no body: they share the
-leader's request, which means the same.
+leader's request, which means the same, but keep their own headers. Some of these may be ignored in the key, and should
+the leader's result be for the leader alone, each of them generates as itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from recoup.cache import Lookup, LRUCache, Mode
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
-from recoup.pipelines.protocol import Pipeline, Prepared, Result
+from recoup.pipelines.protocol import Pipeline, Prepared, Request, Result
 from recoup.web.generation.request import GenerationRequest, Route
 from recoup.web.generation.waiting import Admission
 from recoup.web.sending import Receive, caller_leaves
@@ -49,7 +51,7 @@ class LookupTasks:
             task = self._lead(request, mode, holding)
         else:
             holding.release()
-            task = self._follow(request._replace(prepared=leader), mode)
+            task = self._follow(request._replace(prepared=_shared(leader, request.prepared)), mode)
         left = asyncio.ensure_future(caller_leaves(receive))
         try:
             await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
@@ -115,6 +117,13 @@ class LookupTasks:
             bypass_reason=request.bypass_reason,
             store_if=_is_storable,
         )
+
+
+def _shared(leader: Prepared, own: Prepared) -> Prepared:
+    """What a follower generates from, if it has to: the leader's body, and the follower's own headers."""
+    if isinstance(leader.job, Request) and isinstance(own.job, Request):
+        return replace(leader, job=replace(leader.job, headers=own.job.headers))
+    return leader
 
 
 class CallerLeftError(Exception):
