@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
 from loadtest.journal import Request
