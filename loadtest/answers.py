@@ -49,7 +49,7 @@ def _milliseconds(pattern: re.Pattern[str], timing: str) -> float | None:
 
 
 def _status(text: str) -> tuple[str | None, str | None]:
-    """The outcome and the miss reason that a `Cache-Status` names."""
+    """The outcome, and the reason of a miss or a bypass, that a `Cache-Status` names."""
     if not text:
         return None, None
     # Of several caches on the way, the one nearest to the caller stands last; the service's own is the only one.
@@ -60,7 +60,7 @@ def _status(text: str) -> tuple[str | None, str | None]:
     if "collapsed" in values:
         return "coalesced", None
     if values.get("fwd") == "bypass":
-        return "bypass", None
+        return "bypass", values.get("detail")
     return ("miss" if "fwd" in values else None), values.get("detail")
 
 

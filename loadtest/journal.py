@@ -38,7 +38,7 @@ class Request:
         item: What was asked for.
         status: 0: no answer, or a broken one.
         outcome: From `Cache-Status`: `hit`, `stale`, `coalesced`, `miss`, `bypass`; None where the answer has none.
-        reason: The miss reason, from the same header; None where there is none.
+        reason: Of a miss or a bypass, from the same header; None where there is none.
         bytes: Length of the body.
         digest: Of the body, short: equal bodies have equal digests.
         allowed: Whether the contract has this answer here.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from loadtest.checks import counts, faults, scraping, steady, stress, usages
+from loadtest.checks import audit, bodies, counts, faults, figures, rules, scraping, steady, stress, usages
 from loadtest.checks.case import Case, Scope
 from loadtest.result import Check
 
@@ -52,7 +52,7 @@ SCENARIOS = {
     "prometheus-restart": Checks(faults.prometheus_restart, ("fault", "recovery"), "The fault"),
     "terminate": Checks(faults.terminate, ("fault", "restarted"), "The fault"),
     "garbage": Checks(faults.garbage, ("fault", "recovery"), "The fault"),
-    "audit": Checks(lambda scope, *_: iter(()), ("order", "relief"), "The audit"),
+    "audit": Checks(audit.audit, audit.PARTS, "The audit"),
     "shrink": Checks(faults.shrink, ("fault", "recovery"), "The fault"),
 }
 
@@ -62,5 +62,8 @@ def checks(case: Case) -> Iterator[Check]:
     run = Scope(case, "run")
     yield from counts.checks(run)
     yield from scraping.checks(run)
+    yield from bodies.checks(run)
+    yield from figures.checks(run)
+    yield from rules.checks(run)
     for scenario in dict.fromkeys(phase.scenario for phase in case.run.phases):
         yield from SCENARIOS[scenario].on(Scope(case, scenario))
