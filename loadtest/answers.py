@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
 from loadtest.journal import Request
@@ -98,10 +98,27 @@ def answered(call: Call, sent: tuple[float, float], status: int, header: Header,
         return replace(record, outcome=fields["outcome"], reason=fields["reason"])
     digested = digest(body) if size else ""
     return Request(
-        *sent, call.kind, call.item, status, bytes=size, digest=digested, allowed=status in call.allowed, bypass=_bypass(call), **fields
+        *sent,
+        call.kind,
+        call.item,
+        status,
+        bytes=size,
+        digest=digested,
+        allowed=status in call.allowed,
+        bypass=_bypass(call),
+        **fields,
     )
 
 
 def unanswered(call: Call, sent: tuple[float, float], error: str, *, allowed: bool = False) -> Request:
     """The record of a request without an answer, or with a broken one; `allowed`: the contract has that here."""
-    return Request(at=sent[0], seconds=sent[1], kind=call.kind, item=call.item, status=0, allowed=allowed, error=error, bypass=_bypass(call))
+    return Request(
+        at=sent[0],
+        seconds=sent[1],
+        kind=call.kind,
+        item=call.item,
+        status=0,
+        allowed=allowed,
+        error=error,
+        bypass=_bypass(call),
+    )

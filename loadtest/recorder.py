@@ -56,9 +56,7 @@ class Recorder:
         self._exporter.begin(phase.scenario, phase.part)
         self._boundary("begin", phase, counters)
 
-    def end(
-        self, phase: Phase, counters: Mapping[str, float] | None, stats: Mapping[str, Any] | None = None
-    ) -> None:
+    def end(self, phase: Phase, counters: Mapping[str, float] | None, stats: Mapping[str, Any] | None = None) -> None:
         """It has ended."""
         self._exporter.end(phase.scenario, phase.part)
         self._boundary("end", phase, counters, stats=stats)

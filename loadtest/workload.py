@@ -127,7 +127,11 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
 
 def needs_owner(phases: Iterable[Phase]) -> tuple[str, ...]:
     """The scenarios among phases that need processes of the run's own: to bring about a fault, or an upstream."""
-    needing = (phase for phase in phases if phase.scenario in (usage.REMOTE, audit.SCENARIO) or any(map(is_fault, phase.actions)))
+    needing = (
+        phase
+        for phase in phases
+        if phase.scenario in (usage.REMOTE, audit.SCENARIO) or any(map(is_fault, phase.actions))
+    )
     return tuple(dict.fromkeys(phase.scenario for phase in needing))
 
 

@@ -112,6 +112,4 @@ def _reliefs(settings: Settings) -> tuple[Batch, ...]:
     (first,) = of(settings, SCENARIO, 1)
     path = first.path.partition("&depth_mm")[0]
     items = [Item(f"relief-{n}", f"{path}&depth_mm={2.5 + n / 1000:.3f}", first.body) for n in range(RELIEFS)]
-    return tuple(
-        batch for item in items for batch in (*singly([item] * 3), *singly([item], bypass=True))
-    )
+    return tuple(batch for item in items for batch in (*singly([item] * 3), *singly([item], bypass=True)))

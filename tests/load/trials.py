@@ -2,9 +2,10 @@
 
     python -m tests.load.trials [NAMES] [--jobs N] [--rounds N]
 
-Each trial is a run of the scenario `audit` on a service, a client, rules or dashboards that lie in one way, applied from
-outside (`crippled`); and runs as they are, which have to pass. The traffic is the same each time, its order is known,
-and so is what has to come of it: nothing is noticed by chance. A lie that another check alone notices has passed.
+Each trial is a run of the scenario `audit` on a service, a client, rules or dashboards that lie in one way, applied
+from outside (`crippled`); and runs as they are, which have to pass. The traffic is the same each time, its order is
+known, and so is what has to come of it: nothing is noticed by chance. A lie that another check alone notices counts as
+one that has passed.
 """
 
 from __future__ import annotations

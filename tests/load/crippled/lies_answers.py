@@ -8,6 +8,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from patching import patch
+
 _LENGTH, _TYPE, _TAG = b"content-length", b"content-type", b"etag"
 Content = Callable[[int, list[tuple[bytes, bytes]], bytes], bytes]
 
@@ -26,7 +28,7 @@ def _content(change: Content) -> None:
             headers.append((_LENGTH, b"%d" % len(body)))
         return status, body
 
-    answer._content = content
+    patch(answer, _content=content)
 
 
 def _header(headers: list[tuple[bytes, bytes]], name: bytes, value: bytes) -> None:
@@ -89,12 +91,12 @@ def _status(change: Callable[[Any, str], str]) -> None:
     """Tell callers something else; told the lookup, and what they are to be told."""
     from recoup.web.generation import answer
 
-    honest = answer.cache_status
+    honest = vars(answer)["cache_status"]
 
     def status(lookup: Any, key: str, *, refreshed: bool) -> str:
         return change(lookup, honest(lookup, key, refreshed=refreshed))
 
-    answer.cache_status = status  # type: ignore[attr-defined]
+    patch(answer, cache_status=status)
 
 
 def coalesced_told_as_hits() -> None:
@@ -109,7 +111,12 @@ def wrong_reasons_told() -> None:
 
 def age_stands_still() -> None:
     """Tell callers that every result is new."""
-    _content(lambda number, headers, body: (_header(headers, b"age", b"0"), body)[1])
+
+    def change(number: int, headers: Any, body: bytes) -> bytes:
+        _header(headers, b"age", b"0")
+        return body
+
+    _content(change)
 
 
 def later_hits_slow() -> None:
@@ -126,7 +133,7 @@ def later_hits_slow() -> None:
                 time.sleep(0.02)
         return response
 
-    GenerationEndpoint._try_hit = try_hit  # type: ignore[method-assign]
+    patch(GenerationEndpoint, _try_hit=try_hit)
 
 
 def some_hits_slow() -> None:
@@ -140,7 +147,7 @@ def some_hits_slow() -> None:
             time.sleep(0.2)
         return honest(self, *given)
 
-    GenerationEndpoint._try_hit = try_hit  # type: ignore[method-assign]
+    patch(GenerationEndpoint, _try_hit=try_hit)
 
 
 def fails_now_and_then() -> None:
@@ -154,7 +161,7 @@ def fails_now_and_then() -> None:
             raise RuntimeError("one in three hundred")
         return await honest(self, *given)
 
-    GenerationEndpoint._read = read  # type: ignore[method-assign]
+    patch(GenerationEndpoint, _read=read)
 
 
 WAYS: dict[str, Callable[[], None]] = {

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from patching import patch
+
 
 def _victims(choose: Callable[[list[Any]], Any]) -> None:
     """Evict what is chosen of all entries, the one that was used longest ago first."""
@@ -16,7 +18,7 @@ def _victims(choose: Callable[[list[Any]], Any]) -> None:
         entries = list(self.newest_first())[::-1]
         return choose(entries) if entries else None
 
-    LRUOrder.victim = victim  # type: ignore[method-assign]
+    patch(LRUOrder, victim=victim)
 
 
 def reversed_order() -> None:
@@ -44,7 +46,7 @@ def first_in() -> None:
     """Evict what was stored first, however often it was used."""
     from recoup.cache.policies.lru import LRUOrder
 
-    LRUOrder.touch = lambda self, reads: None  # type: ignore[method-assign]
+    patch(LRUOrder, touch=lambda self, reads: None)
 
 
 def clock_order() -> None:
@@ -66,7 +68,7 @@ def clock_order() -> None:
             used.discard(entry.key)
             move(self, {entry: 1})
 
-    LRUOrder.touch, LRUOrder.victim = touch, victim  # type: ignore[method-assign]
+    patch(LRUOrder, touch=touch, victim=victim)
 
 
 def _size(change: Callable[[int], int]) -> None:
@@ -75,13 +77,13 @@ def _size(change: Callable[[int], int]) -> None:
 
     begin, limit = Store.__init__, Store.limit
 
-    def __init__(self: Store, max_size: int, *rest: Any) -> None:
+    def begun(self: Store, max_size: int, *rest: Any) -> None:
         begin(self, change(max_size), *rest)
 
     def limited(self: Store, max_size: int, max_memory_bytes: int) -> None:
         limit(self, change(max_size), max_memory_bytes)
 
-    Store.__init__, Store.limit = __init__, limited  # type: ignore[method-assign]
+    patch(Store, __init__=begun, limit=limited)
 
 
 def tenth() -> None:
@@ -112,7 +114,7 @@ def _ttl(seconds: float) -> None:
     def other(self: CacheState, key: Any, value: Any, size: Any, ttl: Any, *rest: Any) -> bool:
         return put(self, key, value, size, seconds, *rest)
 
-    CacheState.put = other  # type: ignore[method-assign]
+    patch(CacheState, put=other)
 
 
 def one_second() -> None:
@@ -129,14 +131,14 @@ def clear_not_done() -> None:
     """Say how many entries are cleared, and keep them."""
     from recoup.cache.lru import ResultCache
 
-    ResultCache.clear = lambda self, pipeline=None: self.count(pipeline)  # type: ignore[method-assign]
+    patch(ResultCache, clear=lambda self, pipeline=None: self.count(pipeline))
 
 
 def delete_not_done() -> None:
     """Say that an entry is deleted, and keep it."""
     from recoup.cache.lru import ResultCache
 
-    ResultCache.delete = lambda self, key: key in self  # type: ignore[method-assign]
+    patch(ResultCache, delete=lambda self, key: key in self)
 
 
 def configure_not_done() -> None:
@@ -149,7 +151,7 @@ def configure_not_done() -> None:
         done.append(1)
         return configure(self, **changes) if len(done) == 1 else {**self.config(), **changes}
 
-    ResultCache.configure = once  # type: ignore[method-assign,assignment]
+    patch(ResultCache, configure=once)
 
 
 def no_single_flight() -> None:
@@ -170,7 +172,7 @@ def _without_flights(alone: Callable[[Any], bool]) -> None:
     def get(self: Flights, key: Any) -> Any:
         return None if alone(key) else known(self, key)
 
-    Flights.get = get  # type: ignore[method-assign]
+    patch(Flights, get=get)
 
 
 def no_store_hits() -> None:
@@ -188,7 +190,7 @@ def no_store_hits() -> None:
             entry.counters.count_generation("bypass", entry.cost_seconds)
         return Lookup(entry.value, "bypass", cost_seconds=entry.cost_seconds, bypass_reason=bypass.reason)
 
-    Fetcher._abypass = answered  # type: ignore[method-assign]
+    patch(Fetcher, _abypass=answered)
 
 
 def warm() -> None:
@@ -197,12 +199,12 @@ def warm() -> None:
 
     begin = ResultCache.__init__
 
-    def __init__(self: Any, **settings: Any) -> None:
+    def begun(self: Any, **settings: Any) -> None:
         begin(self, **settings)
         for number in range(10):
             self.set(f"{number:032x}", b"kept from before", pipeline="relief")
 
-    ResultCache.__init__ = __init__  # type: ignore[method-assign]
+    patch(ResultCache, __init__=begun)
 
 
 def keys_that_round() -> None:
@@ -211,10 +213,12 @@ def keys_that_round() -> None:
 
     from recoup.pipelines.relief import pipeline
 
-    canonical = pipeline.canonical
-    pipeline.canonical = lambda parameters: canonical(  # type: ignore[attr-defined]
-        replace(parameters, depth_mm=round(parameters.depth_mm, 1))
-    )
+    canonical = vars(pipeline)["canonical"]
+
+    def rounded(parameters: Any) -> Any:
+        return canonical(replace(parameters, depth_mm=round(parameters.depth_mm, 1)))
+
+    patch(pipeline, canonical=rounded)
 
 
 def keys_that_merge_numbers() -> None:
@@ -230,7 +234,7 @@ def keys_that_merge_numbers() -> None:
         honest = prepare(self, request)
         return replace(honest, canonical=prepare(self, replace(request, body=body)).canonical)
 
-    http.HttpPipeline.prepare = prepared  # type: ignore[method-assign]
+    patch(http.HttpPipeline, prepare=prepared)
 
 
 _DECIMALS = re.compile(rb"(\d\.\d{3})\d+")

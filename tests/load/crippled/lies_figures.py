@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from patching import patch
+
 _SCRAPES_SECONDS = 30.0
 
 
@@ -32,7 +34,7 @@ def _count_hits(change: Callable[[int, float], tuple[int, float]]) -> None:
         owed[id(self)] = debt - whole
         honest(self, hits + whole, recouped_seconds)
 
-    PipelineCounters.count_hits = count_hits  # type: ignore[method-assign]
+    patch(PipelineCounters, count_hits=count_hits)
 
 
 def _exposed(change: Callable[[Any, Any], float]) -> None:
@@ -46,7 +48,7 @@ def _exposed(change: Callable[[Any, Any], float]) -> None:
             family.samples = [sample._replace(value=change(family, sample)) for sample in family.samples]
             yield family
 
-    CacheCollector.collect = collected  # type: ignore[method-assign]
+    patch(CacheCollector, collect=collected)
 
 
 def exported_hits() -> None:
@@ -63,7 +65,7 @@ def _statistics(change: Callable[[Any], Any]) -> None:
     from recoup.cache.counters import PipelineCounters
 
     honest = PipelineCounters.stats
-    PipelineCounters.stats = lambda self: change(honest(self))  # type: ignore[method-assign]
+    patch(PipelineCounters, stats=lambda self: change(honest(self)))
 
 
 def coalesced_counted_as_hits() -> None:
@@ -90,7 +92,7 @@ def recouped_5_percent() -> None:
     from recoup.cache.counters import PipelineCounters
 
     honest = PipelineCounters.count_hits
-    PipelineCounters.count_hits = lambda self, hits, seconds: honest(self, hits, 1.05 * seconds)  # type: ignore[method-assign]
+    patch(PipelineCounters, count_hits=lambda self, hits, seconds: honest(self, hits, 1.05 * seconds))
 
 
 def costs_10_percent() -> None:
@@ -103,7 +105,7 @@ def costs_10_percent() -> None:
         value, cost = await honest(self, *given)
         return value, 1.1 * cost
 
-    Fetcher._atimed = timed  # type: ignore[method-assign]
+    patch(Fetcher, _atimed=timed)
 
 
 def slow_hits_unrecorded() -> None:
@@ -117,7 +119,7 @@ def slow_hits_unrecorded() -> None:
         if kept:
             honest(self, pipeline, outcome, [waits[one] for one in kept], [traces[one] for one in kept])
 
-    ResultCache.record_requests = recorded  # type: ignore[method-assign]
+    patch(ResultCache, record_requests=recorded)
 
 
 def memory_10_percent() -> None:
@@ -130,14 +132,14 @@ def memory_10_percent() -> None:
         size = honest(self, key, value)
         return None if size is None else int(0.9 * size)
 
-    CacheState.size_of = size_of  # type: ignore[method-assign]
+    patch(CacheState, size_of=size_of)
 
 
 def old_metrics() -> None:
     """Answer `/metrics` with what was true up to half a minute ago."""
     from recoup.telemetry import exposition
 
-    honest, kept = exposition.choose_encoder, dict[str, tuple[float, bytes]]()
+    honest, kept = vars(exposition)["choose_encoder"], dict[str, tuple[float, bytes]]()
 
     def choose(accept: str) -> tuple[Callable[[Any], bytes], str]:
         encode, content_type = honest(accept)
@@ -151,7 +153,7 @@ def old_metrics() -> None:
 
         return encoded, content_type
 
-    exposition.choose_encoder = choose  # type: ignore[assignment]
+    patch(exposition, choose_encoder=choose)
 
 
 def reset_once() -> None:
@@ -166,7 +168,7 @@ def reset_once() -> None:
             self.reset_counts()
         return honest(self, *given, **more)
 
-    CacheState.count_miss = count_miss  # type: ignore[method-assign]
+    patch(CacheState, count_miss=count_miss)
 
 
 def leak() -> None:
@@ -180,7 +182,7 @@ def leak() -> None:
         kept[-1] += b"x" * (50_000 - len(kept[-1]) % 50_000)
         honest(self, *given)
 
-    RequestRecorder.record_hit = record_hit  # type: ignore[method-assign]
+    patch(RequestRecorder, record_hit=record_hit)
 
 
 WAYS: dict[str, Callable[[], None]] = {

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from patching import patch
+
 
 def drops_failures(started_as: str) -> None:
     """Leave every request that was not answered well out of the journal, and out of Locust's counts."""
@@ -20,7 +22,7 @@ def drops_failures(started_as: str) -> None:
         if one.status < 400:
             honest(self, phase, one)
 
-    Recorder.request = request  # type: ignore[method-assign]
+    patch(Recorder, request=request)
 
 
 def retries_failures(started_as: str) -> None:
@@ -38,7 +40,7 @@ def retries_failures(started_as: str) -> None:
         answer.read()
         return honest(self, *given, **more)
 
-    HTTPClient.request = request
+    patch(HTTPClient, request=request)
 
 
 def _rules(started_as: str, record: str) -> None:
@@ -51,7 +53,7 @@ def _rules(started_as: str, record: str) -> None:
     def write_text(self: Path, data: str, *given: Any, **more: Any) -> int:
         return honest(self, rule.sub(lambda found: found[1] + _longer(found[2]), data), *given, **more)
 
-    Path.write_text = write_text  # type: ignore[method-assign]
+    patch(Path, write_text=write_text)
 
 
 def _longer(text: str) -> str:
@@ -86,7 +88,7 @@ def _boards(started_as: str, old: str, new: str) -> None:
 
         return dict(changed(honest(path)))
 
-    queries.read = read
+    patch(queries, read=read)
 
 
 def panel_of_the_highest(started_as: str) -> None:
