@@ -8,7 +8,6 @@ import copy
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -89,7 +88,7 @@ def refuse_one_shot(value: Any) -> None:
 _PLAIN_RESULTS = frozenset({bytes, str, int, float, bool, type(None), list, tuple, dict, set, frozenset})
 
 
-def _looks(wait_seconds: float | None, joined: Flight | None = None) -> Iterator[float]:
+def _looks(wait_seconds: float | None, joining: Joining | None = None) -> Iterator[float]:
     """Seconds to wait between two looks at whether a wait can end at all: up to a minute, in all `wait_seconds`.
 
     Whoever has joined an open result is not waiting any more, and looks on for as long as it takes.
@@ -101,12 +100,8 @@ def _looks(wait_seconds: float | None, joined: Flight | None = None) -> Iterator
         left -= seconds
         seconds = min(2 * seconds, _LONGEST_LOOK)
     yield left
-    while joined is not None and joined.open_result is not None:
+    while joining is not None and joining.joined:
         yield _LONGEST_LOOK
-
-
-def _tell_open(on_open: Callable[[Lookup[Any]], None], lookup: Lookup[Any], value: OpenResult) -> None:
-    on_open(replace(lookup, value=value))
 
 
 class Request(NamedTuple):
@@ -149,11 +144,34 @@ class Bypass(NamedTuple):
     flight: Flight | None = None
 
 
+class Joining:
+    """A follower that need not wait for the end; `joined`: it was given the open result."""
+
+    __slots__ = ("_on_open", "joined")
+
+    def __init__(self, on_open: Callable[[Lookup[Any]], None]) -> None:
+        self._on_open = on_open
+        self.joined = False
+
+    def __call__(self, value: OpenResult) -> None:
+        """Give it the open result."""
+        self.joined = True
+        self._on_open(Lookup(value, "coalesced"))
+
+
 class Follow(NamedTuple):
     """Wait for another's generation. `generating`: the generations that wait."""
 
     flight: Flight
     generating: tuple[Marker, ...]
+    joining: Joining | None
+
+    def is_answered(self, result: FlightResult) -> bool:
+        """Whether the lookup ends with what the flight brought; if not, it begins again."""
+        return self._has_joined() or (result is not ABANDONED and result.shared)
+
+    def _has_joined(self) -> bool:
+        return self.joining is not None and self.joining.joined
 
 
 class Lead(NamedTuple):
@@ -193,7 +211,7 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return self._lead(request, step, generate)
                 result = self._wait(step, request.wait_seconds)
-                if result is not ABANDONED:
+                if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
                 # An error's traceback holds this frame, and a flight holds its error.
@@ -210,8 +228,8 @@ class Fetcher:
                     return await self._abypass(request, step, generate)
                 if isinstance(step, Lead):
                     return await self._alead(request, step, generate)
-                result = await self._await(step, request.wait_seconds, joins=request.on_open is not None)
-                if result is not ABANDONED:
+                result = await self._await(step, request.wait_seconds)
+                if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
                 del step
@@ -253,6 +271,9 @@ class Fetcher:
             return self._answered(self._read_path.hit_locked(entry, now), "hit")
         alone = bool(state.unshared) and state.unshared.holds(key, now)
         flight = None if alone else state.flights.get(key)
+        if flight is not None and flight.open_result is not None and not flight.open_result.joinable:
+            self._unshare(flight, "too_large")
+            flight, alone = None, True
         if (
             flight is not None
             and entry is not None
@@ -274,8 +295,7 @@ class Fetcher:
             if generating is None:
                 state.count_bypass(pipeline, "uncacheable")
                 return Bypass("uncacheable", flight)
-            self._join(request, flight)
-            return Follow(flight, generating)
+            return Follow(flight, generating, self._join(request, flight))
         flight = Flight(key, pipeline, threading.get_ident(), task)
         if alone:
             state.flights.begin_alone(flight)
@@ -417,15 +437,16 @@ class Fetcher:
 
     # --- results that are still coming
 
-    def _join(self, request: Request, flight: Flight) -> None:
-        """Let a follower that does not wait for the end have what is there, now or once it is. Under the lock."""
+    def _join(self, request: Request, flight: Flight) -> Joining | None:
+        """Let a follower that need not wait for the end have what is there, now or once it is. Under the lock."""
         if request.on_open is None:
-            return
-        join = partial(_tell_open, request.on_open, Lookup(None, "coalesced"))
+            return None
+        joining = Joining(request.on_open)
         if flight.open_result is None:
-            flight.joining.append(join)
+            flight.joining.append(joining)
         else:
-            join(flight.open_result)
+            joining(flight.open_result)
+        return joining
 
     def _opened(self, request: Request, lead: Lead, value: OpenResult) -> None:
         """Give everybody what is there. Never fails: who is not given it waits for the end."""
@@ -436,7 +457,8 @@ class Fetcher:
                 if shared:
                     flight.open_result = value
                 else:
-                    self._unshare(flight)
+                    self._unshare(flight, "uncacheable")
+                    flight.future.set_result(ABANDONED)
                 joining, flight.joining = flight.joining, []
             if request.on_open is not None:
                 request.on_open(Lookup(value, "miss", reason=lead.reason))
@@ -453,14 +475,12 @@ class Fetcher:
         except Exception as error:  # noqa: BLE001  # fail open
             self._state.note_internal_error("flight", error)
 
-    def _unshare(self, flight: Flight) -> None:
-        """Let those who wait, and whoever asks within a minute, generate for themselves. Under the lock."""
+    def _unshare(self, flight: Flight, reason: MissReason) -> None:
+        """Let whoever asks from now on, and within a minute, generate for themselves. Under the lock."""
         state = self._state
         state.unshared.note(flight.key, state.clock())
-        state.store.ghosts.note(flight.key, "uncacheable")
+        state.store.ghosts.note(flight.key, reason)
         state.flights.seclude(flight)
-        if not flight.future.done():
-            flight.future.set_result(ABANDONED)
 
     # --- leading
 
@@ -510,10 +530,11 @@ class Fetcher:
     def _finish(self, request: Request, lead: Lead, value: Any, cost: float) -> Lookup[Any]:
         """Count, store, and answer everybody. Never fails: the result is there, whatever storing it does."""
         flight, ttl = lead.flight, request.ttl_seconds
-        stored, state = False, self._state
+        stored, shared, state = False, True, self._state
         dropped: list[CacheEntry[Any]] = []
         try:
             decision = request.decision(value)
+            shared = decision.share
             size = state.size_of(request.key, value) if decision.store and decision.share else None
             if not isinstance(decision.ttl_seconds, Default):
                 ttl = decision.ttl_seconds
@@ -521,7 +542,7 @@ class Fetcher:
                 self._count_end(request.pipeline, lead.progress).count_generation("miss", cost)
                 try:
                     if not decision.share:
-                        self._unshare(flight)
+                        self._unshare(flight, decision.reason)
                     if not flight.detached:
                         stored = state.put(
                             request.key, value, size, ttl, cost, request.pipeline, dropped, decision.reason
@@ -537,7 +558,7 @@ class Fetcher:
             flight.open_result = None
             flight.joining.clear()
             if not flight.future.done():
-                flight.future.set_result(FlightResult(value, cost, expires_in))
+                flight.future.set_result(FlightResult(value, cost, expires_in, shared))
         return Lookup(
             value, "miss", reason=lead.reason, stored=stored, cost_seconds=cost, expires_in_seconds=expires_in
         )
@@ -563,12 +584,12 @@ class Fetcher:
         finally:
             self._end_wait(follow, counts=not ended)
 
-    async def _await(self, follow: Follow, wait_seconds: float | None, *, joins: bool) -> FlightResult:
+    async def _await(self, follow: Follow, wait_seconds: float | None) -> FlightResult:
         flight, ended = follow.flight, False
         # Cancelled, only this caller's ear for the flight is closed. The flight goes on.
         waiter = asyncio.wrap_future(flight.future)
         try:
-            for seconds in _looks(wait_seconds, flight if joins else None):
+            for seconds in _looks(wait_seconds, follow.joining):
                 done, _ = await asyncio.wait({waiter}, timeout=seconds)
                 if not done:
                     if self._is_abandoned(flight):
@@ -602,7 +623,7 @@ class Fetcher:
         """Note that a caller waits no more. `counts`: and that its lookup ended here, without a result."""
         if counts or follow.generating:
             with self._state.lock:
-                self._state.flights.unfollow(*follow)
+                self._state.flights.unfollow(follow.flight, follow.generating)
                 if counts:
                     self._state.store.of(follow.flight.pipeline).coalesced += 1
 

@@ -18,7 +18,13 @@ _MOST_UNSHARED: Final = 10_000
 
 
 class OpenResult:
-    """What a generation gives whose result is still coming. `ResultCache.afetch` takes it in place of the result."""
+    """What a generation gives whose result is still coming. `ResultCache.afetch` takes it in place of the result.
+
+    Attributes:
+        joinable: Whether another caller can still be answered with it.
+    """
+
+    joinable: bool = True
 
     async def whole(self) -> Any:
         """Bring it to its end, and give the result. The generation lasts until then. Called once, at once.
