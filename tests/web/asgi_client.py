@@ -64,6 +64,7 @@ class Exchange:
         self.status = 0
         self.headers: Raw = []
         self.body: list[bytes] = []
+        self.finished = False
 
     async def receive(self) -> dict[str, Any]:
         piece = next(self._pieces, None)
@@ -81,6 +82,7 @@ class Exchange:
             self.status, self.headers = message["status"], message["headers"]
         else:
             self.body.append(bytes(message.get("body", b"")))
+            self.finished = not message.get("more_body", False)
 
     def leave(self) -> None:
         """Close the caller's connection."""
