@@ -69,9 +69,14 @@ def got(asking: Asking) -> bytes:
     return b"".join(asking.exchange.body)
 
 
-def header(asking: Asking, name: str) -> str | None:
-    values = [value.decode("latin-1") for key, value in asking.exchange.headers if key == name.encode()]
-    return ", ".join(values) if values else None
+def header(asking: Asking, name: str) -> str:
+    """All values of a header; empty where there are none."""
+    return ", ".join(value.decode("latin-1") for key, value in asking.exchange.headers if key == name.encode())
+
+
+def wait_for(*asked: Asking) -> None:
+    for asking in asked:
+        asking.wait()
 
 
 def ends(cache: LRUCache) -> dict[str, int]:
@@ -125,7 +130,7 @@ class TestAsTheyCome:
         turn.part(b"data: 2\n\n")
         wait_until(lambda: got(follower) == b"data: 1\n\ndata: 2\n\n")
         turn.end()
-        leader.wait(), follower.wait()
+        wait_for(leader, follower)
         assert got(leader) == got(follower)
         assert "collapsed" in header(follower, "cache-status")
         assert (1, 1, 1) == (upstream.count, cache.stats().misses, cache.stats().coalesced)
@@ -198,7 +203,7 @@ class TestBreakingOff:
         follower = chat.ask()
         wait_until(lambda: got(leader) == got(follower) == b"data: 1\n\n")
         turn.cut()
-        leader.wait(), follower.wait()
+        wait_for(leader, follower)
         assert [(200, False)] * 2 == [(it.exchange.status, it.exchange.finished) for it in (leader, follower)]
         assert (0, {"cut": 1}) == (len(cache), ends(cache))
         assert 1 == cache.stats().generation_failures["upstream"]
@@ -275,7 +280,7 @@ class TestOversized:
         for _ in range(8):
             turn.part(self.BIG)
         turn.end()
-        leader.wait(), follower.wait()
+        wait_for(leader, follower)
         assert self.BIG * 8 == got(leader) == got(follower)
         wait_until(lambda: ends(cache) == {"too_large": 1})
         assert 0 == len(cache)

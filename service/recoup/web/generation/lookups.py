@@ -227,8 +227,12 @@ async def _first_of(
         await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
         return None
     await asyncio.wait((task, left, opening.begun), return_when=asyncio.FIRST_COMPLETED)
-    if opening.stream is None or left.done() or task.done():
+    if opening.stream is None or left.done():
         return None
+    if task.done():
+        # Of a stream that broke off at once, its caller gets what came, as of any other that breaks off.
+        opening.early = opening.stream.streams and opening.stream.size > 0 and task.exception() is not None
+        return opening.begun.result() if opening.early else None
     if not opening.stream.streams:
         await asyncio.wait((task, left), timeout=_WHOLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if task.done() or left.done():
