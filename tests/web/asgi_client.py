@@ -228,8 +228,11 @@ class Serving:
 
     def asking(self, path: str, body: bytes, method: str = "POST", **given: Any) -> Asking:
         """A request that is under way."""
+        path_as_sent = given.pop("path_as_sent", None)
         environ = EnvironBuilder(path, method=method, data=body, **given).get_environ()
         scope = _scope(environ, [])
+        if path_as_sent is not None:
+            scope |= {"raw_path": path_as_sent, "path": path_as_sent.decode("latin-1")}
         return self.loop.run(_begin(self, scope, body))  # type: ignore[no-any-return]
 
 

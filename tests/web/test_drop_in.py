@@ -134,7 +134,7 @@ class TestOpenAI:
         raised = []
         for direct in (True, False):
             told: list[str | None] = []
-            with pytest.raises(Exception) as caught:  # whatever the library raises by itself
+            with pytest.raises(openai.APIConnectionError) as caught:
                 told.extend(it.choices[0].delta.content for it in say(place.openai(direct=direct), "cut", stream=True))
             assert list(WORDS[:3]) == told
             raised.append(type(caught.value))
@@ -206,9 +206,8 @@ class TestAnthropic:
         assert ANTHROPIC_ERRORS[status] == raised[1].body["error"]["type"]
 
     def test_a_stream_that_breaks_off_raises(self, place):
-        with pytest.raises(Exception) as caught:  # whatever the library raises by itself
+        with pytest.raises(Exception, match="peer closed connection without sending complete message body"):
             list(message(place.anthropic(), "cut", stream=True))
-        assert "RemoteProtocolError" in str([type(error).__name__ for error in _chain(caught.value)])
 
     def test_the_version_goes_to_the_server(self, place):
         message(place.anthropic(), "version")
@@ -220,9 +219,3 @@ def test_what_is_neither_of_recoups_own_nor_json_passes_through(place: Place) ->
     client = place.openai()
     answer = client.models.with_raw_response.list()
     assert "recoup; fwd=bypass" in answer.headers["Cache-Status"]
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
