@@ -1,7 +1,8 @@
 """Lookups in tasks of their own: a generation belongs to its flight, not to the connection of the first caller.
 
 A leader's task goes on when its caller leaves. Followers wait in tasks as well, and hold no body: they share the
-leader's, which means the same.
+leader's request, which means the same, but keep their own headers. Some of these may be ignored in the key, and should
+the leader's result be for the leader alone, each of them generates as itself.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class LookupTasks:
             task = self._lead(request, mode, holding, opening)
         else:
             holding.release()
-            task = self._follow(request._replace(prepared=_sharing_body(request.prepared, leader)), mode, opening)
+            task = self._follow(request._replace(prepared=_shared(leader, request.prepared)), mode, opening)
         left = caller.leaving
         begun = None
         try:
@@ -187,6 +188,13 @@ class Beginning(NamedTuple):
             self.following.cancel()
 
 
+def _shared(leader: Prepared, own: Prepared) -> Prepared:
+    """What a follower generates from, if it has to: the leader's body, and the follower's own headers."""
+    if isinstance(leader.job, Request) and isinstance(own.job, Request):
+        return replace(leader, job=replace(own.job, body=leader.job.body))
+    return leader
+
+
 class CallerLeftError(Exception):
     """The caller closed its connection before its answer."""
 
@@ -238,13 +246,6 @@ async def _first_of(
             return None
     opening.early = True
     return opening.begun.result()
-
-
-def _sharing_body(own: Prepared, leader: Prepared) -> Prepared:
-    """A follower's request without its body. Its headers stay its own: it may have to generate for itself."""
-    if isinstance(own.job, Request) and isinstance(leader.job, Request):
-        return Prepared(leader.canonical, replace(own.job, body=leader.job.body))
-    return leader
 
 
 def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
