@@ -156,7 +156,7 @@ def _found(expression: str) -> Iterator[tuple[str, tuple[str, ...], str, str]]:
 
 
 def _adds_up(scope: Scope, _: str, labels: tuple[str, ...], inner: str, whole: str, *, at: float) -> bool | None:
-    """Whether an aggregation gives the sums of its parts; None: there are no two parts to tell a sum by."""
+    """Whether an aggregation gives the sums of its parts; None: there are no two parts that a sum would differ from."""
     ask = scope.case.panels.prometheus.instant
     sums: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for one in ask(inner, at):
