@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from recoup import __version__
-from recoup.pipelines.connection import Body, Connection, ExchangeError
+from recoup.pipelines.answer_parser import ExchangeError
+from recoup.pipelines.connection import Body, Connection
 from recoup.pipelines.upstream_url import UpstreamURL
 
 Headers = Iterable[tuple[bytes, bytes]]

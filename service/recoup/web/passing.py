@@ -10,7 +10,8 @@ from typing import Any
 
 from recoup.errors import BadRequestError, StreamCutError, UpstreamError
 from recoup.in_flight import Holding, InFlight
-from recoup.pipelines.connection import Body, ExchangeError
+from recoup.pipelines.answer_parser import ExchangeError
+from recoup.pipelines.connection import Body
 from recoup.pipelines.exchange import Answer
 from recoup.pipelines.hop_by_hop import end_to_end
 from recoup.pipelines.passthrough import Passthrough
