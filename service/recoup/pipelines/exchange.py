@@ -191,7 +191,7 @@ class Upstream:
         if isinstance(body, bytes) and (body or method not in _WITHOUT_BODY):
             lines.append((b"content-length", b"%d" % len(body)))
         lines += given
-        start = f"{method} {target} HTTP/1.1\r\n".encode()
+        start = f"{method} {target} HTTP/1.1\r\n".encode("latin-1")  # what is not ASCII in it came as bytes
         return start + b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n"
 
 
