@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from recoup.errors import UnsupportedMediaError
 from recoup.pipelines.canonical import canonical_body, canonical_query
+from recoup.pipelines.key_shape import WHOLE, KeyShape
 from recoup.pipelines.protocol import Prepared, Request
 
 
@@ -24,12 +25,14 @@ class PipelineOptions:
     key_headers: tuple[str, ...] = ()
     ignore_headers: tuple[str, ...] = ()
     refresh: str = "anyone"
+    key_shape: KeyShape = WHOLE
 
 
 class ConfiguredPipeline:
     """What the options of a pipeline decide; a subclass generates.
 
-    Everything that may change the answer belongs to the key: content type, body, query and the key headers.
+    Everything that may change the answer belongs to the key: content type, body, query and the key headers, but for
+    what the options say is noise.
     """
 
     kind: ClassVar[str]
@@ -45,6 +48,9 @@ class ConfiguredPipeline:
         self.key_headers = options.key_headers
         self.ignore_headers = options.ignore_headers
         self.refresh = options.refresh
+        self._key_shape = options.key_shape
+        self._ignored_query = options.key_shape.query
+        self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None
 
     def prepare(self, request: Request) -> Prepared:
         """Check the body and bring the request to its canonical form.
@@ -59,8 +65,9 @@ class ConfiguredPipeline:
                 f"the pipeline {self.name!r} does not take {content_type}; it would, with Content-Type in key_headers"
             )
         headers = [request.headers.get(name) for name in self.key_headers]
-        body = canonical_body(request.body, content_type)
-        return Prepared(canonical=(content_type, body, canonical_query(request.query), headers), job=request)
+        body = canonical_body(request.body, content_type, self._reshape)
+        query = canonical_query(request.query, self._ignored_query)
+        return Prepared(canonical=(content_type, body, query, headers), job=request)
 
     def describe(self) -> dict[str, Any]:
         """What it takes; nothing of where or how it generates, which may be nobody else's business."""
@@ -78,4 +85,5 @@ class ConfiguredPipeline:
             "max_waiting": self.max_waiting,
             "key_headers": list(self.key_headers),
             "ignore_headers": list(self.ignore_headers),
+            **self._key_shape.describe(),
         }

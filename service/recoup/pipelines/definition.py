@@ -17,6 +17,7 @@ from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
 from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.headers import is_header_name, is_header_value
+from recoup.pipelines.pointer_options import key_shape
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -48,6 +49,9 @@ COMMON_OPTIONS = (
     "key_headers",
     "ignore_headers",
     "refresh",
+    "ignore_json",
+    "ignore_query",
+    "json_defaults",
 )
 
 
@@ -66,7 +70,7 @@ def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
         document = _toml.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: not a TOML file: {error}") from error
     for name in document:
         if name != "pipelines":
@@ -126,6 +130,14 @@ class OptionTable:
     def refused(self, option: str, expected: str) -> ConfigurationError:
         """The error about the value of an option."""
         return self._at(refusal(option, echo(self._table[option]), expected))
+
+    def wrong(self, place: str, value: object, expected: str) -> ConfigurationError:
+        """The error about a value within an option, such as `ignore_json[0]`."""
+        return self._at(refusal(place, echo(value), expected))
+
+    def given(self, option: str, default: Any) -> Any:
+        """What the file says of an option, unchecked, or its default."""
+        return self._table.get(option, default)
 
     def take(self, option: str, kind: Kind[T], default: T) -> T:
         """The value of an option."""
@@ -217,4 +229,5 @@ class OptionTable:
             key_headers=key_headers,
             ignore_headers=ignore_headers,
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
+            key_shape=key_shape(self),
         )

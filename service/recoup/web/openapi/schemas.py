@@ -133,7 +133,14 @@ _PIPELINE: dict[str, Schema] = {
     "max_waiting": count("Callers that may wait for their turn, at most."),
     "key_headers": _list_of({"type": "string"}, "Request headers that belong to the key."),
     "ignore_headers": _list_of({"type": "string"}, "Request headers that do not, although they may name a caller."),
+    "ignore_json": _list_of({"type": "string"}, "JSON pointers to what of a body does not belong to the key."),
+    "ignore_query": _list_of({"type": "string"}, "Query members that do not belong to the key."),
+    "json_defaults": {
+        "type": "object",
+        "description": "Values by JSON pointer: a member given at this value makes the key of one that is left out.",
+    },
 }
+_OF_CONFIGURED_PIPELINES = ("ignore_json", "ignore_query", "json_defaults")
 
 _PROBLEM: dict[str, Schema] = {
     "type": {
@@ -205,7 +212,7 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Pipelines": strict({"pipelines": _list_of(ref("Pipeline"), "Every pipeline.")}),
-    "Pipeline": strict(_PIPELINE, description="A named generator."),
+    "Pipeline": strict(_PIPELINE, optional=_OF_CONFIGURED_PIPELINES, description="A named generator."),
     "Parameter": strict(
         _PARAMETER, optional=("default", "unit", "minimum", "maximum", "choices"), description="One query member."
     ),
