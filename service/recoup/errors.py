@@ -35,7 +35,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from recoup.fields import closest, refusal
 
@@ -226,6 +226,14 @@ class WorkerDiedError(GenerationFailedError):
     kind = "worker_died"
 
 
+class OwnAnswer(NamedTuple):
+    """An upstream's own answer: its status, its headers (names in lower case), its body."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
 class UpstreamError(GenerationFailedError):
     """What the upstream of an `http` pipeline answered instead of a result, passed on and never stored.
 
@@ -236,6 +244,7 @@ class UpstreamError(GenerationFailedError):
         upstream_body: The beginning of the upstream's body as text, for the person who reads the problem.
         retry_after_seconds: The upstream's own `Retry-After`, when it gave one.
         www_authenticate: The values of the upstream's `WWW-Authenticate`: how a caller may prove who they are.
+        own_answer: The upstream's own answer, where it is passed on as it is.
     """
 
     title = "Upstream failed"
@@ -250,6 +259,7 @@ class UpstreamError(GenerationFailedError):
         upstream_body: str | None = None,
         retry_after_seconds: int | None = None,
         www_authenticate: tuple[bytes, ...] = (),
+        own_answer: OwnAnswer | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status  # type: ignore[misc]  # one class, the upstream's own status
@@ -257,6 +267,7 @@ class UpstreamError(GenerationFailedError):
         self.upstream_body = upstream_body
         self.retry_after_seconds = retry_after_seconds
         self.www_authenticate = www_authenticate
+        self.own_answer = own_answer
 
 
 class UpstreamRefusedError(UpstreamError):

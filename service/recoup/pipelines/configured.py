@@ -49,7 +49,7 @@ class ConfiguredPipeline:
         self.ignore_headers = options.ignore_headers
         self.refresh = options.refresh
         self._key_shape = options.key_shape
-        self._ignored_query = options.key_shape.query
+        self.ignored_query = options.key_shape.query
         self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None
 
     def prepare(self, request: Request) -> Prepared:
@@ -60,14 +60,18 @@ class ConfiguredPipeline:
             UnsupportedMediaError: A form with parts, whose boundary the pipeline was not given.
         """
         content_type = request.content_type
-        if content_type is not None and content_type.startswith("multipart/") and "content-type" not in request.headers:
+        is_form = content_type is not None and content_type.startswith("multipart/")
+        if is_form and request.direct is None and "content-type" not in request.headers:
             raise UnsupportedMediaError(
                 f"the pipeline {self.name!r} does not take {content_type}; it would, with Content-Type in key_headers"
             )
+        return Prepared(canonical=self.canonical(request), job=request)
+
+    def canonical(self, request: Request) -> Any:
+        """What a request means: content type, body, query, key headers."""
         headers = [request.headers.get(name) for name in self.key_headers]
-        body = canonical_body(request.body, content_type, self._reshape)
-        query = canonical_query(request.query, self._ignored_query)
-        return Prepared(canonical=(content_type, body, query, headers), job=request)
+        body = canonical_body(request.body, request.content_type, self._reshape)
+        return request.content_type, body, canonical_query(request.query, self.ignored_query), headers
 
     def describe(self) -> dict[str, Any]:
         """What it takes; nothing of where or how it generates, which may be nobody else's business."""

@@ -58,7 +58,11 @@ def create_app(
     """
     settings = Settings.from_environment() if settings is None else settings
     cache = LRUCache(**settings.cache_options()) if cache is None else cache
-    own = load_pipelines(settings.pipelines, relief_workers=settings.workers) if pipelines is None else None
+    own = (
+        load_pipelines(settings.pipelines, upstream=settings.upstream, relief_workers=settings.workers)
+        if pipelines is None
+        else None
+    )
     budget = InFlight(int(settings.in_flight_mb * 2**20))
     served: Mapping[str, Pipeline] = own or pipelines or {}
     service = Service(settings, cache, served, Admission(most_waiting), budget, Deliveries(budget))
