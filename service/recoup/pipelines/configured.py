@@ -9,6 +9,7 @@ from recoup.errors import UnsupportedMediaError
 from recoup.pipelines.canonical import canonical_body, canonical_query
 from recoup.pipelines.key_shape import WHOLE, KeyShape
 from recoup.pipelines.protocol import Prepared, Request
+from recoup.pipelines.result_rules import NO_RULES, ResultRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class PipelineOptions:
     ignore_headers: tuple[str, ...] = ()
     refresh: str = "anyone"
     key_shape: KeyShape = WHOLE
+    rules: ResultRules = NO_RULES
 
 
 class ConfiguredPipeline:
@@ -48,6 +50,7 @@ class ConfiguredPipeline:
         self.key_headers = options.key_headers
         self.ignore_headers = options.ignore_headers
         self.refresh = options.refresh
+        self.rules = options.rules
         self._key_shape = options.key_shape
         self.ignored_query = options.key_shape.query
         self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None
@@ -90,4 +93,5 @@ class ConfiguredPipeline:
             "key_headers": list(self.key_headers),
             "ignore_headers": list(self.ignore_headers),
             **self._key_shape.describe(),
+            **self.rules.describe(),
         }

@@ -19,6 +19,7 @@ from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.headers import is_header_name, is_header_value
 from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
 from recoup.pipelines.pointer_options import key_shape
+from recoup.pipelines.result_rules import result_rules
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -53,6 +54,9 @@ COMMON_OPTIONS = (
     "ignore_json",
     "ignore_query",
     "json_defaults",
+    "store_unless",
+    "store_only_if",
+    "price",
 )
 
 
@@ -128,6 +132,7 @@ class OptionTable:
         self.where = f"pipeline {pipeline!r}" if where is None else where
         self.mistakes: list[ConfigurationError] = []
         self._table = table
+        self._outer = ""
 
     def __contains__(self, option: str) -> bool:
         return option in self._table
@@ -156,6 +161,13 @@ class OptionTable:
     def wrong(self, place: str, value: object, expected: str) -> ConfigurationError:
         """The error about a value within an option, such as `ignore_json[0]`."""
         return self._at(refusal(place, echo(value), expected))
+
+    def within(self, option: str) -> OptionTable:
+        """The members of an option that is a table, as options; its mistakes are these ones'."""
+        inner = OptionTable(self.file, self.pipeline, self._table[option], self.where)
+        inner.mistakes = self.mistakes
+        inner._outer = f"{self._outer}{option}."
+        return inner
 
     def given(self, option: str, default: Any) -> Any:
         """What the file says of an option, unchecked, or its default."""
@@ -270,7 +282,7 @@ class OptionTable:
         return {name.lower(): value for name, value in table.items() if name not in bad}
 
     def _at(self, problem: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.file}: {self.where}: {problem}")
+        return ConfigurationError(f"{self.file}: {self.where}: {self._outer}{problem}")
 
     def common(self) -> PipelineOptions:
         """The options that every configured pipeline has."""
@@ -290,4 +302,5 @@ class OptionTable:
             ignore_headers=ignore_headers,
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
             key_shape=key_shape(self),
+            rules=result_rules(self),
         )

@@ -164,7 +164,8 @@ class HttpPipeline(ConfiguredPipeline):
         if encodings:
             content = await asyncio.to_thread(decoded, content, encodings, self._max_result_bytes)
         head = self._result_head(answer, [line for line in answer.headers if line[0] != b"content-encoding"])
-        return await finish_result(head, content, kept_out=head.kept_out or ("" if content else "empty"))
+        result = await finish_result(head, content, kept_out=head.kept_out or ("" if content else "empty"))
+        return await self.rules.apply(result)
 
     async def _open(
         self, request: Request, direct: Direct, headers: list[tuple[bytes, bytes]], deadline: float
@@ -188,6 +189,7 @@ class HttpPipeline(ConfiguredPipeline):
                 head=self._result_head(answer, passed_on),
                 max_bytes=self._max_result_bytes,
                 ends=self._stream_end,
+                rules=self.rules,
                 exchange=stack.pop_all(),
                 timeout_seconds=deadline - asyncio.get_running_loop().time(),
             )

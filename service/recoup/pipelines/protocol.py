@@ -95,6 +95,8 @@ class Result:
         shared: False where it must not answer anybody but the caller that it was generated for.
         kept_out: What keeps it from being stored, as a word for `Cache-Status`; empty: nothing does.
         ttl_seconds: How long it may be kept, as its upstream says; None: it says nothing.
+        price: What its generation cost in money, in the currency of its pipeline, beside its time.
+        price_per_second: What each second of it cost.
     """
 
     body: bytes
@@ -106,6 +108,8 @@ class Result:
     shared: bool = True
     kept_out: str = ""
     ttl_seconds: float | None = None
+    price: float = 0.0
+    price_per_second: float = 0.0
 
     def decision(self) -> Decision:
         """What the cache may do with it."""

@@ -140,8 +140,13 @@ _PIPELINE: dict[str, Schema] = {
         "type": "object",
         "description": "Values by JSON pointer: a member given at this value makes the key of one that is left out.",
     },
+    "store_unless": _list_of({"type": "string"}, "JSON pointers: a result that has one of these is not stored."),
+    "store_only_if": {
+        "type": "object",
+        "description": "Lists of values by JSON pointer: a result is stored only if it has one of them at each.",
+    },
 }
-_OF_CONFIGURED_PIPELINES = ("ignore_json", "ignore_query", "json_defaults")
+_OF_CONFIGURED_PIPELINES = ("ignore_json", "ignore_query", "json_defaults", "store_unless", "store_only_if")
 
 _PROBLEM: dict[str, Schema] = {
     "type": {
