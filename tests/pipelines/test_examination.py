@@ -93,7 +93,7 @@ def test_a_json_result_is_held_against_the_conditions(kept_out: str, body: objec
         pytest.param("", [chunk(), chunk("stop"), {"choices": []}, "[DONE]"], id="as it should be"),
         pytest.param("store_only_if", [chunk(), chunk(), "[DONE]"], id="never finished"),
         pytest.param("", [chunk("length"), chunk("stop"), "[DONE]"], id="the last one counts"),
-        pytest.param("store_only_if", [chunk("stop"), chunk("length"), chunk(), "[DONE]"], id="the last one is another"),
+        pytest.param("store_only_if", [chunk("stop"), chunk("length"), chunk(), "[DONE]"], id="the last differs"),
         pytest.param("store_only_if", [], id="no event"),
         pytest.param("store_unless", [chunk("stop"), {"error": {}}], id="an error at the end"),
         pytest.param("store_unless", [{"error": 1}, chunk("stop")], id="an error at the beginning"),
