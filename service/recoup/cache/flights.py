@@ -19,14 +19,15 @@ from recoup.cache.open_results import OpenResult
 
 @dataclass(frozen=True, slots=True)
 class FlightResult:
-    """What a flight brought: the result, what its generation cost in seconds, when it expires, and whether it may
-    answer those who wait for it.
+    """What a flight brought: the result, what its generation cost in seconds and in money, when it expires, and whether
+    it may answer those who wait for it.
     """
 
     value: Any
     cost_seconds: float
     expires_in_seconds: float | None = None
     shared: bool = True
+    price: float = 0.0
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.

@@ -14,9 +14,11 @@ from recoup.cache.config import (
     CacheConfig,
     Default,
     checked_cost,
+    checked_currency,
     checked_jitter,
     checked_pipeline,
     checked_policy,
+    checked_price,
     checked_stale,
     checked_ttl,
 )
@@ -157,6 +159,7 @@ class ResultCache(Generic[V]):
         wait_seconds: float | None = None,
         bypass_reason: BypassReason = "request",
         store_if: Callable[[V], object] | None = None,
+        decide: Callable[[V], Decision] | None = None,
     ) -> Lookup[V]:
         """Answer from the cache, or generate and store. Concurrent callers of one key share one generation.
 
@@ -171,6 +174,7 @@ class ResultCache(Generic[V]):
             wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
             bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
             store_if: Whether to keep a result, from the result; by default every one is kept.
+            decide: In place of `store_if`: what may be done with a result, and what it cost in money.
 
         Raises:
             FlightTimeoutError: Waited `wait_seconds`.
@@ -180,7 +184,7 @@ class ResultCache(Generic[V]):
         """
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
-        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
+        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide)
         return self._fetcher.fetch(request, generate)
 
     async def afetch(
@@ -254,6 +258,7 @@ class ResultCache(Generic[V]):
         *,
         ttl_seconds: float | Default | None = DEFAULT,
         cost_seconds: float = 0.0,
+        price: float = 0.0,
         pipeline: str = DEFAULT_PIPELINE,
     ) -> bool:
         """Store a value, as the newest entry. O(1).
@@ -263,6 +268,7 @@ class ResultCache(Generic[V]):
             value: Any object, None too.
             ttl_seconds: Seconds until it expires; None or 0: it never does. By default as the cache is configured.
             cost_seconds: Seconds that its generation took; what each hit on it recoups.
+            price: What it cost in money, in the currency that its pipeline was registered with; likewise.
             pipeline: The pipeline that it is counted for.
 
         Returns:
@@ -270,17 +276,18 @@ class ResultCache(Generic[V]):
             when its size cannot be measured (which is counted as an internal error).
 
         Raises:
-            ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` is no name.
+            ConfigurationError: `ttl_seconds`, `cost_seconds` or `price` is negative or no number, or `pipeline` is no
+                name.
         """
         state = self._state
         if type(pipeline) is not str or pipeline not in state.store.counters:
             checked_pipeline(pipeline)
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
-        cost = checked_cost(cost_seconds)
+        cost, price = checked_cost(cost_seconds), checked_price(price)
         size = state.size_of(key, value)
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            stored = state.put(key, value, size, ttl, cost, pipeline, dropped)
+            stored = state.put(key, value, size, ttl, cost, pipeline, dropped, price=price)
         # Only now, outside the lock, are the values let go, whose finalisers may take their time.
         dropped.clear()
         return stored
@@ -324,13 +331,24 @@ class ResultCache(Generic[V]):
 
     # --- configuration
 
-    def register(self, pipeline: str, limiter: ConcurrencyLimiter | None = None) -> None:
-        """Make a pipeline known: its figures exist, as zeros, from now on. Its limiter tells what runs and waits."""
+    def register(
+        self, pipeline: str, limiter: ConcurrencyLimiter | None = None, *, currency: str | None = None
+    ) -> None:
+        """Make a pipeline known: its figures exist, as zeros, from now on.
+
+        Args:
+            pipeline: Its name.
+            limiter: Tells what runs and waits.
+            currency: What its prices are in.
+        """
         checked_pipeline(pipeline)
+        currency = checked_currency(currency)
         with self._state.lock:
             counters = self._state.store.register(pipeline)
             if limiter is not None:
                 counters.limiter = limiter
+            if currency is not None:
+                counters.currency = currency
 
     def config(self) -> dict[str, Any]:
         """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""

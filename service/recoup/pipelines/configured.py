@@ -55,6 +55,11 @@ class ConfiguredPipeline:
         self.ignored_query = options.key_shape.query
         self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None
 
+    @property
+    def currency(self) -> str | None:
+        """What its generations are paid in; None: they have no price."""
+        return None if self.rules.price is None else self.rules.price.currency
+
     def prepare(self, request: Request) -> Prepared:
         """Check the body and bring the request to its canonical form.
 

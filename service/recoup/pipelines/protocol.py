@@ -118,6 +118,8 @@ class Result:
             share=self.shared,
             ttl_seconds=DEFAULT if self.ttl_seconds is None else self.ttl_seconds or None,
             reason="too_large" if self.kept_out == TOO_LARGE else "uncacheable",
+            price=self.price,
+            price_per_second=self.price_per_second,
         )
 
     def __post_init__(self) -> None:

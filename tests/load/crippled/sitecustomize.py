@@ -58,11 +58,11 @@ def lying() -> None:
     honest = PipelineCounters.count_hits
     owed: dict[int, float] = {}
 
-    def count_hits(self: PipelineCounters, hits: int, recouped_seconds: float) -> None:
+    def count_hits(self: PipelineCounters, hits: int, recouped_seconds: float, recouped_cost: float) -> None:
         owed[id(self)] = owed.get(id(self), 0.0) + _LIE * hits
         more = int(owed[id(self)])
         owed[id(self)] -= more
-        honest(self, hits + more, recouped_seconds)
+        honest(self, hits + more, recouped_seconds, recouped_cost)
 
     PipelineCounters.count_hits = count_hits  # type: ignore[method-assign]
 

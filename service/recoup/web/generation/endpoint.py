@@ -105,7 +105,7 @@ class GenerationEndpoint:
         self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
         self._routes = {name.encode(): Route(pipeline) for name, pipeline in pipelines.items()}
         for route in self._routes.values():
-            cache.register(route.name, route.limiter)
+            cache.register(route.name, route.limiter, currency=route.currency)
 
     def route(self, name: bytes) -> Route | None:
         """The pipeline of a name, as it is served; None: there is none."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from recoup.cache import Lookup, LRUCache, Mode
+from recoup.cache.open_results import Decision
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
 from recoup.pipelines.protocol import Pipeline, Prepared, Result
@@ -113,7 +114,7 @@ class LookupTasks:
             limiter=route.limiter,
             wait_seconds=self._wait_seconds,
             bypass_reason=request.bypass_reason,
-            store_if=_is_storable,
+            decide=_decision,
         )
 
 
@@ -127,8 +128,8 @@ def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
         task.exception()
 
 
-def _is_storable(result: Result) -> bool:
-    return result.storable
+def _decision(result: Result) -> Decision:
+    return result.decision()
 
 
 async def _generate(pipeline: Pipeline, prepared: Prepared) -> Result:

@@ -57,6 +57,11 @@ def _list_of(schema: Schema, description: str) -> Schema:
     return {"type": "array", "items": schema, "description": description}
 
 
+def _money(description: str) -> Schema:
+    amounts = {"type": "number", "minimum": 0}
+    return {"type": "object", "additionalProperties": amounts, "description": f"{description}, by currency."}
+
+
 _FIGURES: dict[str, Schema] = {
     "entries": count("Entries held now."),
     "memory_bytes": count("Bytes held now: values, keys and bookkeeping."),
@@ -79,6 +84,9 @@ _FIGURES: dict[str, Schema] = {
     "miss_reasons": _counts(MISS_REASONS, "Misses by reason: they add up to `misses`."),
     "recouped_seconds": seconds("What the answers of hits and coalesced lookups had cost to generate."),
     "regretted_seconds": seconds("Spent on generating again what had been evicted."),
+    "generated_cost": _money("What generations cost, in money"),
+    "recouped_cost": _money("What hits and coalesced lookups did not cost"),
+    "regretted_cost": _money("Spent on generating again what had been evicted"),
     "streams": _counts(STREAM_ENDS, "Generations whose answer was passed on as it came, by how it ended."),
     "generations": count("Generations that ended with a result."),
     "generation_seconds": seconds("Spent on them."),
@@ -99,6 +107,7 @@ _ENTRY: dict[str, Schema] = {
     },
     "hits": count("How often it answered."),
     "cost_seconds": seconds("What its generation took."),
+    "price": {"type": "number", "minimum": 0, "description": "What it cost, in the currency of its pipeline."},
     "content_type": {"type": ["string", "null"], "description": "The media type of the result."},
 }
 
