@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(given)
         asked = thresholds.load(given.thresholds, relaxed=given.relaxed)
-        service_settings = dict(_pair(each) for each in given.set)
+        service_settings = dict(map(_pair, given.set))
     except ValueError as error:
         command.error(str(error))
     if given.journal is not None:
@@ -123,9 +123,11 @@ def _run(
     service_settings: dict[str, str],
     stream: TextIO,
 ) -> Result:
-    web = None if given.web_port is None else runner.Web(given.web_host, given.web_port)
+    interface: Sequence[str] = runner.HEADLESS
+    if given.web_port is not None:
+        interface = ("--web-host", given.web_host, "--web-port", str(given.web_port), "--autostart", "--autoquit", "3")
     with _place(given, settings, service_settings) as place:
-        run = runner.play(settings, place, given.output, stream, web)
+        run = runner.play(settings, place, given.output, stream, interface)
         time.sleep(2 * settings.scrape_seconds)  # until Prometheus has certainly scraped the end
         return _judge(given, run, asked, place.prometheus)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from loadtest.plan import Action, Call, Context, FaultName, Phase
+from loadtest.rawhttp import Call
 
+#: What the run's owner does to the processes that it started.
+FaultName = Literal["kill-worker", "stop-prometheus", "start-prometheus", "terminate-service", "start-service"]
+_FAULT = "Fault "
 #: Sends one call, and gives the status (0: no answer) and the body of its answer.
 Send = Callable[[Call], "tuple[int, bytes]"]
 #: Notes that a fault is asked for, and gives the file that will have the answer.
@@ -27,89 +30,97 @@ class ActionError(Exception):
 
 
 @dataclass(frozen=True)
-class Configure(Action):
-    """Change the cache's configuration: `POST /api/cache/config`."""
+class Action:
+    """Something that is done before or during a phase, and waited for.
 
-    changes: Mapping[str, Any]
+    Attributes:
+        name: As the journal has it, with what it is done with, such as `Fault kill-worker`. Equal names, equal actions.
+        carry_out: Does it; an `ActionError` says that it could not be done.
+    """
 
-    def carry_out(self, context: Context) -> None:
-        """As `Action.carry_out`."""
-        context.manage("POST", "/api/cache/config", self.changes)
+    name: str
+    carry_out: Callable[[Management], None] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
-class ScaleMemory(Action):
+class Moment:
+    """An action during a phase.
+
+    Attributes:
+        after_seconds: Not before so many seconds since the phase began.
+        action: What is done.
+        after_requests: Nor before so many requests were answered since the moment before.
+    """
+
+    after_seconds: float
+    action: Action
+    after_requests: int = 0
+
+
+def configure(changes: Mapping[str, Any]) -> Action:
+    """Change the cache's configuration: `POST /api/cache/config`."""
+    return Action(
+        f"Configure {json.dumps(changes)}", lambda service: service.manage("POST", "/api/cache/config", changes)
+    )
+
+
+def scale_memory(share: float | None) -> Action:
     """Change the memory limit to a share of what is held now; None: back to what it was when the run began."""
 
-    share: float | None
+    def carry_out(service: Management) -> None:
+        limit = service.config["max_memory_mb"]
+        if share is not None:
+            limit = service.manage("GET", "/api/cache/stats")["memory_bytes"] * share / 2**20
+        configure({"max_memory_mb": limit}).carry_out(service)
 
-    def carry_out(self, context: Context) -> None:
-        """As `Action.carry_out`."""
-        limit = context.config["max_memory_mb"]
-        if self.share is not None:
-            limit = context.manage("GET", "/api/cache/stats")["memory_bytes"] * self.share / 2**20
-        Configure({"max_memory_mb": limit}).carry_out(context)
+    return Action(f"ScaleMemory {share}", carry_out)
 
 
-@dataclass(frozen=True)
-class Clear(Action):
+def clear() -> Action:
     """Forget every entry: `POST /api/cache/clear`."""
-
-    def carry_out(self, context: Context) -> None:
-        """As `Action.carry_out`."""
-        context.manage("POST", "/api/cache/clear", {})
+    return Action("Clear", lambda service: service.manage("POST", "/api/cache/clear", {}))
 
 
-@dataclass(frozen=True)
-class ListEntries(Action):
+def list_entries() -> Action:
     """Read a page of entries, and one entry of it, which may have gone meanwhile."""
-
-    def carry_out(self, context: Context) -> None:
-        """As `Action.carry_out`."""
-        _with_entry(context, "GET", "?limit=100", frozenset({200, 404}))
+    return Action("ListEntries", lambda service: _with_entry(service, "GET", "?limit=100", frozenset({200, 404})))
 
 
-@dataclass(frozen=True)
-class DeleteEntry(Action):
+def delete_entry() -> Action:
     """Delete the entry that was used least recently. It goes next, and may have gone before it is asked for."""
 
-    def carry_out(self, context: Context) -> None:
-        """As `Action.carry_out`."""
-        total = context.manage("GET", "/api/cache/entries?limit=1")["total"]
+    def carry_out(service: Management) -> None:
+        total = service.manage("GET", "/api/cache/entries?limit=1")["total"]
         if total:
-            _with_entry(context, "DELETE", f"?limit=1&offset={total - 1}", frozenset({204, 404}))
+            _with_entry(service, "DELETE", f"?limit=1&offset={total - 1}", frozenset({204, 404}))
+
+    return Action("DeleteEntry", carry_out)
 
 
-def _with_entry(context: Context, method: str, page: str, allowed: frozenset[int]) -> None:
-    entries = context.manage("GET", f"/api/cache/entries{page}")["entries"]
+def _with_entry(service: Management, method: str, page: str, allowed: frozenset[int]) -> None:
+    entries = service.manage("GET", f"/api/cache/entries{page}")["entries"]
     if entries:
-        context.manage(method, f"/api/cache/entries/{entries[0]['key']}", allowed=allowed)
+        service.manage(method, f"/api/cache/entries/{entries[0]['key']}", allowed=allowed)
 
 
-@dataclass(frozen=True)
-class Fault(Action):
+def fault(name: FaultName) -> Action:
     """Ask the run's owner to do something to a process, and wait until it is done."""
-
-    name: FaultName
-
-    def carry_out(self, context: Context) -> None:
-        """As `Action.carry_out`."""
-        context.bring_about(self.name)
+    return Action(f"{_FAULT}{name}", lambda service: service.bring_about(name))
 
 
-@dataclass(frozen=True)
-class Settle(Action):
+def settle() -> Action:
     """Wait, without traffic, until Prometheus has certainly scraped: two scrape intervals."""
-
-    def carry_out(self, context: Context) -> None:
-        """As `Action.carry_out`."""
-        time.sleep(context.settle_seconds)
+    return Action("Settle", lambda service: time.sleep(service.settle_seconds))
 
 
-def asks_for_faults(phases: Iterable[Phase]) -> tuple[str, ...]:
-    """The scenarios among these phases that need an owner to bring a fault about."""
-    asking = (phase.scenario for phase in phases if any(isinstance(action, Fault) for action in phase.actions))
-    return tuple(dict.fromkeys(asking))
+def wait(seconds: float) -> Action:
+    """Let time pass, for something to expire."""
+    return Action(f"Wait {seconds:g}", lambda service: time.sleep(seconds))
+
+
+def is_fault(action: Action) -> bool:
+    """Whether an owner has to bring it about."""
+    return action.name.startswith(_FAULT)
 
 
 @dataclass(frozen=True)
@@ -131,10 +142,10 @@ class Management:
     def manage(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, allowed: frozenset[int] = _OK
     ) -> Any:
-        """As `Context.manage`.
+        """The answer of the management API, from its JSON; None where it has none.
 
         Raises:
-            ActionError: It answered something else.
+            ActionError: It answered with a status that is not allowed.
         """
         sent = b"" if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
@@ -152,7 +163,7 @@ class Management:
         return dict(self.manage("GET", "/api/cache/config"))
 
     def bring_about(self, fault: str) -> None:
-        """As `Context.bring_about`.
+        """Ask the run's owner for a fault, and wait until it is done.
 
         Raises:
             ActionError: The owner could not, or did not answer.

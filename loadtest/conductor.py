@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-from loadtest.actions import ActionError, Configure, Management, Send
+from loadtest.actions import ActionError, Management, Send, configure
 from loadtest.lanes import PhaseRunner
 from loadtest.plan import Action, Call, Phase
 from loadtest.recorder import Recorder
@@ -28,6 +29,8 @@ _USERS_SECONDS = 60.0
 _ACTIONS_SECONDS = 300.0
 _FLUSH_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+#: The rest after a phase, as a share of what `Settle` waits: a scrape interval and half of one.
+_REST_SHARE = 0.75
 #: What the cache's configuration has that can be set.
 _SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled")
 
@@ -97,7 +100,7 @@ class Conductor:
             self._ended.set()
 
     def _run(self) -> None:
-        self.recorder.run(self.settings)
+        self.recorder.run(self.settings, self._before())
         manager = self._management(self.service.send)
         self._config = manager.configuration()
         try:
@@ -105,7 +108,7 @@ class Conductor:
                 if not self._stopped.is_set():
                     self._play(phase)
         finally:
-            Configure({name: self._config[name] for name in _SETTINGS}).carry_out(manager)
+            configure({name: self._config[name] for name in _SETTINGS}).carry_out(manager)
         if not self._stopped.is_set():
             self.recorder.done(self.locust())
             self.went_well = self.recorder.went_well and self._agrees()
@@ -126,7 +129,12 @@ class Conductor:
             self._wait(phase, meanwhile)
         finally:
             self.runner.close()
-        self.recorder.end(phase, None if phase.interrupted else self._counters(phase))
+        counters = None if phase.interrupted else self._counters(phase)
+        self.recorder.end(phase, counters, None if counters is None else self._stats(phase))
+        if counters is not None:
+            # Until Prometheus has scraped what the phase came to, and nothing else.
+            self._stopped.wait(_REST_SHARE * self.settle_seconds)
+            self.recorder.rest()
 
     def _gather(self, phase: Phase) -> None:
         """Wait until the users are there, and no others: none is sent away while it is at work."""
@@ -144,6 +152,8 @@ class Conductor:
         begun = time.time()
         most = PHASE_SECONDS if phase.seconds is None else phase.seconds
         over = self._wait_for(self.runner.wait_until_over, most)
+        if not over and not self._wait_for(partial(self._has_requests, phase, meanwhile), PHASE_SECONDS):
+            self._late(phase, "wait for its requests", begun, "fewer were answered than it needs")
         self.runner.close()
         if not over and phase.seconds is None:
             self._late(phase, "wait for the lanes' end", begun, f"they go on after {most:g} s")
@@ -152,6 +162,12 @@ class Conductor:
         # Requests have a limit of their own, which is a little shorter.
         if not self._wait_for(self.runner.wait_until_over, REQUEST_SECONDS + 10) and self.runner.under_way():
             self._late(phase, "wait for the last answers", begun, f"{self.runner.under_way()} batches are under way")
+
+    def _has_requests(self, phase: Phase, meanwhile: threading.Thread, seconds: float) -> bool:
+        """Whether it and its moments have the requests that they need, or there are no more."""
+        waiting = meanwhile.is_alive() and any(moment.after_requests for moment in phase.during)
+        enough = self.recorder.requests[phase.name] >= phase.requests and not waiting
+        return enough or self.runner.wait_until_over(seconds)
 
     def _late(self, phase: Phase, action: str, begun: float, error: str) -> None:
         if not self._stopped.is_set():
@@ -170,10 +186,12 @@ class Conductor:
         return False
 
     def _meanwhile(self, phase: Phase) -> None:
-        begun = time.monotonic()
+        begun, answered = time.monotonic(), self.recorder.requests
         for moment in sorted(phase.during, key=lambda moment: moment.after_seconds):
-            if self._stopped.wait(max(0.0, begun + moment.after_seconds - time.monotonic())):
-                return
+            due, least = begun + moment.after_seconds, answered[phase.name] + moment.after_requests
+            while (left := due - time.monotonic()) > 0 or answered[phase.name] < least:
+                if self._stopped.wait(max(_POLL_SECONDS, left)):
+                    return
             self._carry_out(phase, moment.action, lambda call: self.send(phase, call))
 
     def _carry_out(self, phase: Phase, action: Action, send: Send) -> None:
@@ -182,8 +200,8 @@ class Conductor:
             action.carry_out(self._management(send))
         except (ActionError, OSError, ValueError) as failure:
             error = str(failure) or type(failure).__name__
-            _log.error("%s: %s: %s", phase.name, action, error)
-        self.recorder.action(phase, str(action), begun, error)
+            _log.error("%s: %s: %s", phase.name, action.name, error)
+        self.recorder.action(phase, action.name, begun, error)
 
     def _counters(self, phase: Phase) -> dict[str, float] | None:
         begun = time.time()
@@ -193,9 +211,25 @@ class Conductor:
             self.recorder.action(phase, "read the counters", begun, str(error))
             return None
 
+    def _before(self) -> dict[str, float] | None:
+        """The counters before anything is done; None: they cannot be had, which shows soon enough."""
+        try:
+            return self.service.counters()
+        except (OSError, ValueError) as error:
+            _log.error("the counters cannot be read: %s", error)
+            return None
+
+    def _stats(self, phase: Phase) -> dict[str, Any] | None:
+        begun = time.time()
+        try:
+            return dict(self._management(self.service.send).manage("GET", "/api/cache/stats"))
+        except (ActionError, ValueError) as error:
+            self.recorder.action(phase, "read the statistics", begun, str(error))
+            return None
+
     def _agrees(self) -> bool:
         """Whether Locust counted what the journal has."""
-        counted = {name: each["requests"] for name, each in self.locust().items() if each["requests"]}
+        counted = {name: counts["requests"] for name, counts in self.locust().items() if counts["requests"]}
         written = {name: count for name, count in self.recorder.requests.items() if count}
         if counted != written:
             _log.error("Locust counted %s, the journal has %s", counted, written)

@@ -2,81 +2,75 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from wsgiref.simple_server import WSGIServer
 
 from metrics import loadtest_catalogue as catalogue
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from loadtest.journal import Request
-from recoup.cache.histogram import Histogram
-from recoup.telemetry import families
+from recoup.telemetry.catalogue import Metric
 
 
-class Exporter(Collector):
+class Exporter:
     """Keeps the counts of a run, and gives them when it is scraped.
 
     Args:
         users: Tells how many users run now.
+
+    Attributes:
+        registry: Holds the metrics of the load test's catalogue.
     """
 
     def __init__(self, users: Callable[[], int]) -> None:
-        self._users = users
-        # Of the standard library, so that Locust's greenlets yield on it where it has patched that.
-        self._lock = threading.Lock()
-        self._phases: dict[tuple[str, str], float] = {}
-        self._offered: Counter[tuple[str, str]] = Counter()
-        self._requests: Counter[tuple[str, str, str]] = Counter()
-        self._failures: Counter[tuple[str, str]] = Counter()
-        self._seconds: dict[tuple[str, str], Histogram] = {}
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._gauge(catalogue.USERS).set_function(users)
+        self._phase = self._gauge(catalogue.PHASE)
+        self._offered = self._counter(catalogue.OFFERED_REQUESTS)
+        self._requests = self._counter(catalogue.REQUESTS)
+        self._failures = self._counter(catalogue.FAILURES)
+        seconds = catalogue.RESPONSE_DURATION
+        self._seconds = Histogram(
+            seconds.name, seconds.help, seconds.labels, buckets=seconds.buckets, registry=self.registry
+        )
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
 
     def begin(self, scenario: str, part: str) -> None:
         """A phase begins: its series are there from now on, at 0."""
-        phase = (scenario, part)
-        with self._lock:
-            self._phases[phase] = 1.0
-            self._offered[phase] += 0
-            self._failures[phase] += 0
-            for outcome in catalogue.ANSWER_OUTCOMES:
-                self._requests[scenario, part, outcome] += 0
-                self._seconds.setdefault((scenario, outcome), Histogram(catalogue.RESPONSE_DURATION.buckets))
+        self._phase.labels(scenario, part).set(1)
+        self._offered.labels(scenario, part)
+        self._failures.labels(scenario, part)
+        for outcome in catalogue.ANSWER_OUTCOMES:
+            self._requests.labels(scenario, part, outcome)
+            self._seconds.labels(scenario, outcome)
 
     def end(self, scenario: str, part: str) -> None:
         """It has ended."""
-        with self._lock:
-            self._phases[scenario, part] = 0.0
+        self._phase.labels(scenario, part).set(0)
 
     def offer(self, scenario: str, part: str, requests: int) -> None:
-        """Requests became due, in a phase that has begun."""
-        with self._lock:
-            self._offered[scenario, part] += requests
+        """Requests became due."""
+        self._offered.labels(scenario, part).inc(requests)
 
     def count(self, scenario: str, part: str, request: Request) -> None:
-        """A request ended, in a phase that has begun."""
+        """A request ended."""
         outcome = request.outcome or catalogue.NO_OUTCOME
-        with self._lock:
-            self._requests[scenario, part, outcome] += 1
-            self._failures[scenario, part] += not request.allowed
-            self._seconds[scenario, outcome].observe(request.seconds)
-
-    def collect(self) -> Iterator[Family]:
-        """Every metric of the load test's catalogue, as it is now."""
-        with self._lock:
-            seconds = [(labels, histogram.snapshot()) for labels, histogram in self._seconds.items()]
-            counts = (
-                (catalogue.PHASE, dict(self._phases)),
-                (catalogue.OFFERED_REQUESTS, dict(self._offered)),
-                (catalogue.REQUESTS, dict(self._requests)),
-                (catalogue.FAILURES, dict(self._failures)),
-            )
-        yield families.values(catalogue.USERS, [((), float(self._users()))])
-        for metric, values in counts:
-            yield families.values(metric, values.items())
-        yield families.distributions(catalogue.RESPONSE_DURATION, seconds)
+        self._requests.labels(scenario, part, outcome).inc()
+        self._failures.labels(scenario, part).inc(not request.allowed)
+        self._seconds.labels(scenario, outcome).observe(request.seconds)
 
     def serve(self, address: str, port: int) -> WSGIServer:
         """Answer Prometheus on a port of its own.
@@ -84,7 +78,4 @@ class Exporter(Collector):
         Raises:
             OSError: The port cannot be had.
         """
-        registry = CollectorRegistry()
-        registry.register(self)
-        server, _ = start_http_server(port, address, registry)
-        return server
+        return start_http_server(port, address, self.registry)[0]

@@ -2,10 +2,13 @@
 
 Lines have a member `line` that says what they are:
 
-- `run`, the first: `at`, and `settings`, those of `workload.Settings`;
-- `begin` and `end` of a phase: `scenario`, `part`, `at`, and `counters`, the service's own (see `Phase`);
+- `run`, the first: `at`, `settings`, those of `workload.Settings`, and `counters`, the service's when nothing was done
+  yet;
+- `begin` and `end` of a phase: `scenario`, `part`, `at`, `counters`, the service's own, and at the end `stats`, what
+  it tells its manager (see `Phase`);
 - `request`: what `Request` has, by the same names;
 - `action`: `scenario`, `part`, `at`, `action` (its name and fields as text), `seconds`, `error` (None: it went well);
+- `rest`, after an `end`: `at`, until when nothing was sent, so that Prometheus has scraped what the phase came to;
 - `ask`: `number`, `name`: a fault that the run's owner is to bring about. It answers in a file `answer-<number>` beside
   the journal, which is empty when all went well and has the error otherwise;
 - `done`: `at`, and `locust`, Locust's own count by the name of its statistics' entry
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +38,19 @@ class Request:
         item: What was asked for.
         status: 0: no answer, or a broken one.
         outcome: From `Cache-Status`: `hit`, `stale`, `coalesced`, `miss`, `bypass`; None where the answer has none.
-        reason: The miss reason, from the same header; None where there is none.
+        reason: Of a miss or a bypass, from the same header; None where there is none.
         bytes: Length of the body.
         digest: Of the body, short: equal bodies have equal digests.
         allowed: Whether the contract has this answer here.
         error: What went wrong, where there is no whole answer.
         retry_after: What the header `Retry-After` says, in seconds; None without it.
         generation_seconds: What the service says that generation took (`Server-Timing`), where it does.
+        recouped_seconds: What it says that this answer recouped, from the same header.
+        content_type: Of the body.
+        etag: The entity tag.
+        age: Seconds since the result was stored, by the header `Age`.
+        ttl: Seconds until it expires, by `Cache-Status`.
+        bypass: Whether it asked for an answer past the cache (`no-store`).
     """
 
     at: float
@@ -57,6 +66,12 @@ class Request:
     error: str | None = None
     retry_after: float | None = None
     generation_seconds: float | None = None
+    recouped_seconds: float | None = None
+    content_type: str | None = None
+    etag: str | None = None
+    age: float | None = None
+    ttl: float | None = None
+    bypass: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,8 @@ class Phase:
             `recoup_lookups_total{pipeline="relief",outcome="hit"}` with labels in alphabetical order. Everything that
             `/metrics` has but buckets and exemplars.
         after: The same when it had ended; None where the service could not be asked.
+        stats: `GET /api/cache/stats` when it had ended; None as above.
+        rested: Until when nothing was sent after its end; None: there was no rest.
         requests: In the order in which they were answered.
         actions: What was done before and during it.
         locust_requests: Locust's own count for it.
@@ -101,6 +118,8 @@ class Phase:
     locust_requests: int = 0
     locust_failures: int = 0
     account: Mapping[str, int] | None = None
+    stats: Mapping[str, Any] | None = None
+    rested: float | None = None
 
     @property
     def name(self) -> str:
@@ -117,12 +136,14 @@ class Run:
         phases: In their order.
         begin: Seconds since the epoch.
         end: The same; None where the run did not come to its end.
+        counters: The service's before anything was done; None: it was not asked.
     """
 
     settings: Mapping[str, Any]
     phases: tuple[Phase, ...]
     begin: float
     end: float | None
+    counters: Mapping[str, float] | None = None
 
     def phase(self, scenario: str, part: str) -> Phase | None:
         """The phase of a name, or None where the run has none."""
@@ -131,29 +152,45 @@ class Run:
 
 def hit_ratio(outcomes: Mapping[str, int]) -> float | None:
     """Hits and stale hits by all lookups but bypasses; None where there were none. As the service counts it."""
-    counted = sum(outcomes.get(each, 0) for each in ("hit", "stale", "coalesced", "miss"))
+    counted = sum(outcomes.get(name, 0) for name in ("hit", "stale", "coalesced", "miss"))
     return (outcomes.get("hit", 0) + outcomes.get("stale", 0)) / counted if counted else None
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The journal's lines so far; a line that is not yet whole is left out."""
-    with path.open(encoding="utf-8") as journal:
-        for text in journal:
-            if text.endswith("\n"):
+    """The journal's lines so far; a line that is not yet whole is left out.
+
+    Raises:
+        FileNotFoundError: There is no journal.
+    """
+    with path.open("rb"):
+        yield from Follower(path).lines()
+
+
+class Follower:
+    """Reads a journal that is being written.
+
+    Args:
+        path: The journal; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """What has been written since the last call; a line that is not whole stays for the next one."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as journal:
+            journal.seek(self._position)
+            for text in journal:
+                if not text.endswith(b"\n"):
+                    return
+                self._position += len(text)
                 yield json.loads(text)
 
 
-@dataclass
-class _Open:
-    """A phase that is being read."""
-
-    begin: dict[str, Any]
-    end: dict[str, Any] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
-    actions: list[Action] = field(default_factory=list)
-
-
-def read(found: Iterable[Mapping[str, Any]]) -> Run:
+def read(journal: Iterable[Mapping[str, Any]]) -> Run:
     """A run, from the lines of its journal.
 
     Raises:
@@ -161,34 +198,51 @@ def read(found: Iterable[Mapping[str, Any]]) -> Run:
     """
     first: Mapping[str, Any] | None = None
     done: Mapping[str, Any] = {}
-    phases: list[_Open] = []
-    # What is done before a phase begins stands before its `begin`.
-    early: list[Action] = []
+    phases: list[Phase] = []
+    # What is done before a phase begins stands before its `begin`; what is done later belongs to the one that is open.
+    requests: list[Request] = []
+    actions: list[Action] = []
+    begun: Mapping[str, Any] | None = None
     accounts: list[Mapping[str, int]] = []
-    for line in found:
+    for line in journal:
         kind = line["line"]
         if kind == "run":
             first = line
         elif kind == "begin":
-            phases.append(_Open(dict(line), actions=early))
-            early = []
-        elif kind == "end":
-            phases[-1].end = dict(line)
+            begun, requests = line, []
         elif kind == "request":
-            phases[-1].requests.append(_fields(Request, line))
+            requests.append(_fields(Request, line))
         elif kind == "action":
-            ended = not phases or phases[-1].end
-            (early if ended else phases[-1].actions).append(_fields(Action, line))
+            actions.append(_fields(Action, line))
+        elif kind == "end" and begun is not None:
+            phases.append(_phase(begun, line, requests, actions))
+            begun, actions = None, []
+        elif kind == "rest":
+            phases[-1] = replace(phases[-1], rested=line["at"])
         elif kind == "done":
             done = line
         elif kind == "account":
             accounts.append(line["lookups"])
     if first is None:
         raise ValueError("the journal has no beginning: the load test did not start")
-    counts, last_words = done.get("locust", {}), iter(accounts)
-    made = tuple(_phase(phase, counts) for phase in phases)
-    told = tuple(each if each.after is not None else replace(each, account=next(last_words, None)) for each in made)
-    return Run(first["settings"], told, first["at"], done.get("at"))
+    if begun is not None:
+        phases.append(_phase(begun, {}, requests, actions))
+    last_words = iter(accounts)
+    return Run(
+        first["settings"],
+        tuple(
+            replace(
+                phase,
+                locust_requests=done.get("locust", {}).get(phase.name, {}).get("requests", 0),
+                locust_failures=done.get("locust", {}).get(phase.name, {}).get("failures", 0),
+                account=next(last_words, None) if phase.after is None else None,
+            )
+            for phase in phases
+        ),
+        first["at"],
+        done.get("at"),
+        first.get("counters"),
+    )
 
 
 def _fields(record: type[Any], line: Mapping[str, Any]) -> Any:
@@ -196,19 +250,19 @@ def _fields(record: type[Any], line: Mapping[str, Any]) -> Any:
     return record(**{name: value for name, value in line.items() if name in names})
 
 
-def _phase(found: _Open, counts: Mapping[str, Mapping[str, int]]) -> Phase:
-    scenario, part = found.begin["scenario"], found.begin["part"]
-    counted = counts.get(f"{scenario} {part}", {})
-    last = max((request.at + request.seconds for request in found.requests), default=found.begin["at"])
+def _phase(
+    begin: Mapping[str, Any], end: Mapping[str, Any], requests: Iterable[Request], actions: Iterable[Action]
+) -> Phase:
+    requests = tuple(requests)
+    last = max((request.at + request.seconds for request in requests), default=begin["at"])
     return Phase(
-        scenario=scenario,
-        part=part,
-        begin=found.begin["at"],
-        end=found.end.get("at", last),
-        before=found.begin["counters"],
-        after=found.end.get("counters"),
-        requests=tuple(found.requests),
-        actions=tuple(found.actions),
-        locust_requests=counted.get("requests", 0),
-        locust_failures=counted.get("failures", 0),
+        scenario=begin["scenario"],
+        part=begin["part"],
+        begin=begin["at"],
+        end=end.get("at", last),
+        before=begin["counters"],
+        after=end.get("counters"),
+        requests=requests,
+        actions=tuple(actions),
+        stats=end.get("stats"),
     )

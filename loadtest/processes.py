@@ -10,13 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]
+import urllib3
 
 ROOT = Path(__file__).parents[1]
 #: Seconds that a start or an end may take on a busy machine.
@@ -44,34 +42,38 @@ def free_port() -> int:
 
 
 class Server:
-    """A server process that can be ended and started again on the same port.
+    """A process that can be ended and started again on the same port.
 
     Args:
         name: For messages.
         command: What starts it.
-        url: Where it answers.
-        ready: A path that answers 200 as soon as it is ready.
         log: Where its output goes; a later start appends.
         environment: Its whole environment; None: that of this process.
+        url: Where it answers.
+        ready: A path that answers 200 as soon as it is ready; None: its start is not waited for.
     """
 
     def __init__(
         self,
         name: str,
         command: Iterable[str],
-        *,
-        url: str,
-        ready: str,
         log: Path,
-        environment: Mapping[str, str] | None,
+        environment: Mapping[str, str] | None = None,
+        *,
+        url: str = "",
+        ready: str | None = None,
     ) -> None:
         self.name = name
         self.url = url
-        self._command = list(command)
-        self._ready = url + ready
-        self._log = log
-        self._environment = environment
+        self._command, self._environment = list(command), environment
+        self._ready = None if ready is None else url + ready
+        self._log = log.absolute()
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -80,7 +82,7 @@ class Server:
         Raises:
             ProcessError: It does not run.
         """
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self.runs:
             raise ProcessError(f"{self.name} does not run\n{self.output()}")
         return self._process.pid
 
@@ -94,10 +96,19 @@ class Server:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
                 self._command, cwd=self._log.parent, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
+        if self._ready is not None:
+            self.wait_until("ready", lambda: self.pid > 0 and _get(self._ready or "") is not None)
+
+    def wait_until(self, what: str, holds: Callable[[], bool]) -> None:
+        """Wait until something is true of it.
+
+        Raises:
+            ProcessError: It is not in time.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _answers(self._ready):
-            if self.pid and time.monotonic() > deadline:
-                raise ProcessError(f"{self.name} is not ready within {PATIENCE_SECONDS:g} s\n{self.output()}")
+        while not holds():
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{self.name} is not {what} within {PATIENCE_SECONDS:g} s\n{self.output()}")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> int:
@@ -117,12 +128,13 @@ class Server:
         return "\n".join(text.splitlines()[-lines if lines else None :])
 
 
-def _answers(url: str) -> bool:
+def _get(url: str) -> bytes | None:
+    """The body of an answer with 200; None: there is none."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own address
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+        answer = urllib3.request("GET", url, timeout=5, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return None
+    return answer.data if answer.status == 200 else None
 
 
 class Service(Server):
@@ -140,10 +152,10 @@ class Service(Server):
         super().__init__(
             "the service",
             [sys.executable, "-m", "recoup", "serve"],
+            folder / "service.log",
+            kept | given,
             url=f"http://127.0.0.1:{port}",
             ready="/readyz",
-            log=folder / "service.log",
-            environment=kept | given,
         )
 
     def accounts(self) -> list[dict[str, int]]:
@@ -157,10 +169,10 @@ class Service(Server):
         Raises:
             ProcessError: There is none.
         """
-        workers = [each for each in psutil.Process(self.pid).children(recursive=True) if _is_worker(each)]
+        workers = list(filter(_is_worker, psutil.Process(self.pid).children(recursive=True)))
         if not workers:
             raise ProcessError("the service has no generation worker")
-        worker = next((each for each in workers if each.status() == psutil.STATUS_RUNNING), workers[0])
+        worker = next((worker for worker in workers if worker.status() == psutil.STATUS_RUNNING), workers[0])
         worker.kill()
         return int(worker.pid)
 
@@ -183,10 +195,10 @@ class Upstream(Server):
         super().__init__(
             "the upstream",
             [sys.executable, "-m", "loadtest.upstream", "--port", str(port)],
+            folder / "upstream.log",
+            {**os.environ, "PYTHONPATH": str(ROOT)},
             url=f"http://127.0.0.1:{port}",
             ready="/count",
-            log=folder / "upstream.log",
-            environment={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     def pipelines(self, path: Path) -> Path:
@@ -218,7 +230,8 @@ class Prometheus(Server):
         port = free_port()
         configuration = folder / "prometheus.json"
         configuration.write_text(json.dumps(_configuration(targets, scrape_seconds)))
-        _write_rules(folder / "rules", shorter_by)
+        build = [sys.executable, "-m", "metrics.build", "--output", str((folder / "rules").resolve())]
+        subprocess.run([*build, "--shorter-by", f"{shorter_by:g}"], check=True, cwd=ROOT)  # noqa: S603  # our own
         super().__init__(
             "Prometheus",
             [
@@ -228,10 +241,9 @@ class Prometheus(Server):
                 f"--web.listen-address=127.0.0.1:{port}",
                 "--enable-feature=exemplar-storage",
             ],
+            folder / "prometheus.log",
             url=f"http://127.0.0.1:{port}",
             ready="/-/ready",
-            log=folder / "prometheus.log",
-            environment=None,
         )
 
     def wait_until_scraped(self, job: str) -> None:
@@ -240,16 +252,11 @@ class Prometheus(Server):
         Raises:
             ProcessError: It has not in time.
         """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not any(each["labels"]["job"] == job and each["health"] == "up" for each in self._targets()):
-            if time.monotonic() > deadline:
-                raise ProcessError(f"Prometheus does not scrape the job {job}: {self._targets()}")
-            time.sleep(_POLL_SECONDS)
+        self.wait_until(f"scraping the job {job}", lambda: self._scrapes(job))
 
-    def _targets(self) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.url}/api/v1/targets", timeout=5) as answer:  # noqa: S310  # our own address
-            found: list[dict[str, Any]] = json.load(answer)["data"]["activeTargets"]
-        return found
+    def _scrapes(self, job: str) -> bool:
+        targets = json.loads(_get(f"{self.url}/api/v1/targets") or b"{}").get("data", {}).get("activeTargets", [])
+        return any((target["labels"]["job"], target["health"]) == (job, "up") for target in targets)
 
 
 def _configuration(targets: Mapping[str, int], scrape_seconds: float) -> dict[str, object]:
@@ -262,11 +269,6 @@ def _configuration(targets: Mapping[str, int], scrape_seconds: float) -> dict[st
             {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in targets.items()
         ],
     }
-
-
-def _write_rules(folder: Path, shorter_by: float) -> None:
-    command = [sys.executable, "-m", "metrics.build", "--output", str(folder.resolve())]
-    subprocess.run([*command, "--shorter-by", f"{shorter_by:g}"], check=True, cwd=ROOT)  # noqa: S603  # our own
 
 
 @contextlib.contextmanager

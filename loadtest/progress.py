@@ -1,41 +1,15 @@
-"""A run while it happens: the journal is followed, what it says is shown, and what it asks for is passed on."""
+"""What a run shows of itself while it happens."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
 from loadtest.journal import hit_ratio
 
 _BESIDE_A_TERMINAL_SECONDS = 15.0
-
-
-class Follower:
-    """Reads a journal that is being written.
-
-    Args:
-        path: The journal; it need not exist yet.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._position = 0
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """What has been written since the last call; a line that is not whole stays for the next one."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as journal:
-            journal.seek(self._position)
-            for text in journal:
-                if not text.endswith(b"\n"):
-                    return
-                self._position += len(text)
-                yield json.loads(text)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Requests that no HTTP client would send, byte for byte, on a connection of their own; and odd ways to read.
+"""Calls to the service; and requests that no HTTP client would send, byte for byte, and odd ways to read the answer.
 
 Sockets of the standard library: Locust's greenlets yield on them where it has patched that.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from email.message import Message
 from http.client import HTTPResponse
 from typing import Literal
@@ -31,6 +32,37 @@ class Raw:
 
     message: bytes
     manner: Manner = "usual"
+
+
+#: For a generation, to the management API, one that the service has to refuse, and one that is not even HTTP.
+Kind = Literal["generate", "manage", "garbage", "malformed"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request to the service.
+
+    Attributes:
+        item: What is asked for; calls for one item have one key in the cache.
+        path: With its query.
+        body: As it is sent.
+        headers: Its content type among them.
+        method: `POST` for every generation.
+        kind: `generate`, `manage`, `garbage` or `malformed`: the last may end before it reaches a count of the service.
+        allowed: The statuses that the contract has for it here; any other, and none at all, is a failure.
+        raw: What is sent byte for byte, instead of what the others make.
+        revalidates: It sends the entity tag that its item was last answered with (`If-None-Match`).
+    """
+
+    item: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "POST"
+    kind: Kind = "generate"
+    allowed: frozenset[int] = frozenset({200})
+    raw: Raw | None = None
+    revalidates: bool = False
 
 
 def exchange(url: str, raw: Raw, patience_seconds: float) -> tuple[int, Message, bytes]:

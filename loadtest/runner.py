@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,20 +14,23 @@ from pathlib import Path
 from typing import TextIO
 
 from loadtest import journal, workload
+from loadtest.journal import Follower
 from loadtest.processes import (
-    PATIENCE_SECONDS,
     ROOT,
     WINDOW_SECONDS,
     ProcessError,
     Prometheus,
+    Server,
     Service,
     Upstream,
     free_port,
     started,
 )
-from loadtest.progress import Follower, Progress
+from loadtest.progress import Progress
 
 _POLL_SECONDS = 0.1
+#: Locust's options for a run without its web interface.
+HEADLESS = ("--headless", "--only-summary")
 #: Seconds that a run may take beside its steady states; it is ended then.
 _MOST_SECONDS = 1800.0
 
@@ -90,16 +92,8 @@ def own_place(settings: workload.Settings, folder: Path, service_settings: Mappi
             yield Place(service.url, prometheus.url, faults, metrics_port, service.accounts, upstream.url)
 
 
-@dataclass(frozen=True)
-class Web:
-    """Where Locust's web interface answers while the run lasts."""
-
-    host: str
-    port: int
-
-
 def play(
-    settings: workload.Settings, place: Place, folder: Path, stream: TextIO, web: Web | None = None
+    settings: workload.Settings, place: Place, folder: Path, stream: TextIO, interface: Sequence[str] = HEADLESS
 ) -> journal.Run:
     """Let Locust play every scenario, and give what the journal says of it.
 
@@ -108,90 +102,67 @@ def play(
         place: Where.
         folder: For the journal and for what Locust says.
         stream: Where progress is shown.
-        web: Locust's web interface; None: without.
+        interface: Locust's options for its web interface, or for none.
 
     Raises:
         ProcessError: Locust did not begin, or was not done in time.
     """
-    path = folder / "journal.jsonl"
-    for old in folder.glob("answer-*"):
-        old.unlink()
-    path.unlink(missing_ok=True)
-    with _locust(settings, place, folder, path, web) as locust:
+    path = folder.absolute() / "journal.jsonl"
+    for old in (*folder.glob("answer-*"), path, folder / "locust.log"):
+        old.unlink(missing_ok=True)
+    locust = _locust(settings, place, path, interface)
+    with started(locust):
         _follow(locust, path, place, Progress(stream), _MOST_SECONDS + 3 * settings.duration_seconds)
     if not path.exists():
-        raise ProcessError(f"Locust did not begin\n{_tail(folder / 'locust.log')}")
+        raise ProcessError(f"Locust did not begin\n{locust.output()}")
     with path.open("a", encoding="utf-8") as more:
         for account in place.accounts():
             more.write(json.dumps({"line": "account", "lookups": account}) + "\n")
     return journal.read(journal.lines(path))
 
 
-@contextlib.contextmanager
-def _locust(
-    settings: workload.Settings, place: Place, folder: Path, path: Path, web: Web | None
-) -> Iterator[subprocess.Popen[bytes]]:
+def _locust(settings: workload.Settings, place: Place, path: Path, interface: Sequence[str]) -> Server:
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py"), "--host", place.service]
-    if web is None:
-        command += ["--headless", "--only-summary"]
-    else:
-        command += ["--web-host", web.host, "--web-port", str(web.port), "--autostart", "--autoquit", "3"]
     given = {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "LOADTEST_SETTINGS": json.dumps(settings.to_mapping()),
-        "LOADTEST_JOURNAL": str(path.absolute()),
+        "LOADTEST_JOURNAL": str(path),
     }
     if place.upstream:
         given["LOADTEST_UPSTREAM"] = place.upstream
     if place.metrics_port is not None:
         given["LOADTEST_METRICS_PORT"] = str(place.metrics_port)
-    with (folder / "locust.log").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  # our own command
-            command, env=os.environ | given, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    return Server("Locust", [*command, *interface], path.parent / "locust.log", os.environ | given)
 
 
-def _follow(locust: subprocess.Popen[bytes], path: Path, place: Place, progress: Progress, most: float) -> None:
-    follower, deadline = Follower(path), time.monotonic() + most
-    ended = False
-    while not ended:
-        ended = locust.poll() is not None
-        for line in follower.lines():
+def _follow(locust: Server, path: Path, place: Place, progress: Progress, most: float) -> None:
+    journal_lines, deadline = Follower(path), time.monotonic() + most
+    running = True
+    while running:
+        running = locust.runs
+        for line in journal_lines.lines():
             progress.take(line)
             if line["line"] == "ask":
                 _bring_about(place, line["name"], path.parent / f"answer-{line['number']}")
         progress.show(time.time())
         if time.monotonic() > deadline:
             raise ProcessError(f"the run was not over within {most:.0f} s")
-        if not ended:
+        if running:
             time.sleep(_POLL_SECONDS)
 
 
 def _bring_about(place: Place, name: str, answer: Path) -> None:
     """Bring a fault about, and say so to the conductor, which waits for the file."""
+    error = ""
     try:
         place.faults[name]()
-        said = ""
     except KeyError:
-        said = f"nobody here can do {name}"
-    except ProcessError as error:
-        said = str(error)
+        error = f"nobody here can do {name}"
+    except ProcessError as failure:
+        error = str(failure)
     whole = answer.with_suffix(".part")
-    whole.write_text(said, encoding="utf-8")
+    whole.write_text(error, encoding="utf-8")
     whole.rename(answer)
-
-
-def _tail(path: Path, lines: int = 20) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def without_faults(settings: workload.Settings) -> workload.Settings:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from recoup.fields import echo, refusal
+from recoup.fields import Kind, Number, UnusableError, Whole, echo, refusal, unknown
 
 #: Every scenario, in the order in which a run plays them.
 NAMES = (
@@ -28,6 +28,7 @@ NAMES = (
     "terminate",
     "garbage",
     "shrink",
+    "audit",
 )
 #: What a run plays that names none: all but the one that takes as long as one says.
 DEFAULT_NAMES = tuple(name for name in NAMES if name != "soak")
@@ -50,12 +51,26 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+#: What each number of the settings may be.
+KINDS: Mapping[str, Kind[Any]] = {
+    "seed": Whole(-(10**18), 10**18),
+    "users": Whole(1, 10_000),
+    "cache_entries": Whole(1, 10**6),
+    "catalogue": Whole(2, 10**6),
+    "alpha": Number(0, 100, "Zipf's exponent", above=True),
+    "duration_seconds": Number(0, 10**7, "seconds", above=True),
+    "callers": Whole(1, MOST_CALLERS),
+    "scaled_generation_seconds": Number(0, 10**7, "seconds", above=True),
+    "scrape_seconds": Number(0, 3600, "seconds", above=True),
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of a workload. The same settings make the same requests.
 
     Attributes:
-        seed: Any integer; another one makes other requests.
+        seed: Another one makes other requests.
         users: Callers at one time, where nothing shall queue: as many as the service has cores.
         cache_entries: The cache's limit of entries.
         catalogue: How many different items typical traffic asks for; more than the cache holds.
@@ -83,22 +98,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scenarios", tuple(self.scenarios))
-        for name in ("seed", "users", "cache_entries", "catalogue", "callers"):
-            _check(name, getattr(self, name), "an integer", type(getattr(self, name)) is int)
-        for name in ("alpha", "duration_seconds", "scaled_generation_seconds", "scrape_seconds"):
-            _check(name, getattr(self, name), "a number above 0", _positive(getattr(self, name)))
-        for name in ("users", "cache_entries"):
-            _check(name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
-        _check("callers", self.callers, f"from 1 to {MOST_CALLERS}", 1 <= self.callers <= MOST_CALLERS)
-        more = f"more than cache_entries, which is {self.cache_entries}"
-        _check("catalogue", self.catalogue, more, self.catalogue > self.cache_entries)
-        self._check_scenarios()
-
-    def _check_scenarios(self) -> None:
-        for name in self.scenarios:
-            _check("scenarios", name, f"any of {', '.join(NAMES)}", name in NAMES)
-        once = len(set(self.scenarios)) == len(self.scenarios) > 0
-        _check("scenarios", self.scenarios, "at least one, and each once", once)
+        for name, kind in KINDS.items():
+            value = getattr(self, name)
+            try:
+                kind.check(value)
+            except UnusableError:
+                raise ValueError(refusal(name, echo(value), kind.expected)) from None
+        if self.catalogue <= self.cache_entries:
+            more = f"more than cache_entries, which is {self.cache_entries}"
+            raise ValueError(refusal("catalogue", echo(self.catalogue), more))
+        _known(self.scenarios)
+        if not self.scenarios or len(set(self.scenarios)) < len(self.scenarios):
+            raise ValueError(refusal("scenarios", echo(self.scenarios), "at least one, and each once"))
 
     def to_mapping(self) -> dict[str, Any]:
         """As JSON can carry it."""
@@ -111,9 +122,8 @@ class Settings:
         Raises:
             ValueError: A name is unknown, or a value cannot be used.
         """
-        allowed = [field_.name for field_ in fields(cls)]
-        for name in mapping:
-            _check("settings", name, f"any of {', '.join(allowed)}", name in allowed)
+        for name in mapping.keys() - {"scenarios", *KINDS}:
+            raise ValueError(unknown("setting", name, [*KINDS, "scenarios"]))
         return cls(**mapping)
 
 
@@ -135,16 +145,13 @@ def scenarios(text: str) -> tuple[str, ...]:
     names = {name.strip() for name in text.split(",") if name.strip()}
     if "all" in names:
         names = (names - {"all"}) | set(DEFAULT_NAMES)
-    for name in sorted(names):
-        _check("scenarios", name, f"all, or any of {', '.join(NAMES)}", name in NAMES)
-    _check("scenarios", text, f"all, or any of {', '.join(NAMES)}", bool(names))
+    if not names:
+        raise ValueError(refusal("scenarios", echo(text), f"all, or any of {', '.join(NAMES)}"))
+    _known(names)
     return tuple(name for name in NAMES if name in names)
 
 
-def _positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
-
-
-def _check(name: str, value: object, expected: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(refusal(name, echo(value), expected))
+def _known(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in NAMES:
+            raise ValueError(unknown("scenario", name, ["all", *NAMES]))

@@ -68,7 +68,7 @@ def _row(usage: Usage) -> tuple[str, ...]:
 def _notes(notes: Sequence[str]) -> Iterator[str]:
     if notes:
         yield ""
-        yield from (f"  Note: {each}" for each in notes)
+        yield from (f"  Note: {note}" for note in notes)
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

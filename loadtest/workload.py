@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from loadtest import journal, theory
-from loadtest.actions import Settle, asks_for_faults
+from loadtest.actions import is_fault, settle
 from loadtest.plan import Phase
-from loadtest.scenarios import behaviour, faults, remote, usage
+from loadtest.scenarios import audit, behaviour, faults, usage
 from loadtest.settings import DEFAULT_NAMES, NAMES, Settings, scenarios
 
 __all__ = [
@@ -59,7 +59,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "typical-remote": Scenario(
         "The same popularity and thirty users, before an upstream that the run starts: half a second in the mean.",
         "Hits within a point of theory; a mean speed-up of at least 3x and 95 % of its limit.",
-        remote.typical_remote,
+        usage.typical_remote,
     ),
     "stampede": Scenario(
         "Hundreds of callers of one cold key at once, key after key.",
@@ -107,29 +107,37 @@ SCENARIOS: Mapping[str, Scenario] = {
         "No failure; the hit ratio falls and recovers.",
         faults.shrink,
     ),
+    "audit": Scenario(
+        "One request after another, each of whose answers is known beforehand, before a generator that counts.",
+        "Every body, header, outcome, reason and count as expected, without one exception.",
+        audit.audit,
+    ),
 }
 
 
 def phases(settings: Settings) -> tuple[Phase, ...]:
     """The phases of all scenarios that the settings name, one after another."""
-    found: list[Phase] = []
-    for name in NAMES:
-        if name in settings.scenarios:
-            for phase in SCENARIOS[name].phases(settings):
-                settle = bool(found) and is_steady(found[-1])
-                found.append(replace(phase, before=(Settle(), *phase.before)) if settle else phase)
-    return tuple(found)
+    planned: list[Phase] = []
+    for name in (name for name in NAMES if name in settings.scenarios):
+        for phase in SCENARIOS[name].phases(settings):
+            after_steady = bool(planned) and is_steady(planned[-1])
+            planned.append(replace(phase, before=(settle(), *phase.before)) if after_steady else phase)
+    return tuple(planned)
 
 
 def needs_owner(phases: Iterable[Phase]) -> tuple[str, ...]:
     """The scenarios among phases that need processes of the run's own: to bring about a fault, or an upstream."""
-    phases = tuple(phases)
-    return (*asks_for_faults(phases), *dict.fromkeys(p.scenario for p in phases if p.scenario == remote.SCENARIO))
+    needing = (
+        phase
+        for phase in phases
+        if phase.scenario in (usage.REMOTE, audit.SCENARIO) or any(map(is_fault, phase.actions))
+    )
+    return tuple(dict.fromkeys(phase.scenario for phase in needing))
 
 
 def is_steady(phase: Phase | journal.Phase) -> bool:
     """Whether it is the steady state that the panels are asked for: Prometheus scrapes before and after it."""
-    return phase.part == "cached" and phase.scenario in ("typical", remote.SCENARIO, "soak")
+    return phase.part == "cached" and phase.scenario in ("typical", usage.REMOTE, "soak")
 
 
 def expected_hit_ratio(settings: Settings) -> float:

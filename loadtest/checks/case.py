@@ -1,4 +1,4 @@
-"""What a check is given, and how it says what it found."""
+"""What a check is given, and the ways in which it says what was measured and what was expected."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from loadtest.settings import Settings
 from loadtest.thresholds import Thresholds
 
 NOTHING = "nothing"
+#: Writes a figure with its unit.
+Unit = Callable[[float], str]
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,6 @@ class Case:
     def phases(self, scenario: str) -> tuple[Phase, ...]:
         """The phases of a scenario, in their order."""
         return tuple(phase for phase in self.run.phases if phase.scenario == scenario)
-
-    def played(self, scenario: str) -> bool:
-        """Whether any of its phases began."""
-        return bool(self.phases(scenario))
 
     def setting(self, name: str) -> Any:
         """A setting of the workload."""
@@ -61,45 +59,90 @@ class Case:
 class Bounds:
     """What a figure has to be within, both included; infinite: open there."""
 
-    low: float = float("-inf")
-    high: float = float("inf")
+    low: float
+    high: float
+    unit: Unit
 
     def hold(self, value: float) -> bool:
         """Whether a figure is within."""
         return self.low <= value <= self.high
 
-    def said(self, word: Callable[[float], str]) -> str:
+    def room(self, value: float) -> float:
+        """How far a figure is within; negative: how far out."""
+        return min(value - self.low, self.high - value)
+
+    def __str__(self) -> str:
         """Such as `66.7 % to 72.0 %`."""
         if self.low == float("-inf"):
-            return f"at most {word(self.high)}"
+            return f"at most {self.unit(self.high)}"
         if self.high == float("inf"):
-            return f"at least {word(self.low)}"
-        return word(self.low) if self.low == self.high else f"{word(self.low)} to {word(self.high)}"
+            return f"at least {self.unit(self.low)}"
+        return f"{self.unit(self.low)} to {self.unit(self.high)}"
 
 
-def judged(
-    scenario: str,
-    name: str,
-    value: float | None,
-    bounds: Bounds,
-    word: Callable[[float], str],
-    detail: str = "",
-    source: str = "",
-) -> Check:
-    """A figure against its bounds; none at all has failed."""
-    if value is None:
-        return Check(scenario, name, NOTHING, bounds.said(word), passed=False, detail=detail, source=source)
-    return Check(scenario, name, word(value), bounds.said(word), bounds.hold(value), detail, source)
+def at_most(high: float, unit: Unit) -> Bounds:
+    """Bounds that are open below."""
+    return Bounds(float("-inf"), high, unit)
 
 
-def shown(
-    scenario: str, name: str, figure: Figure, bounds: Bounds, word: Callable[[float], str], detail: str = ""
-) -> Check:
-    """A panel's figure against its bounds; why there is none is the detail then."""
-    said = detail if figure.value is not None else figure.problem
-    return judged(scenario, name, figure.value, bounds, word, said, figure.source)
+def at_least(low: float, unit: Unit) -> Bounds:
+    """Bounds that are open above."""
+    return Bounds(low, float("inf"), unit)
 
 
-def failed(scenario: str, name: str, wanted: str, why: str, source: str = "") -> Check:
-    """A check that found nothing to judge by."""
-    return Check(scenario, name, NOTHING, wanted, passed=False, detail=why, source=source)
+@dataclass(frozen=True)
+class Scope:
+    """What a check is about: one scenario of a run, or the run itself. Makes its checks."""
+
+    case: Case
+    scenario: str
+
+    def phase(self, part: str) -> Phase | None:
+        """The phase of the scenario with this name; None: there is none."""
+        return self.case.run.phase(self.scenario, part)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Its phases, in their order."""
+        return self.case.phases(self.scenario)
+
+    def holds(
+        self, name: str, measured: object, expected: str, passed: bool, detail: str = "", source: str = ""
+    ) -> Check:
+        """A statement that is true or not."""
+        return Check(self.scenario, name, str(measured), expected, passed, detail, source)
+
+    def lacks(self, name: str, expected: object, why: str, source: str = "") -> Check:
+        """A check that has nothing to judge by, which is a failure."""
+        return self.holds(name, NOTHING, str(expected), False, why, source)
+
+    def within(
+        self,
+        name: str,
+        value: float | Figure | None,
+        bounds: Bounds,
+        detail: str = "",
+        *,
+        why: str = "",
+        source: str = "",
+    ) -> Check:
+        """A figure against its bounds.
+
+        Args:
+            name: Of the check.
+            value: What was measured, also as a panel shows it; None: nothing, which is a failure.
+            bounds: What is expected.
+            detail: A sentence more.
+            why: Of a failure for want of a value, instead of `detail`; a panel has its own.
+            source: The panel, where `value` does not say it.
+        """
+        if isinstance(value, Figure):
+            why, source = value.problem, value.source
+            value = value.value
+        if value is None:
+            return self.lacks(name, bounds, why or detail, source)
+        return self.holds(name, bounds.unit(value), str(bounds), bounds.hold(value), detail, source)
+
+    def all_of(self, name: str, good: int, of: int, said: str = "", detail: str = "") -> Check:
+        """All of at least one have to be good."""
+        return self.holds(name, f"{good:,} of {of:,}{said}", "all", good == of > 0, detail)

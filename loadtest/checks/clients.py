@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from statistics import fmean, median
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
+from statistics import median as middle
 
 from loadtest import journal
 from loadtest.journal import Phase, Request
@@ -33,14 +34,20 @@ def waited(requests: Iterable[Request], *of: str) -> list[float]:
     return [request.seconds for request in requests if request.status == 200 and (not of or request.outcome in of)]
 
 
+def generated(requests: Iterable[Request], outcome: str) -> float | None:
+    """What generations took in the mean, as the service told each of their callers; None: it told nobody."""
+    told = (request.generation_seconds for request in requests if request.outcome == outcome)
+    return mean([seconds for seconds in told if seconds is not None])
+
+
 def mean(values: Sequence[float]) -> float | None:
     """The mean; None without values."""
     return fmean(values) if values else None
 
 
-def middle(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float]) -> float | None:
     """The median; None without values."""
-    return median(values) if values else None
+    return middle(values) if values else None
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
@@ -48,9 +55,9 @@ def quantile(values: Sequence[float], share: float) -> float | None:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None
 
 
-def generations(phase: Phase) -> tuple[Request, ...]:
-    """The requests for a generation of a phase."""
-    return tuple(request for request in phase.requests if request.kind == "generate")
+def generations(requests: Iterable[Request], *, cached: bool = False) -> list[Request]:
+    """The requests for a generation; with `cached` without those that went past the cache."""
+    return [one for one in requests if one.kind == "generate" and not (cached and one.outcome == "bypass")]
 
 
 def answered_within(requests: Iterable[Request], begin: float, end: float) -> list[Request]:
@@ -58,6 +65,18 @@ def answered_within(requests: Iterable[Request], begin: float, end: float) -> li
     return [request for request in requests if begin < request.at + request.seconds <= end]
 
 
-def in_order_of_sending(requests: Iterable[Request]) -> list[Request]:
-    """As they were sent."""
-    return sorted(requests, key=lambda request: request.at)
+def count(requests: Iterable[Request], which: Callable[[Request], bool]) -> int:
+    """How many requests are of a kind."""
+    return sum(map(which, requests))
+
+
+def ends_of(phase: Phase) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The first and the last third of a phase's time."""
+    third = (phase.end - phase.begin) / 3
+    return (phase.begin, phase.begin + third), (phase.end - third, phase.end)
+
+
+def halves(phase: Phase) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The first and the second half of a phase's time."""
+    middle = (phase.begin + phase.end) / 2
+    return (phase.begin, middle), (middle, phase.end)

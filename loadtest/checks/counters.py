@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from loadtest.journal import Phase
@@ -20,18 +20,18 @@ def series(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     Raises:
         ValueError: It is none.
     """
-    found = _SERIES.match(text)
-    if found is None:
+    match = _SERIES.match(text)
+    if match is None:
         raise ValueError(f"{text!r} is no series")
-    return found["name"], tuple(_LABEL.findall(found["labels"] or ""))
+    return match["name"], tuple(_LABEL.findall(match["labels"] or ""))
 
 
 def select(counters: Mapping[str, float], metric: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
     """The series of a metric with these labels: all their labels, and their values."""
     for text, value in counters.items():
-        name, found = series(text)
-        if name == metric and labels.items() <= dict(found).items():
-            yield dict(found), value
+        name, own = series(text)
+        if name == metric and labels.items() <= dict(own).items():
+            yield dict(own), value
 
 
 def total(counters: Mapping[str, float], metric: str, **labels: str) -> float:
@@ -39,9 +39,9 @@ def total(counters: Mapping[str, float], metric: str, **labels: str) -> float:
     return sum(value for _, value in select(counters, metric, **labels))
 
 
-def has(counters: Mapping[str, float], metric: str) -> bool:
+def has(counters: Mapping[str, float] | None, metric: str) -> bool:
     """Whether there is any series of a metric."""
-    return any(True for _ in select(counters, metric))
+    return any(True for _ in select(counters or {}, metric))
 
 
 def growth(phase: Phase, metric: str, **labels: str) -> float:
@@ -53,14 +53,14 @@ def growth(phase: Phase, metric: str, **labels: str) -> float:
 
 def growth_by(phase: Phase, metric: str, label: str, **labels: str) -> Counter[str]:
     """What a counter grew by in a phase, by a label's value; without those that did not grow."""
-    grown: Counter[str] = Counter()
-    for found, value in select(phase.after or {}, metric, **labels):
-        grown[found[label]] += round(value)
-    for found, value in select(phase.before if phase.after is not None else {}, metric, **labels):
-        grown[found[label]] -= round(value)
+    grown = Counter[str]()
+    for sign, counted in ((1, phase.after), (-1, phase.before)) if phase.after is not None else ():
+        for own, value in select(counted or {}, metric, **labels):
+            grown[own[label]] += sign * round(value)
     return Counter({name: number for name, number in grown.items() if number})
 
 
-def over(phases: Iterable[Phase], metric: str, **labels: str) -> float:
-    """What a metric grew by in several phases together."""
-    return sum(growth(phase, metric, **labels) for phase in phases)
+def mean(phase: Phase, histogram: str, **labels: str) -> float | None:
+    """The mean of what a histogram observed in a phase; None: nothing."""
+    observed = growth(phase, f"{histogram}_count", **labels)
+    return growth(phase, f"{histogram}_sum", **labels) / observed if observed > 0 else None

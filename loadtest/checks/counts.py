@@ -5,23 +5,16 @@ Three count each request: Locust, the journal (its sender), and the service. The
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
 
-from loadtest import formatting
 from loadtest.checks import clients, counters
-from loadtest.checks.case import NOTHING, Bounds, Case, judged
+from loadtest.checks.case import NOTHING, Scope
+from loadtest.formatting import count
 from loadtest.journal import Phase
 from loadtest.result import Check
-from recoup.telemetry.catalogue import (
-    GENERATION_DURATION,
-    HTTP_REQUESTS,
-    INTERNAL_ERRORS,
-    LOOKUPS,
-    MISSES,
-)
+from recoup.telemetry.catalogue import GENERATION_DURATION, HTTP_REQUESTS, INTERNAL_ERRORS, LOOKUPS, MISSES
 
-RUN = "run"
 #: Who asks for these is no client of the load test: Prometheus, the conductor, a supervisor.
 WATCHING_ROUTES = frozenset({"/metrics", "/healthz", "/readyz"})
 GENERATE_ROUTE = "/api/generate/<pipeline>"
@@ -31,70 +24,75 @@ INTERRUPTED = frozenset({"terminate"})
 NO_LOOKUP = ("manage", "malformed")
 _SHOWN = 3
 
+#: Gives a sentence for each count of a phase on which two disagree.
+Differences = Callable[[Phase], Iterator[str]]
 
-def checks(case: Case) -> Iterator[Check]:
+
+def checks(scope: Scope) -> Iterator[Check]:
     """Those of the whole run."""
-    yield _ended(case)
-    yield _answers(case)
-    yield _actions(case)
-    if case.run.end is not None:
-        yield _agreement("Locust's count of requests", case, _locust)
-    yield _agreement("The service's count of requests", case, _requests)
-    yield _agreement("The service's count of outcomes", case, _outcomes)
-    yield _agreement("The service's count of miss reasons", case, _reasons)
-    yield _agreement("The service's count of generations", case, _generations)
-    yield _bodies(case)
-    yield _internal_errors(case)
-    for scenario in dict.fromkeys(phase.scenario for phase in case.run.phases):
-        yield _traffic(case, scenario)
+    run = scope.case.run
+    yield _ended(scope)
+    yield _answers(scope)
+    yield _actions(scope)
+    if run.end is not None:
+        yield _agreement(scope, "Locust's count of requests", run.phases, _locust)
+    asked = [phase for phase in run.phases if phase.after is not None]
+    # The phase in which a run broke off has no end; another check says that it did.
+    ended = run.phases if run.end is not None else run.phases[:-1]
+    silent = [phase for phase in ended if phase.after is None and phase.scenario not in INTERRUPTED]
+    for what, differences in _SERVICE_COUNTS.items():
+        yield _agreement(scope, f"The service's count of {what}", asked, differences, silent)
+    yield _bodies(scope)
+    yield _internal_errors(scope, asked)
 
 
-def _ended(case: Case) -> Check:
-    ended, phases = case.run.end is not None, len(case.run.phases)
-    detail = (
-        "" if ended else "it broke off in the phase " + (case.run.phases[-1].name if phases else "before the first")
-    )
-    found = "came to its end" if ended else "did not come to its end"
-    return Check(RUN, "The run", found if phases else NOTHING, "every phase, to its end", ended and phases > 0, detail)
+def traffic(scope: Scope) -> Check:
+    """Whether a scenario had requests enough to say anything."""
+    sent, least = sum(len(phase.requests) for phase in scope.phases), scope.case.asked.requests.get(scope.scenario, 1)
+    return scope.holds("Traffic", count(sent, "request"), f"at least {count(least, 'request')}", sent >= least)
 
 
-def _answers(case: Case) -> Check:
-    bad = [(phase, request) for phase in case.run.phases for request in phase.requests if not request.allowed]
-    sent = sum(len(phase.requests) for phase in case.run.phases)
-    by_status = Counter(each.status for _, each in bad)
-    said = [f"{number} with status {status or 'none'}" for status, number in sorted(by_status.items())]
+def _ended(scope: Scope) -> Check:
+    run = scope.case.run
+    last = f"in the phase {run.phases[-1].name}" if run.phases else "before the first"
+    detail = "" if run.end is not None else f"it broke off {last}"
+    measured = "came to its end" if run.end is not None else "did not come to its end"
+    passed = run.end is not None and bool(run.phases)
+    return scope.holds("The run", measured if run.phases else NOTHING, "every phase, to its end", passed, detail)
+
+
+def _answers(scope: Scope) -> Check:
+    phases = scope.case.run.phases
+    bad = [(phase, request) for phase in phases for request in phase.requests if not request.allowed]
+    by_status = Counter(request.status for _, request in bad)
+    detail = [f"{number} with status {status or 'none'}" for status, number in sorted(by_status.items())]
     if bad:
         phase, first = bad[0]
-        said.append(f"the first in {phase.name}: {first.error or f'status {first.status}'}")
-    found = f"{formatting.count(len(bad), 'failure')} in {formatting.count(sent, 'request')}"
-    return Check(RUN, "Failures", found, "none", not bad, "; ".join(said))
+        detail.append(f"the first in {phase.name}: {first.error or f'status {first.status}'}")
+    measured = f"{count(len(bad), 'failure')} in {count(sum(len(phase.requests) for phase in phases), 'request')}"
+    return scope.holds("Failures", measured, "none", not bad, "; ".join(detail))
 
 
-def _actions(case: Case) -> Check:
-    done = [(phase, action) for phase in case.run.phases for action in phase.actions]
-    bad = [f"{phase.name}: {each.action}: {each.error}" for phase, each in done if each.error is not None]
-    found = f"{formatting.count(len(bad), 'failure')} in {formatting.count(len(done), 'action')}"
-    return Check(RUN, "Actions beside the requests", found, "none", not bad, "; ".join(bad[:_SHOWN]))
+def _actions(scope: Scope) -> Check:
+    done = [(phase, action) for phase in scope.case.run.phases for action in phase.actions]
+    bad = [f"{phase.name}: {action.action}: {action.error}" for phase, action in done if action.error is not None]
+    measured = f"{count(len(bad), 'failure')} in {count(len(done), 'action')}"
+    return scope.holds("Actions beside the requests", measured, "none", not bad, "; ".join(bad[:_SHOWN]))
 
 
-def _agreement(name: str, case: Case, differences: Callable[[Phase], Iterator[str]]) -> Check:
-    """All phases by one comparison; it gives a sentence for each that disagrees."""
-    compared = [phase for phase in case.run.phases if phase.after is not None or differences is _locust]
-    # The phase in which a run broke off has no end; that it did is told already.
-    ended = case.run.phases if case.run.end is not None else case.run.phases[:-1]
-    missed = [
-        f"{phase.name}: the service could not be asked at its end"
-        for phase in ended
-        if phase.after is None and phase.scenario not in INTERRUPTED and differences is not _locust
-    ]
-    found = missed + [f"{phase.name}: {said}" for phase in compared for said in differences(phase)]
-    counted = formatting.count(sum(len(phase.requests) for phase in compared), "request")
-    where = f"in {formatting.count(len(compared), 'phase')}"
-    if not compared:
-        return Check(RUN, name, NOTHING, "equal", passed=False, detail="; ".join(found[:_SHOWN]))
-    told = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
-    measured = f"equal {where}, {counted}" if not found else f"{formatting.count(len(found), 'difference')} {where}"
-    return Check(RUN, name, measured, "equal", not found, told)
+def _agreement(
+    scope: Scope, name: str, phases: Collection[Phase], differences: Differences, silent: Collection[Phase] = ()
+) -> Check:
+    """Phases by one comparison; of `silent` ones the service's counts are not known."""
+    apart = [f"{phase.name}: the service could not be asked at its end" for phase in silent]
+    apart += [f"{phase.name}: {sentence}" for phase in phases for sentence in differences(phase)]
+    detail = "; ".join(apart[:_SHOWN]) + (f"; and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else "")
+    if not phases:
+        return scope.lacks(name, "equal", detail)
+    where = f"in {count(len(phases), 'phase')}"
+    sent = count(sum(len(phase.requests) for phase in phases), "request")
+    measured = f"{count(len(apart), 'difference')} {where}" if apart else f"equal {where}, {sent}"
+    return scope.holds(name, measured, "equal", not apart, detail)
 
 
 def _locust(phase: Phase) -> Iterator[str]:
@@ -111,17 +109,14 @@ def _requests(phase: Phase) -> Iterator[str]:
     routes = {labels["route"] for labels, _ in counters.select(phase.after or {}, HTTP_REQUESTS.name)} - WATCHING_ROUTES
     if _managed_aside(phase):
         # What the conductor asks of the management API by itself is in no journal: generations alone can be compared.
-        sent, routes = [request for request in sent if request.kind == "generate"], {GENERATE_ROUTE}
-    served: Counter[str] = Counter()
+        sent, routes = clients.generations(sent), {GENERATE_ROUTE}
+    served = Counter[str]()
     for route in routes:
         served += counters.growth_by(phase, HTTP_REQUESTS.name, "status", route=route)
     # What is not even HTTP may be refused before anybody counts, and who leaves hears no status.
-    malformed = [request for request in phase.requests if request.kind == "malformed"]
+    malformed = clients.count(phase.requests, lambda request: request.kind == "malformed")
     seen = Counter(str(request.status) for request in sent if request.kind != "malformed")
-    surplus = served - seen
-    if malformed and not seen - served and surplus.total() <= len(malformed):
-        seen += surplus
-    yield from _different("status", served, seen)
+    yield from _different("status", served, seen, malformed)
 
 
 def _managed_aside(phase: Phase) -> bool:
@@ -134,71 +129,73 @@ def _managed_aside(phase: Phase) -> bool:
 def _outcomes(phase: Phase) -> Iterator[str]:
     """An answer without an outcome (an error) may have had a lookup, a miss or a coalesced one; no other may differ."""
     counted = counters.growth_by(phase, LOOKUPS.name, "outcome")
-    seen = clients.outcomes(phase.requests)
-    unseen = sum(request.outcome is None and request.kind not in NO_LOOKUP for request in phase.requests)
-    surplus = {name: counted[name] - seen[name] for name in ("miss", "coalesced")}
-    if unseen and min(surplus.values()) >= 0 and sum(surplus.values()) <= unseen:
-        seen += Counter({name: number for name, number in surplus.items() if number})
-    yield from _different("outcome", counted, seen)
+    unseen = clients.count(phase.requests, lambda one: one.outcome is None and one.kind not in NO_LOOKUP)
+    yield from _different("outcome", counted, clients.outcomes(phase.requests), unseen, ("miss", "coalesced"))
 
 
 def _reasons(phase: Phase) -> Iterator[str]:
     counted = counters.growth_by(phase, MISSES.name, "reason")
-    seen = clients.reasons(phase.requests)
-    unseen = sum(
-        request.outcome in (None, "miss") and request.reason is None and request.kind not in NO_LOOKUP
-        for request in phase.requests
+    unseen = clients.count(
+        phase.requests,
+        lambda one: one.outcome in (None, "miss") and one.reason is None and one.kind not in NO_LOOKUP,
     )
-    surplus = counted - seen
-    if unseen and not seen - counted and sum(surplus.values()) <= unseen:
-        seen += surplus
-    yield from _different("reason", counted, seen)
+    yield from _different("reason", counted, clients.reasons(phase.requests), unseen)
 
 
 def _generations(phase: Phase) -> Iterator[str]:
     """A generation answers each miss and each bypass, and nothing else; without an answer it may have failed."""
     counted = round(counters.growth(phase, f"{GENERATION_DURATION.name}_count"))
-    found = clients.outcomes(phase.requests)
-    seen = found["miss"] + found["bypass"]
-    unseen = sum(request.outcome is None and request.kind == "generate" for request in phase.requests)
+    outcomes = clients.outcomes(phase.requests)
+    seen = outcomes["miss"] + outcomes["bypass"]
+    unseen = clients.count(phase.requests, lambda one: one.outcome is None and one.kind == "generate")
     if not seen <= counted <= seen + unseen:
         yield f"the service counts {counted:,} generations, its clients {seen:,} misses and bypasses"
 
 
-def _different(what: str, counted: Counter[str], seen: Counter[str]) -> Iterator[str]:
-    for name in sorted(counted.keys() | seen.keys()):
-        if counted[name] != seen[name]:
+_SERVICE_COUNTS: dict[str, Differences] = {
+    "requests": _requests,
+    "outcomes": _outcomes,
+    "miss reasons": _reasons,
+    "generations": _generations,
+}
+
+
+def _different(
+    what: str, counted: Counter[str], seen: Counter[str], unseen: int, hidden: Collection[str] | None = None
+) -> Iterator[str]:
+    """Where counts disagree.
+
+    Args:
+        what: Is counted.
+        counted: By the service, by name.
+        seen: By its clients, by name.
+        unseen: Requests whose name the clients do not know.
+        hidden: The names that those may have; None: any.
+    """
+    surplus = {name: counted[name] - seen[name] for name in sorted(counted.keys() | seen.keys())}
+    may_be = {name: number for name, number in surplus.items() if hidden is None or name in hidden}
+    explained = min(may_be.values(), default=0) >= 0 and sum(may_be.values()) <= unseen
+    for name, number in surplus.items():
+        if number and not (explained and name in may_be):
             yield f"{what} {name}: the service counts {counted[name]:,}, its clients {seen[name]:,}"
 
 
-def _bodies(case: Case) -> Check:
-    digests: dict[str, set[tuple[str, int]]] = {}
-    whole = [request for phase in case.run.phases for request in clients.generations(phase) if request.status == 200]
-    for each in whole:
-        digests.setdefault(each.item, set()).add((each.digest, each.bytes))
-    bad = sorted(item for item, found in digests.items() if len(found) > 1 or ("", 0) in found)
-    found = f"{formatting.count(len(digests), 'item')} in {formatting.count(len(whole), 'answer')}"
+def _bodies(scope: Scope) -> Check:
+    bodies: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    generations = [request for phase in scope.case.run.phases for request in clients.generations(phase.requests)]
+    whole = [request for request in generations if request.status == 200]
+    for request in whole:
+        bodies[request.item].add((request.digest, request.bytes))
+    bad = sorted(item for item, different in bodies.items() if len(different) > 1 or ("", 0) in different)
+    measured = f"{count(len(bodies), 'item')} in {count(len(whole), 'answer')}" if whole else NOTHING
     detail = f"different or empty bodies of {', '.join(bad[:_SHOWN])}" if bad else ""
-    return Check(
-        RUN, "One body for each item", found if whole else NOTHING, "always the same", not bad and bool(whole), detail
-    )
+    return scope.holds("One body for each item", measured, "always the same", bool(whole) and not bad, detail)
 
 
-def _internal_errors(case: Case) -> Check:
-    known = [phase for phase in case.run.phases if phase.after is not None]
-    name, wanted = "Failures inside the service", "none"
-    if not known or not all(counters.has(phase.after or {}, INTERNAL_ERRORS.name) for phase in known):
-        return Check(RUN, name, NOTHING, wanted, passed=False, detail=f"there is no {INTERNAL_ERRORS.name}")
-    parts = sum((counters.growth_by(phase, INTERNAL_ERRORS.name, "part") for phase in known), Counter[str]())
+def _internal_errors(scope: Scope, asked: Collection[Phase]) -> Check:
+    name, metric = "Failures inside the service", INTERNAL_ERRORS.name
+    if not asked or not all(counters.has(phase.after or {}, metric) for phase in asked):
+        return scope.lacks(name, "none", f"there is no {metric}")
+    parts = sum((counters.growth_by(phase, metric, "part") for phase in asked), Counter[str]())
     detail = ", ".join(f"{number} in {part}" for part, number in sorted(parts.items()))
-    return Check(RUN, name, formatting.count(sum(parts.values()), "failure"), wanted, not parts, detail)
-
-
-def _traffic(case: Case, scenario: str) -> Check:
-    sent = sum(len(phase.requests) for phase in case.phases(scenario))
-    least = case.asked.requests.get(scenario, 1)
-    return judged(scenario, "Traffic", sent, Bounds(low=least), _requests_word)
-
-
-def _requests_word(number: float) -> str:
-    return formatting.count(number, "request")
+    return scope.holds(name, count(parts.total(), "failure"), "none", not parts, detail)

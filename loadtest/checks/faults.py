@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
-from loadtest import formatting, panels
+from loadtest import panels
 from loadtest.checks import clients, counters
-from loadtest.checks.case import NOTHING, Bounds, Case, failed, judged
-from loadtest.checks.stress import afterwards, recovered, recovery
+from loadtest.checks.case import NOTHING, Scope, at_least, at_most
+from loadtest.checks.stress import afterwards, answered, in_turn, recovered
+from loadtest.formatting import count, megabytes, points, seconds
 from loadtest.journal import Action, Phase, Request
 from loadtest.prometheus import QueryError
 from loadtest.result import Check
@@ -22,226 +23,189 @@ AWAY = 503
 LOWER, RESTORE = "ScaleMemory 0", "ScaleMemory None"
 
 
-def checks(case: Case) -> Iterator[Check]:
-    """Those of the faults that were brought about."""
-    every: dict[str, Callable[[Case, Phase, Phase], Iterator[Check]]] = {
-        "kill-worker": _kill_worker,
-        "prometheus-restart": _prometheus,
-        "terminate": _terminate,
-        "garbage": _garbage,
-        "shrink": _shrink,
-    }
-    for scenario, found in every.items():
-        if not case.played(scenario):
-            continue
-        fault = case.run.phase(scenario, "fault")
-        after = case.run.phase(scenario, "recovery") or case.run.phase(scenario, "restarted")
-        if fault is None or after is None:
-            yield failed(scenario, "The fault", "a fault, and what comes after", "the run has no such phases")
-        else:
-            yield from found(case, fault, after)
-
-
 def acted(phase: Phase, name: str) -> Action | None:
     """The first action of a name during a phase."""
-    return next(
-        (action for action in phase.actions if action.action.startswith(name) and action.at >= phase.begin), None
-    )
+    during = (action for action in phase.actions if action.at >= phase.begin)
+    return next((action for action in during if action.action.startswith(name)), None)
 
 
-def _brought_about(phase: Phase, name: str, what: str) -> Check:
-    found = acted(phase, name)
-    good = found is not None and found.error is None
-    said = "" if found is None else found.error or ""
-    return Check(phase.scenario, what, "done" if good else NOTHING, "done", good, said)
+def _brought_about(scope: Scope, phase: Phase, name: str, what: str) -> Check:
+    action = acted(phase, name)
+    good = action is not None and action.error is None
+    return scope.holds(what, "done" if good else NOTHING, "done", good, (action.error if action else None) or "")
 
 
-def _moment(phase: Phase, name: str) -> float:
+def _done(phase: Phase, name: str) -> float:
     """When an action was done with; the phase's end where it was not."""
-    found = acted(phase, name)
-    return phase.end if found is None else found.at + found.seconds
+    action = acted(phase, name)
+    return phase.end if action is None else action.at + action.seconds
 
 
-def _kill_worker(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    name = "Fault kill-worker"
-    yield _brought_about(fault, name, "A worker is killed")
-    failures = [request for request in fault.requests if request.status != 200]
-    most = case.asked.killed_worker_failures_max
-    by_status = ", ".join(f"{number} with {status or 'no answer'}" for status, number in _statuses(failures))
+def _by_status(requests: Iterable[Request]) -> str:
+    counts = sorted(Counter(request.status for request in requests).items())
+    return ", ".join(f"{number:,} with {status or 'no answer'}" for status, number in counts)
+
+
+def kill_worker(scope: Scope, fault: Phase, after: Phase) -> Iterator[Check]:
+    """What the worker generated fails, and nothing else; another one takes over."""
+    yield _brought_about(scope, fault, "Fault kill-worker", "A worker is killed")
+    failures, most = (
+        [one for one in fault.requests if one.status != 200],
+        scope.case.asked.killed_worker_failures_max,
+    )
     passed = len(failures) <= most and all(request.status == DIED for request in failures)
-    wanted = f"at most {most:.0f}, with {DIED}"
-    yield Check("kill-worker", "Requests that failed with it", f"{len(failures)}", wanted, passed, by_status)
-    generated = [each for each in (*fault.requests, *after.requests) if each.status == 200 and each.outcome == "miss"]
-    yield recovered(case, "kill-worker", generated, _moment(fault, name))
-    yield afterwards(after)
+    expected = f"at most {most:.0f}, with {DIED}"
+    yield scope.holds("Requests that failed with it", len(failures), expected, passed, _by_status(failures))
+    generated = [one for one in (*fault.requests, *after.requests) if one.outcome == "miss"]
+    yield recovered(scope, generated, _done(fault, "Fault kill-worker"))
+    yield afterwards(scope, after)
 
 
-def _statuses(requests: list[Request]) -> list[tuple[int, int]]:
-    return sorted(Counter(request.status for request in requests).items())
+def prometheus_restart(scope: Scope, fault: Phase, after: Phase) -> Iterator[Check]:
+    """The service does not notice, and its counters go on."""
+    yield _brought_about(scope, fault, "Fault stop-prometheus", "Prometheus is stopped")
+    yield _brought_about(scope, fault, "Fault start-prometheus", "Prometheus is started again")
+    yield _counters_survive(scope, fault, after)
+    yield afterwards(scope, after)
+    yield _scraped_again(scope, fault, after)
 
 
-def _prometheus(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    yield _brought_about(fault, "Fault stop-prometheus", "Prometheus is stopped")
-    yield _brought_about(fault, "Fault start-prometheus", "Prometheus is started again")
-    yield _counters_survive(fault, after)
-    yield afterwards(after)
-    yield _seen_again(case, fault, after)
-
-
-def _counters_survive(fault: Phase, after: Phase) -> Check:
-    """The service's counters go on while nobody reads them: none is lower afterwards, and every lookup is in them."""
+def _counters_survive(scope: Scope, fault: Phase, after: Phase) -> Check:
+    """None is lower afterwards, and every lookup is in them."""
+    name, expected = "Counters survive", "none is lower"
     if fault.after is None or after.after is None:
-        why = "the service could not be asked"
-        return failed("prometheus-restart", "Counters survive", "none is lower", why)
+        return scope.lacks(name, expected, "the service could not be asked")
     names = [text for text in fault.before if counters.series(text)[0].endswith(("_total", "_count"))]
     fallen = [text for text in names if after.after.get(text, 0.0) < fault.before[text]]
     lookups = counters.growth(fault, LOOKUPS.name)
-    counted = formatting.count(lookups, "lookup")
-    measured = f"{formatting.count(len(fallen), 'counter')} of {len(names)} fell, {counted} counted"
-    passed = not fallen and bool(names) and lookups > 0
-    return Check("prometheus-restart", "Counters survive", measured, "none is lower", passed, ", ".join(fallen[:3]))
+    measured = f"{count(len(fallen), 'counter')} of {len(names)} fell, {count(lookups, 'lookup')} counted"
+    return scope.holds(name, measured, expected, not fallen and bool(names) and lookups > 0, ", ".join(fallen[:3]))
 
 
-def _seen_again(case: Case, fault: Phase, after: Phase) -> Check:
-    """Prometheus scrapes again soon after its return."""
-    back, bounds = _moment(fault, "Fault start-prometheus"), Bounds(high=case.asked.recovery_seconds_max)
-    name = "Scraped again"
+def _scraped_again(scope: Scope, fault: Phase, after: Phase) -> Check:
+    """Prometheus scrapes every instance again soon after its return."""
+    name, bounds = "Scraped again", at_most(scope.case.asked.recovery_seconds_max, seconds)
+    back = _done(fault, "Fault start-prometheus")
     try:
-        times = case.panels.scrapes(fault.begin, after.end + case.settle_seconds)
+        times = scope.case.panels.scrapes(fault.begin, after.end + scope.case.settle_seconds)
     except (QueryError, KeyError) as error:
-        return failed("prometheus-restart", name, bounds.said(formatting.seconds), str(error))
-    soonest = [min((at for at in found if at >= back), default=None) for found in times.values()]
+        return scope.lacks(name, bounds, str(error))
+    soonest = [min((at for at in scrapes if at >= back), default=None) for scrapes in times.values()]
     known = [at for at in soonest if at is not None]
     late = max(known) - back if known and len(known) == len(soonest) else None
-    return judged("prometheus-restart", name, late, bounds, formatting.seconds, "after it was started again")
+    return scope.within(name, late, bounds, "after it was started again")
 
 
-def _terminate(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
+def terminate(scope: Scope, fault: Phase, restarted: Phase) -> Iterator[Check]:
     """What was begun is answered whole; who comes meanwhile is sent away; who comes later finds nobody."""
     name = "Fault terminate-service"
-    yield _brought_about(fault, name, "The service is told to end")
-    told = acted(fault, name)
-    moment = fault.end if told is None else told.at
+    yield _brought_about(scope, fault, name, "The service is told to end")
+    action = acted(fault, name)
+    moment = fault.end if action is None else action.at
     begun = [request for request in fault.requests if request.at < moment]
-    whole = sum(request.status in (200, AWAY) for request in begun)
-    measured = f"{whole:,} of {len(begun):,} answered whole"
-    yield Check("terminate", "Requests that had begun", measured, "all", whole == len(begun) > 0, _first(begun))
+    broken = [request for request in begun if request.status not in (200, AWAY)]
+    whole = len(begun) - len(broken)
+    yield scope.all_of("Requests that had begun", whole, len(begun), " answered whole", _first(broken))
     late = [request for request in fault.requests if request.at >= moment]
     broken = [request for request in late if request.status not in (0, 200, AWAY) or not request.allowed]
-    measured = (
-        ", ".join(f"{number:,} with {status or 'no answer'}" for status, number in _statuses(late)) or "none came"
-    )
-    wanted = f"200, {AWAY}, or nobody there; none broken"
-    yield Check("terminate", "Requests that came later", measured, wanted, not broken, _first(broken))
-    yield _last_word(fault)
-    yield from recovery(case, after, after.begin)
+    expected = f"200, {AWAY}, or nobody there; none broken"
+    measured = _by_status(late) or "none came"
+    yield scope.holds("Requests that came later", measured, expected, not broken, _first(broken))
+    yield _last_word(scope, fault)
+    yield afterwards(scope, restarted)
+    yield recovered(scope, restarted.requests, restarted.begin)
 
 
-def _last_word(fault: Phase) -> Check:
+def _first(broken: list[Request]) -> str:
+    return f"the first: {broken[0].error or f'status {broken[0].status}'}" if broken else ""
+
+
+def _last_word(scope: Scope, fault: Phase) -> Check:
     """What the service says at its end of its life: what it had counted before, and what its clients saw since."""
-    name, wanted = "The service's count at its end", "equal to its clients'"
+    name, expected = "The service's count at its end", "equal to its clients'"
     if fault.account is None:
-        return failed("terminate", name, wanted, "it did not say")
+        return scope.lacks(name, expected, "it did not say")
     seen = clients.outcomes(fault.requests)
     for labels, value in counters.select(fault.before, LOOKUPS.name):
         seen[labels["outcome"]] += round(value)
     apart = [
         f"{outcome}: {told:,} and {seen[outcome]:,}" for outcome, told in fault.account.items() if told != seen[outcome]
     ]
-    measured = (
-        f"{formatting.count(sum(fault.account.values()), 'lookup')}, {formatting.count(len(apart), 'difference')}"
-    )
-    return Check("terminate", name, measured, wanted, not apart and any(seen.values()), "; ".join(apart))
+    measured = f"{count(sum(fault.account.values()), 'lookup')}, {count(len(apart), 'difference')}"
+    return scope.holds(name, measured, expected, not apart and any(seen.values()), "; ".join(apart))
 
 
-def _first(requests: list[Request]) -> str:
-    bad = next((request for request in requests if request.status not in (200, AWAY)), None)
-    return "" if bad is None else f"the first: {bad.error or f'status {bad.status}'}"
-
-
-def _garbage(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    yield _refused("Garbage refused as the contract says", fault)
-    yield _good_between("Good requests in between", fault)
-    yield _nothing_kept(fault)
-    slow = case.run.phase("garbage", "slow")
+def garbage(scope: Scope, fault: Phase, after: Phase) -> Iterator[Check]:
+    """What cannot be served is refused as the contract says, and nothing else suffers."""
+    yield _refused(scope, "Garbage refused as the contract says", fault)
+    yield answered(scope, "Good requests in between", clients.generations(fault.requests))
+    yield _nothing_kept(scope, fault)
+    slow = scope.phase("slow")
     if slow is None:
-        yield failed("garbage", "Slow senders and callers who leave", "all", "the run has no such phase")
+        yield scope.lacks("Slow senders and callers who leave", "all", "the run has no such phase")
     else:
-        yield _refused("Slow senders and callers who leave", slow)
-        yield _good_between("Good requests beside slow ones", slow)
-    yield afterwards(after)
+        yield _refused(scope, "Slow senders and callers who leave", slow)
+        yield answered(scope, "Good requests beside slow ones", clients.generations(slow.requests))
+    yield afterwards(scope, after)
 
 
-def _refused(name: str, phase: Phase) -> Check:
+def _refused(scope: Scope, name: str, phase: Phase) -> Check:
     """Each call that cannot be served has the answer that the contract has for it; who leaves has none."""
     bad = [request for request in phase.requests if request.kind != "generate"]
-    refused = sum(request.allowed and not 200 <= request.status < 400 for request in bad)
+    refused = clients.count(bad, lambda request: request.allowed and not 200 <= request.status < 400)
     wrong = sorted({f"{request.item} ({request.status})" for request in bad if not request.allowed})
-    listed = ", ".join(f"{number:,} with {status or 'no answer'}" for status, number in _statuses(bad))
-    detail = f"{listed}; not as expected: {', '.join(wrong)}" if wrong else listed
-    return Check("garbage", name, f"{refused:,} of {len(bad):,}", "all", refused == len(bad) > 0, detail)
+    detail = _by_status(bad) + (f"; not as expected: {', '.join(wrong)}" if wrong else "")
+    return scope.all_of(name, refused, len(bad), detail=detail)
 
 
-def _good_between(name: str, phase: Phase) -> Check:
-    good = [request for request in phase.requests if request.kind == "generate"]
-    answered = sum(request.status == 200 for request in good)
-    measured = f"{answered:,} of {len(good):,} answered with 200"
-    return Check("garbage", name, measured, "all", answered == len(good) > 0)
-
-
-def _nothing_kept(fault: Phase) -> Check:
+def _nothing_kept(scope: Scope, fault: Phase) -> Check:
     """A refused request changes nothing: what is held afterwards is what was held before."""
-    if fault.after is None or not counters.has(fault.after, ENTRIES.name):
-        return failed("garbage", "Entries", "as many as before", "the service could not be asked")
+    if not counters.has(fault.after, ENTRIES.name):
+        return scope.lacks("Entries", "as many as before", "the service could not be asked")
     grown = counters.growth(fault, ENTRIES.name)
-    held = formatting.count(counters.total(fault.after, ENTRIES.name), "entry").replace("entrys", "entries")
-    return Check("garbage", "Entries", f"{held}, {grown:+.0f}", "as many as before", grown == 0)
+    held = count(counters.total(fault.after or {}, ENTRIES.name), "entry", "entries")
+    return scope.holds("Entries", f"{held}, {grown:+.0f}", "as many as before", grown == 0)
 
 
-def _shrink(case: Case, fault: Phase, after: Phase) -> Iterator[Check]:
-    yield _brought_about(fault, LOWER, "The memory limit is lowered")
-    yield _brought_about(fault, RESTORE, "The memory limit is restored")
+def shrink(scope: Scope, fault: Phase, after: Phase) -> Iterator[Check]:
+    """What is held obeys the lowered limit at once, and comes back with the usual one."""
+    yield _brought_about(scope, fault, LOWER, "The memory limit is lowered")
+    yield _brought_about(scope, fault, RESTORE, "The memory limit is restored")
     evicted = counters.growth(fault, EVICTIONS.name, cause="memory")
-    yield Check("shrink", "Evictions by memory", formatting.count(evicted, "eviction"), "some", evicted > 0)
-    yield _held_low(case, fault)
-    yield _held_again(after, fault)
-    yield afterwards(after)
-    yield _ratio_recovers(case, fault, after)
+    yield scope.holds("Evictions by memory", count(evicted, "eviction"), "some", evicted > 0)
+    yield _held_low(scope, fault)
+    yield _held_again(scope, fault, after)
+    yield afterwards(scope, after)
+    # Before the limit is lowered, while it is low, and when the popular entries are back.
+    down, up = _done(fault, LOWER), _done(fault, RESTORE)
+    spans, requests = ((fault.begin, down), (down, up), clients.halves(after)[1]), (*fault.requests, *after.requests)
+    ratios = [clients.hit_ratio(clients.answered_within(requests, *span)) for span in spans]
+    known = [ratio for ratio in ratios if ratio is not None]
+    risen = known[2] - known[1] if len(known) == len(ratios) else None
+    bounds = at_least(scope.case.asked.shrink_recovery_min, points)
+    yield scope.within("Hit ratio rises again", risen, bounds, in_turn(ratios))
 
 
-def _held_low(case: Case, fault: Phase) -> Check:
+def _held_low(scope: Scope, fault: Phase) -> Check:
     """At the moment before the limit is restored, what is held is within the lowered one."""
-    name, wanted = "Memory held under the lowered limit", "within a limit that is lower"
+    name, expected = "Memory held under the lowered limit", "within a limit that is lower"
     restored = acted(fault, RESTORE)
     moment = fault.end if restored is None else restored.at
-    held, limit = (case.panels.at(panels.MEMORY_LIMIT, moment, ending) for ending in ("held", "limit"))
+    held, limit = (scope.case.panels.at(panels.MEMORY_LIMIT, moment, line) for line in ("held", "limit"))
     if held.value is None or limit.value is None:
-        return failed("shrink", name, wanted, held.problem or limit.problem, held.source)
+        return scope.lacks(name, expected, held.problem or limit.problem, held.source)
     usual = counters.total(fault.before, MEMORY_LIMIT.name)
-    measured = f"{formatting.megabytes(held.value)} of {formatting.megabytes(limit.value)}"
+    measured = f"{megabytes(held.value)} of {megabytes(limit.value)}"
     passed = 0 < held.value <= limit.value < usual
-    return Check("shrink", name, measured, wanted, passed, f"of {formatting.megabytes(usual)} usually", held.source)
+    return scope.holds(name, measured, expected, passed, f"of {megabytes(usual)} usually", held.source)
 
 
-def _held_again(after: Phase, fault: Phase) -> Check:
+def _held_again(scope: Scope, fault: Phase, after: Phase) -> Check:
     """Afterwards the limit is what it was."""
-    name, wanted = "Memory held afterwards", "within the limit, as it was before"
+    name, expected = "Memory held afterwards", "within the limit, as it was before"
     if after.after is None:
-        return failed("shrink", name, wanted, "the service could not be asked")
+        return scope.lacks(name, expected, "the service could not be asked")
     held = counters.total(after.after, MEMORY.name)
-    limits = [counters.total(found, MEMORY_LIMIT.name) for found in (fault.before, after.after)]
-    measured = f"{formatting.megabytes(held)} of {formatting.megabytes(limits[1])}"
-    return Check("shrink", name, measured, wanted, held <= limits[1] == limits[0] > 0)
-
-
-def _ratio_recovers(case: Case, fault: Phase, after: Phase) -> Check:
-    """Before the limit is lowered, while it is low, and when the popular entries are back."""
-    down, up = _moment(fault, LOWER), _moment(fault, RESTORE)
-    requests = (*fault.requests, *after.requests)
-    spans = ((fault.begin, down), (down, up), ((after.begin + after.end) / 2, after.end))
-    ratios = [clients.hit_ratio(clients.answered_within(requests, *span)) for span in spans]
-    first, low, last = ratios
-    told = ", then ".join(NOTHING if ratio is None else formatting.percent(ratio) for ratio in ratios)
-    bounds = Bounds(low=case.asked.shrink_recovery_min)
-    risen = None if first is None or low is None or last is None else last - low
-    return judged("shrink", "Hit ratio rises again", risen, bounds, formatting.points, told)
+    before, limit = (counters.total(counted, MEMORY_LIMIT.name) for counted in (fault.before, after.after))
+    measured = f"{megabytes(held)} of {megabytes(limit)}"
+    return scope.holds(name, measured, expected, held <= limit == before > 0)

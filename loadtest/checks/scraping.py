@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import pairwise
 
-from loadtest import formatting
-from loadtest.checks.case import NOTHING, Case, failed
+from loadtest.checks.case import NOTHING, Case, Scope
+from loadtest.formatting import count
 from loadtest.prometheus import QueryError
 from loadtest.result import Check
 
@@ -18,28 +18,21 @@ MAKE_GAPS = ("prometheus-restart", "terminate")
 
 @dataclass(frozen=True)
 class Gap:
-    """A time that Prometheus has no samples of.
-
-    Attributes:
-        instance: Of which process.
-        begin: The last sample before it.
-        end: The first one after it.
-        scenario: Which of `MAKE_GAPS` made it; None: nobody was to.
-    """
+    """A time that Prometheus has no samples of one process, from the last to the first; the scenario that made it."""
 
     instance: str
     begin: float
     end: float
     scenario: str | None
 
-    def said(self) -> str:
+    def __str__(self) -> str:
         """As a sentence for a reader, in universal time."""
         first, last = (f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S}" for at in (self.begin, self.end))
         return f"{self.instance}: nothing from {first} to {last} ({self.end - self.begin:.0f} s)"
 
 
-def gaps(case: Case) -> tuple[Gap, ...]:
-    """Every gap from the run's beginning to its end; an instance that was not scraped at all has none.
+def gaps(case: Case) -> tuple[int, tuple[Gap, ...]]:
+    """How many instances were scraped, and every gap of theirs from the run's beginning to its end.
 
     A Prometheus that has just begun takes up to five seconds to find its targets, so the first sample may be late.
 
@@ -50,7 +43,7 @@ def gaps(case: Case) -> tuple[Gap, ...]:
     begin, end = span(case)
     longest = case.asked.gap_scrapes_max * float(case.setting("scrape_seconds"))
     scraped = case.panels.scrapes(begin, end)
-    return tuple(
+    return len(scraped), tuple(
         Gap(instance, earlier, later, _maker(case, earlier, later))
         for instance, times in sorted(scraped.items())
         for earlier, later in pairwise([begin, *times, end])
@@ -60,8 +53,7 @@ def gaps(case: Case) -> tuple[Gap, ...]:
 
 def span(case: Case) -> tuple[float, float]:
     """From the beginning of the first phase to the end of the last."""
-    phases = case.run.phases
-    return phases[0].begin, max(phase.end for phase in phases)
+    return case.run.phases[0].begin, max(phase.end for phase in case.run.phases)
 
 
 def _maker(case: Case, begin: float, end: float) -> str | None:
@@ -76,23 +68,20 @@ def _maker(case: Case, begin: float, end: float) -> str | None:
     return max(shares, key=shares.__getitem__, default=None)
 
 
-def checks(case: Case) -> Iterator[Check]:
+def checks(scope: Scope) -> Iterator[Check]:
     """The one for the run."""
-    name, wanted = "Scrapes without a gap", "none but those that a scenario makes"
-    if not case.run.phases:
+    name, expected = "Scrapes without a gap", "none but those that a scenario makes"
+    if not scope.case.run.phases:
         return
     try:
-        found = gaps(case)
-        instances = len(case.panels.scrapes(*span(case)))
+        instances, every = gaps(scope.case)
     except (QueryError, KeyError) as error:
-        yield failed("run", name, wanted, str(error))
+        yield scope.lacks(name, expected, str(error))
         return
-    wrong = [each for each in found if each.scenario is None]
-    measured = f"{formatting.count(len(wrong), 'gap')} in {formatting.count(instances, 'instance')}"
-    if not instances:
-        measured = NOTHING
-    detail = "; ".join(each.said() for each in wrong[:3]) if instances else "Prometheus has no samples of the service"
-    yield Check("run", name, measured, wanted, instances > 0 and not wrong, detail)
+    wrong = [gap for gap in every if gap.scenario is None]
+    measured = f"{count(len(wrong), 'gap')} in {count(instances, 'instance')}" if instances else NOTHING
+    detail = "; ".join(map(str, wrong[:3])) if instances else "Prometheus has no samples of the service"
+    yield scope.holds(name, measured, expected, instances > 0 and not wrong, detail)
 
 
 def notes(case: Case) -> tuple[str, ...]:
@@ -100,9 +89,7 @@ def notes(case: Case) -> tuple[str, ...]:
     if not case.run.phases:
         return ()
     try:
-        found = gaps(case)
+        _, every = gaps(case)
     except (QueryError, KeyError):
         return ()  # the check says so
-    return tuple(
-        f"Prometheus lacks what {each.scenario} kept from it. {each.said()}." for each in found if each.scenario
-    )
+    return tuple(f"Prometheus lacks what {gap.scenario} kept from it. {gap}." for gap in every if gap.scenario)

@@ -17,8 +17,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the page")
     given = parser.parse_args()
     try:
-        found = Result.from_json(given.report.read_text(encoding="utf-8"))
-        written = write(found, given.output)
+        result = Result.from_json(given.report.read_text(encoding="utf-8"))
+        written = write(result, given.output)
     except (OSError, ValueError, KeyError, TypeError) as error:
         parser.exit(2, f"{parser.prog}: {given.report}: {type(error).__name__}: {error}\n")
     sys.stdout.write(f"{written}\n")

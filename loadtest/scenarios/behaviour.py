@@ -7,7 +7,7 @@ from itertools import accumulate
 from random import Random
 
 from loadtest import theory
-from loadtest.actions import Clear, Configure, DeleteEntry, ListEntries
+from loadtest.actions import clear, configure, delete_entry, list_entries
 from loadtest.items import Item, of, singly
 from loadtest.plan import Action, Batch, Lane, Moment, Phase, Rendezvous
 from loadtest.scenarios.parts import TTL_SECONDS, lane, start, typical, warm
@@ -52,8 +52,8 @@ def stampede(settings: Settings) -> tuple[Phase, ...]:
 
 def churn(settings: Settings) -> tuple[Phase, ...]:
     """Popular traffic that the cache holds whole; with a scan through cold keys in between; and alone again."""
-    found = of(settings, "churn", settings.cache_entries + SCAN_ITEMS)
-    popular, cold = found[: settings.cache_entries], found[settings.cache_entries :]
+    items = of(settings, "churn", settings.cache_entries + SCAN_ITEMS)
+    popular, cold = items[: settings.cache_entries], items[settings.cache_entries :]
     draw = Random(f"churn {settings.seed}")  # noqa: S311
     # Each of them once, so that it is known which ones are popular.
     before = [*draw.sample(popular, len(popular)), *_popular(draw, popular, CHURN_REQUESTS)]
@@ -82,8 +82,8 @@ def _scanned(popular: list[Item], cold: tuple[Item, ...]) -> list[Item]:
 
 def saturation(settings: Settings) -> tuple[Phase, ...]:
     """More distinct requests than the generator can do, beside some that are held; then a few, one by one."""
-    found = of(settings, "saturation", HITS_ITEMS + RECOVERY_REQUESTS + FLOOD_ITEMS)
-    held, rest = found[:HITS_ITEMS], found[HITS_ITEMS:]
+    items = of(settings, "saturation", HITS_ITEMS + RECOVERY_REQUESTS + FLOOD_ITEMS)
+    held, rest = items[:HITS_ITEMS], items[HITS_ITEMS:]
     calm, flood = rest[:RECOVERY_REQUESTS], rest[RECOVERY_REQUESTS:]
     hits = lane(singly(held * round(FLOOD_SECONDS * HITS_RATE / HITS_ITEMS)), settings.users, HITS_RATE)
     distinct = Lane(
@@ -100,17 +100,17 @@ def management(settings: Settings) -> tuple[Phase, ...]:
     """Typical traffic while the cache is listed, resized, cleared, switched off and on."""
     entries = settings.cache_entries
     actions: tuple[Action, ...] = (
-        ListEntries(),
-        Configure({"max_size": max(1, entries // 4)}),
-        Configure({"max_size": entries}),
-        DeleteEntry(),
-        Clear(),
-        ListEntries(),
-        Configure({"ttl_seconds": _SHORT_TTL_SECONDS}),
-        Configure({"ttl_seconds": TTL_SECONDS}),
-        Configure({"enabled": False}),
-        Configure({"enabled": True}),
-        DeleteEntry(),
+        list_entries(),
+        configure({"max_size": max(1, entries // 4)}),
+        configure({"max_size": entries}),
+        delete_entry(),
+        clear(),
+        list_entries(),
+        configure({"ttl_seconds": _SHORT_TTL_SECONDS}),
+        configure({"ttl_seconds": TTL_SECONDS}),
+        configure({"enabled": False}),
+        configure({"enabled": True}),
+        delete_entry(),
     )
     during = tuple(Moment(float(second), action) for second, action in enumerate(actions, start=1))
     lanes = (typical(settings, "management"),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from loadtest import traffic
-from loadtest.actions import Fault, ScaleMemory, Settle
+from loadtest.actions import fault, scale_memory, settle
 from loadtest.items import Item, of, singly
 from loadtest.plan import Lane, Moment, Phase
 from loadtest.scenarios.garbage import garbage_calls, odd_calls, slow_calls
@@ -18,8 +18,10 @@ RECOVERED_AFTER_SECONDS = 7.0
 FAULT_SECONDS = 10.0
 KILL_SECONDS = 6.0
 TERMINATE_SECONDS = 5.0
-#: Traffic that fills the cache again.
+#: Traffic that fills the cache again, and the requests with which a hit ratio says anything.
 REFILL_SECONDS = 4.0
+REFILL_REQUESTS = 300
+RATIO_REQUESTS = 60
 HELD_ITEMS = 20
 #: More than are generated in that time.
 DISTINCT_ITEMS = 2000
@@ -38,7 +40,7 @@ OK_OR_DRAINING = frozenset({200, 503})
 def kill_worker(settings: Settings) -> tuple[Phase, ...]:
     """A generation worker is killed under load: what it generated fails, nothing else, and another one takes over."""
     lanes = _mixed(settings, "kill-worker", OK_OR_WORKER_DIED)
-    during = (Moment(FAULT_AFTER_SECONDS, Fault("kill-worker")),)
+    during = (Moment(FAULT_AFTER_SECONDS, fault("kill-worker")),)
     return (
         warm(settings, "kill-worker", _held(settings, "kill-worker")),
         Phase("kill-worker", "fault", lanes, seconds=KILL_SECONDS, during=during),
@@ -49,22 +51,22 @@ def kill_worker(settings: Settings) -> tuple[Phase, ...]:
 def prometheus_restart(settings: Settings) -> tuple[Phase, ...]:
     """Prometheus is away for a while: the service does not notice, and its counters go on."""
     during = (
-        Moment(FAULT_AFTER_SECONDS, Fault("stop-prometheus")),
-        Moment(RECOVERED_AFTER_SECONDS, Fault("start-prometheus")),
+        Moment(FAULT_AFTER_SECONDS, fault("stop-prometheus")),
+        Moment(RECOVERED_AFTER_SECONDS, fault("start-prometheus")),
     )
     lanes = (typical(settings, "prometheus-restart"),)
     return (
         Phase("prometheus-restart", "fault", lanes, seconds=FAULT_SECONDS, before=start(settings), during=during),
-        replace(_recovery(settings, "prometheus-restart"), before=(Settle(),)),
+        replace(_recovery(settings, "prometheus-restart"), before=(settle(),)),
     )
 
 
 def terminate(settings: Settings) -> tuple[Phase, ...]:
     """The service is told to end under load: it answers what it has begun, refuses the rest, and starts again."""
     lanes = _mixed(settings, "terminate", OK_OR_DRAINING)
-    during = (Moment(FAULT_AFTER_SECONDS, Fault("terminate-service")),)
+    during = (Moment(FAULT_AFTER_SECONDS, fault("terminate-service")),)
     restarted = replace(
-        _recovery(settings, "terminate"), part="restarted", before=(Fault("start-service"), *start(settings))
+        _recovery(settings, "terminate"), part="restarted", before=(fault("start-service"), *start(settings))
     )
     return (
         warm(settings, "terminate", _held(settings, "terminate")),
@@ -97,13 +99,13 @@ def _slow(held: tuple[Item, ...]) -> Lane:
 def shrink(settings: Settings) -> tuple[Phase, ...]:
     """The memory limit shrinks to a tenth of what is held, and is restored."""
     during = (
-        Moment(FAULT_AFTER_SECONDS, ScaleMemory(0.1)),
-        Moment(RECOVERED_AFTER_SECONDS, ScaleMemory(None)),
+        Moment(FAULT_AFTER_SECONDS, scale_memory(0.1), RATIO_REQUESTS),
+        Moment(RECOVERED_AFTER_SECONDS, scale_memory(None), RATIO_REQUESTS),
     )
     return (
         warm(settings, "shrink", traffic.warm(settings, "shrink")),
         Phase("shrink", "fault", (typical(settings, "shrink"),), seconds=FAULT_SECONDS, during=during),
-        Phase("shrink", "recovery", (typical(settings, "shrink"),), seconds=REFILL_SECONDS),
+        Phase("shrink", "recovery", (typical(settings, "shrink"),), seconds=REFILL_SECONDS, requests=REFILL_REQUESTS),
     )
 
 
@@ -130,5 +132,5 @@ def _mixed(settings: Settings, scenario: str, allowed: frozenset[int]) -> tuple[
 
 def _recovery(settings: Settings, scenario: str) -> Phase:
     """Generations that nobody has asked for yet: all of them have to succeed."""
-    found = _distinct(settings, scenario, DISTINCT_ITEMS + RECOVERY_REQUESTS)[DISTINCT_ITEMS:]
-    return Phase(scenario, "recovery", (lane(singly(found), settings.users),))
+    items = _distinct(settings, scenario, DISTINCT_ITEMS + RECOVERY_REQUESTS)[DISTINCT_ITEMS:]
+    return Phase(scenario, "recovery", (lane(singly(items), settings.users),))

@@ -64,20 +64,18 @@ def _length(body: bytes) -> bytes:
 
 def _bodies(photograph: bytes) -> tuple[Call, ...]:
     encoded = {**_JPEG, "Content-Encoding": "gzip"}
+    form, text = {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": "text/plain"}
+    cut_off = gzip.compress(photograph, mtime=0)[:-20]
     return (
         _refused("text as a picture", _PREVIEW, 422, _TEXT),
-        _refused("text", _PREVIEW, 415, _TEXT, {"Content-Type": "text/plain"}),
+        _refused("text", _PREVIEW, 415, _TEXT, text),
         _refused("half a picture", _PREVIEW, 422, photograph[: len(photograph) // 2]),
         _refused("empty", _PREVIEW, 422, b""),
-        _refused(
-            "form without its file", _PREVIEW, 415, b"image=none", {"Content-Type": "application/x-www-form-urlencoded"}
-        ),
+        _refused("form without its file", _PREVIEW, 415, b"image=none", form),
         _refused("form that breaks off", _PREVIEW, (400, 422), _BROKEN_FORM, _FORM),
-        _refused(
-            "form without an edge", _PREVIEW, (400, 415, 422), _BROKEN_FORM, {"Content-Type": "multipart/form-data"}
-        ),
+        _refused("form without an edge", _PREVIEW, (400, 415, 422), _BROKEN_FORM, _EDGELESS),
         _refused("gzip that is none", _PREVIEW, (400, 415), photograph, encoded),
-        _refused("gzip that breaks off", _PREVIEW, (400, 415), gzip.compress(photograph, mtime=0)[:-20], encoded),
+        _refused("gzip that breaks off", _PREVIEW, (400, 415), cut_off, encoded),
         _refused("unknown encoding", _PREVIEW, 415, photograph, {**_JPEG, "Content-Encoding": "x-nonsense"}),
     )
 
@@ -141,16 +139,17 @@ def _call(name: str, path: str, raw: Raw, status: int) -> Call:
     return Call(f"garbage {name}", path, kind="malformed", allowed=frozenset({status}), raw=raw)
 
 
-def _refused(name: str, path: str, status: int | tuple[int, ...], body: bytes, headers: dict[str, str] = _JPEG) -> Call:
-    return _expected(name, path, status, body, headers, "garbage")
-
-
-def _managed(name: str, path: str, status: int, body: bytes) -> Call:
-    return _expected(name, path, status, body, _JSON, "manage")
-
-
-def _expected(
-    name: str, path: str, status: int | tuple[int, ...], body: bytes, headers: dict[str, str], kind: Kind
+def _refused(
+    name: str,
+    path: str,
+    status: int | tuple[int, ...],
+    body: bytes,
+    headers: dict[str, str] = _JPEG,
+    kind: Kind = "garbage",
 ) -> Call:
     allowed = frozenset({status} if isinstance(status, int) else status)
     return Call(f"garbage {name}", path, body, headers, kind=kind, allowed=allowed)
+
+
+def _managed(name: str, path: str, status: int, body: bytes) -> Call:
+    return _refused(name, path, status, body, _JSON, "manage")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from loadtest import traffic
-from loadtest.actions import Clear, Configure
+from loadtest.actions import clear, configure
 from loadtest.items import OK, Item, singly
 from loadtest.plan import Action, Batch, Lane, Phase, Rendezvous
 from loadtest.settings import Settings
@@ -17,7 +17,7 @@ TTL_SECONDS = 86400
 def start(settings: Settings) -> tuple[Action, ...]:
     """What comes before a scenario: the cache as the settings have it, and empty."""
     changes = {"max_size": settings.cache_entries, "ttl_seconds": TTL_SECONDS, "enabled": True}
-    return (Configure(changes), Clear())
+    return (configure(changes), clear())
 
 
 def lane(batches: Iterable[Batch | Rendezvous], users: int, rate: float | None = None) -> Lane:
@@ -26,9 +26,9 @@ def lane(batches: Iterable[Batch | Rendezvous], users: int, rate: float | None =
     return Lane(lambda: iter(kept), users=users, rate=rate)
 
 
-def warm(settings: Settings, scenario: str, found: Iterable[Item]) -> Phase:
+def warm(settings: Settings, scenario: str, items: Iterable[Item]) -> Phase:
     """The first part of a scenario: a clean start, and each item once."""
-    return Phase(scenario, "warm", (lane(singly(tuple(found)), settings.users),), before=start(settings))
+    return Phase(scenario, "warm", (lane(singly(tuple(items)), settings.users),), before=start(settings))
 
 
 def typical(

@@ -15,14 +15,16 @@
     │   ├── BodyTimeoutError          408
     │   ├── TooLargeError             413
     │   ├── UnsupportedMediaError     415
-    │   └── UnprocessableError        422
+    │   ├── UnprocessableError        422
+    │   └── NotImplementedHereError   501
     └── GenerationError               a generation that did not give a result
         ├── GenerationFailedError     502: the generator raised, or gave something that is not a result
         │   ├── SelfDependencyError   502: it waits for its own result (also a RuntimeError)
         │   ├── OneShotResultError    502: it gave what can be read only once (also a TypeError)
         │   ├── WorkerDiedError       502: its worker process is gone
         │   └── UpstreamError         what the upstream of an `http` pipeline answered, passed on
-        │       └── UpstreamRefusedError  its 4xx: the caller's fault, not the generator's
+        │       ├── UpstreamRefusedError  its 4xx: the caller's fault, not the generator's
+        │       └── StreamCutError        an answer that broke off after it had begun
         ├── QueueFullError            503: no room to generate now
         │   └── OverloadedError       503: too much is on its way
         ├── GenerationTimeoutError    504: past the pipeline's time limit (also a TimeoutError)
@@ -195,6 +197,13 @@ class UnprocessableError(RequestError):
     title = "Not to be generated"
 
 
+class NotImplementedHereError(RequestError):
+    """A protocol that is not passed on."""
+
+    status = 501
+    title = "Not passed on"
+
+
 class GenerationError(RecoupError):
     """A generation that did not give a result. It is never stored."""
 
@@ -275,6 +284,12 @@ class UpstreamRefusedError(UpstreamError):
 
     title = "Refused by the upstream"
     kind = "refused"
+
+
+class StreamCutError(UpstreamError):
+    """An answer that broke off after it had begun: whoever reads it is to see that it is not whole."""
+
+    title = "Broke off"
 
 
 class QueueFullError(GenerationError):

@@ -128,7 +128,7 @@ class Recording:
         self._hold()
         done = tuple(Action(begin + after, 0.01, name) for after, name in actions)
         last = max(
-            [*(request.at + request.seconds for request in requests), *(each.at + each.seconds for each in done)]
+            [*(request.at + request.seconds for request in requests), *(action.at + action.seconds for action in done)]
         )
         after = None if interrupted else dict(self.counters)
         bad = sum(not request.allowed for request in requests)
@@ -165,12 +165,12 @@ class Recording:
         """Items by users who never pause."""
         return self.batches([[(item, outcome)] for item in items], users)
 
-    def batches(self, found: Iterable[Iterable[Asked]], users: int = 2) -> Callable[[float], list[Request]]:
+    def batches(self, batches: Iterable[Iterable[Asked]], users: int = 2) -> Callable[[float], list[Request]]:
         """The same in batches, each by one user, one request after another."""
 
         def played(begin: float) -> list[Request]:
             free, made = [begin] * users, []
-            for batch in found:
+            for batch in batches:
                 turn = min(range(users), key=free.__getitem__)
                 for item, outcome in batch:
                     made.append(self.request(free[turn], item, outcome))
@@ -265,12 +265,12 @@ def _typical_remote(made: Recording, scenario: str) -> None:
 
 def _stampede(made: Recording, scenario: str) -> None:
     def users(begin: float) -> list[Request]:
-        found = []
+        requests = []
         for number, item in enumerate(names(scenario, 5)):
             at = begin + number * 0.2
-            found += [made.request(at, item, "miss")]
-            found += [made.request(at, item, "coalesced") for _ in range(SETTINGS.callers - 1)]
-        return found
+            requests += [made.request(at, item, "miss")]
+            requests += [made.request(at, item, "coalesced") for _ in range(SETTINGS.callers - 1)]
+        return requests
 
     made.phase(scenario, "cached", users)
 
@@ -306,8 +306,8 @@ def _management(made: Recording, scenario: str) -> None:
 
 def _mixed(made: Recording, scenario: str, *more: Callable[[float], Request]) -> Callable[[float], list[Request]]:
     def played(begin: float) -> list[Request]:
-        found = made.play([*names(scenario, 20) * 10, *[f"{scenario}-new-{number}" for number in range(40)]])(begin)
-        return found + [each(begin) for each in more]
+        requests = made.play([*names(scenario, 20) * 10, *[f"{scenario}-new-{number}" for number in range(40)]])(begin)
+        return requests + [extra(begin) for extra in more]
 
     return played
 
@@ -431,14 +431,14 @@ class Recorded(Prometheus):
             return {"result": list(self._lines(query, moments))}
         if query.endswith("]"):
             return {"result": self._samples()}
-        found = self._lines(query, [float(parameters["time"])])
-        return {"result": [{"metric": each["metric"], "value": each["values"][0]} for each in found]}
+        lines = self._lines(query, [float(parameters["time"])])
+        return {"result": [{"metric": line["metric"], "value": line["values"][0]} for line in lines]}
 
     def _lines(self, query: str, moments: list[float]) -> Iterable[dict[str, Any]]:
         # The longest of those that the query names.
         known = [name for name in self.shows if name in query]
         for instance, value in self.shows[max(known, key=len)].items() if known else ():
-            points = [[at, str(found)] for at in moments if (found := value(at)) is not None]
+            points = [[at, str(shown)] for at in moments if (shown := value(at)) is not None]
             if points:
                 yield {"metric": {"job": instance, "instance": instance}, "values": points}
 
@@ -453,6 +453,10 @@ def always(value: float) -> Mapping[str, Value]:
     return {"recoup": lambda at: value}
 
 
+#: How the query of a 99th percentile begins.
+P99 = "histogram_quantile(0.99, sum by (cluster, namespace, le) (rate(recoup_request_duration_seconds_bucket{"
+
+
 def good_source(run: Run) -> Recorded:
     """What the panels would show of a good run."""
     restart = next(phase for phase in run.phases if phase.name == "prometheus-restart fault")
@@ -463,9 +467,11 @@ def good_source(run: Run) -> Recorded:
         "job:recoup_speedup": {"recoup": lambda at: speedup(run, at)},
         "job:recoup_slow_hit_ratio": always(0.0),
         "recoup_http_requests_total": always(0.0),
-        "histogram_quantile(0.99, sum by (le) (rate(recoup_request_duration_seconds_bucket{": always(0.004),
-        "sum (recoup_memory_bytes": {"recoup": lambda at: at_moment(run, at, 'recoup_memory_bytes{pipeline="relief"}')},
-        "sum (recoup_memory_limit_bytes": {"recoup": lambda at: limit(run, at)},
+        P99: always(0.004),
+        "sum by (cluster, namespace) (recoup_memory_bytes": {
+            "recoup": lambda at: at_moment(run, at, 'recoup_memory_bytes{pipeline="relief"}')
+        },
+        "sum by (cluster, namespace) (recoup_memory_limit_bytes": {"recoup": lambda at: limit(run, at)},
         "process_resident_memory_bytes": {"recoup": lambda at: at_moment(run, at, "process_resident_memory_bytes")},
         "instance:recoup_memory_bytes:sum": {
             "recoup": lambda at: at_moment(run, at, 'recoup_memory_bytes{pipeline="relief"}')
@@ -486,25 +492,25 @@ def _answered(run: Run, at: float) -> list[Request]:
 
 
 def ratio(run: Run, at: float) -> float | None:
-    found = [request.outcome for request in _answered(run, at) if request.outcome not in (None, "bypass")]
-    return found.count("hit") / len(found) if found else None
+    outcomes = [request.outcome for request in _answered(run, at) if request.outcome not in (None, "bypass")]
+    return outcomes.count("hit") / len(outcomes) if outcomes else None
 
 
 def speedup(run: Run, at: float) -> float | None:
-    found = [request for request in _answered(run, at) if request.outcome is not None]
-    waited = sum(each.seconds for each in found)
-    return len(found) * (GENERATION + OVERHEAD) / waited if found else None
+    answered = [request for request in _answered(run, at) if request.outcome is not None]
+    waited = sum(request.seconds for request in answered)
+    return len(answered) * (GENERATION + OVERHEAD) / waited if answered else None
 
 
 def at_moment(run: Run, at: float, name: str) -> float:
     """A gauge, between two phases as after the first."""
-    found = run.phases[0].before[name]
+    value = run.phases[0].before[name]
     for phase in run.phases:
         if phase.begin <= at:
-            found = phase.before[name]
+            value = phase.before[name]
         if phase.end <= at and phase.after is not None:
-            found = phase.after[name]
-    return found
+            value = phase.after[name]
+    return value
 
 
 def limit(run: Run, at: float) -> float:

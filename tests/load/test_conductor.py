@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from loadtest import answers, conductor, journal
-from loadtest.actions import Clear, Configure, ListEntries
+from loadtest.actions import clear, configure, list_entries
 from loadtest.conductor import Conductor
 from loadtest.exporter import Exporter
 from loadtest.journal import Run
@@ -67,7 +67,7 @@ class Threads:
         return 200, b'{"entries": []}'
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        return {name: {"requests": each + self.wrong, "failures": 0} for name, each in self.counted.items()}
+        return {name: {"requests": count + self.wrong, "failures": 0} for name, count in self.counted.items()}
 
 
 class Scene:
@@ -111,9 +111,9 @@ class Scene:
 def scene(tmp_path: Path) -> Iterator[Scene]:
     cache = LRUCache()
     with managed(cache) as url:
-        found = Scene(url, cache, tmp_path)
-        yield found
-        found.users.let_go.set()
+        made = Scene(url, cache, tmp_path)
+        yield made
+        made.users.let_go.set()
 
 
 def phase(part: str, *lanes: Lane, **fields: Any) -> Phase:
@@ -140,13 +140,13 @@ def test_phases_are_played_in_their_order_with_the_counters_around_them(scene: S
 
 def test_what_comes_before_a_phase_is_done_without_being_counted(scene: Scene) -> None:
     scene.cache.set("key", b"result")
-    run = scene.play(phase("one", before=(Clear(),)))
+    run = scene.play(phase("one", before=(clear(),)))
     assert (["Clear"], ()) == ([action.action for action in run.phases[0].actions], run.phases[0].requests)
     assert 0.0 == run.phases[0].before['recoup_entries{pipeline="default"}']
 
 
 def test_what_happens_meanwhile_is_counted_and_the_phase_waits_for_it(scene: Scene) -> None:
-    run = scene.play(phase("one", lane(ONE), during=(Moment(0.05, ListEntries()), Moment(0.0, ListEntries()))))
+    run = scene.play(phase("one", lane(ONE), during=(Moment(0.05, list_entries()), Moment(0.0, list_entries()))))
     assert ["ListEntries"] * 2 == [action.action for action in run.phases[0].actions]
     assert Counter({"manage": 2, "generate": 1}) == Counter(request.kind for request in run.phases[0].requests)
 
@@ -157,9 +157,33 @@ def test_a_phase_with_a_limit_ends_an_endless_lane(scene: Scene) -> None:
     assert [] == errors(run)
 
 
+def test_a_phase_goes_on_until_it_has_the_requests_that_its_checks_need(scene: Scene) -> None:
+    run = scene.play(phase("one", Lane(lambda: repeat(ONE), rate=200.0), seconds=0.0, requests=40))
+    assert 40 <= len(run.phases[0].requests) < 400
+    assert [] == errors(run)
+
+
+def test_a_phase_whose_lanes_are_over_before_ends_with_them(scene: Scene) -> None:
+    assert 1 == len(scene.play(phase("one", lane(ONE), seconds=0.0, requests=40)).phases[0].requests)
+
+
+def test_what_happens_meanwhile_waits_for_requests_since_the_moment_before(scene: Scene) -> None:
+    during = (Moment(0.0, clear(), 20), Moment(0.0, clear(), 20))
+    endless = Lane(lambda: repeat(ONE), rate=200.0)
+    (one,) = scene.play(phase("one", endless, seconds=0.0, during=during)).phases
+    answered = [sum(request.kind == "generate" for request in one.requests[: place + 1]) for place in managed_at(one)]
+    assert answered[0] >= 20
+    assert answered[1] >= 39  # the first of them is counted, too
+
+
+def managed_at(played: journal.Phase) -> list[int]:
+    """The places of the management calls among the requests."""
+    return [place for place, request in enumerate(played.requests) if request.kind == "manage"]
+
+
 def test_the_configuration_is_put_back(scene: Scene) -> None:
     before = scene.cache.config()
-    run = scene.play(phase("one", lane(ONE), before=(Configure({"max_size": 3, "ttl_seconds": 5, "enabled": False}),)))
+    run = scene.play(phase("one", lane(ONE), before=(configure({"max_size": 3, "ttl_seconds": 5, "enabled": False}),)))
     assert (before, 3.0) == (scene.cache.config(), run.phases[0].before["recoup_entries_limit"])
 
 
@@ -168,7 +192,7 @@ def test_an_interrupted_phase_has_no_counters_at_its_end(scene: Scene) -> None:
 
 
 def test_an_action_that_fails_is_an_error_and_the_run_goes_on(scene: Scene) -> None:
-    run = scene.play(phase("one", lane(ONE), before=(Configure({"max_size": 0}),)), phase("two", lane(ONE)))
+    run = scene.play(phase("one", lane(ONE), before=(configure({"max_size": 0}),)), phase("two", lane(ONE)))
     ((action, error),) = errors(run)
     assert 'Configure {"max_size": 0}' == action
     assert "was answered with 400" in error
@@ -211,7 +235,7 @@ def test_a_run_that_is_broken_off_puts_the_configuration_back_and_has_no_end(sce
             begun.set()
             yield batch
 
-    planned = phase("one", Lane(endless, rate=100.0), before=(Configure({"max_size": 3}),))
+    planned = phase("one", Lane(endless, rate=100.0), before=(configure({"max_size": 3}),))
     running = threading.Thread(target=scene.prepare(planned, phase("two")).run, daemon=True)
     running.start()
     assert begun.wait(PATIENCE)

@@ -31,15 +31,15 @@ def test_a_series_without_labels_is_its_name_alone() -> None:
 
 
 def test_of_a_histogram_count_and_sum_are_kept_and_buckets_are_not() -> None:
-    found = served()
-    assert 1.0 == found['recoup_generation_duration_seconds_count{pipeline="relief"}']
-    assert 'recoup_generation_duration_seconds_sum{pipeline="relief"}' in found
-    assert [] == [name for name in found if "_bucket" in name]
+    counted = served()
+    assert 1.0 == counted['recoup_generation_duration_seconds_count{pipeline="relief"}']
+    assert 'recoup_generation_duration_seconds_sum{pipeline="relief"}' in counted
+    assert [] == [name for name in counted if "_bucket" in name]
 
 
 def test_it_can_be_written_into_the_journal_and_read_again() -> None:
-    found = served()
-    assert found == json.loads(json.dumps(found))
+    counted = served()
+    assert counted == json.loads(json.dumps(counted))
 
 
 def test_labels_are_escaped_as_prometheus_does() -> None:

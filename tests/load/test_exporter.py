@@ -9,7 +9,7 @@ from loadtest.exporter import Exporter
 from loadtest.journal import Request
 from loadtest.service import counters
 from metrics import loadtest_catalogue as catalogue
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from recoup.telemetry.catalogue import Metric
@@ -19,9 +19,7 @@ LOST = Request(at=0.0, seconds=1.0, kind="generate", item="a", status=0, allowed
 
 
 def text(exporter: Exporter) -> str:
-    registry = CollectorRegistry()
-    registry.register(exporter)
-    return generate_latest(registry).decode()
+    return generate_latest(exporter.registry).decode()
 
 
 def begun(users: int = 2) -> Exporter:
@@ -31,13 +29,13 @@ def begun(users: int = 2) -> Exporter:
 
 
 def test_a_phase_that_begins_has_all_its_series_at_zero() -> None:
-    found = counters(text(begun()))
+    exported = counters(text(begun()))
     for outcome in catalogue.ANSWER_OUTCOMES:
         labels = f'outcome="{outcome}",part="cached",scenario="typical"'
-        assert 0.0 == found[f"recoup_loadtest_requests_total{{{labels}}}"]
-    assert 0.0 == found['recoup_loadtest_failures_total{part="cached",scenario="typical"}']
-    assert 0.0 == found['recoup_loadtest_offered_requests_total{part="cached",scenario="typical"}']
-    assert 0.0 == found['recoup_loadtest_response_duration_seconds_count{outcome="hit",scenario="typical"}']
+        assert 0.0 == exported[f"recoup_loadtest_requests_total{{{labels}}}"]
+    assert 0.0 == exported['recoup_loadtest_failures_total{part="cached",scenario="typical"}']
+    assert 0.0 == exported['recoup_loadtest_offered_requests_total{part="cached",scenario="typical"}']
+    assert 0.0 == exported['recoup_loadtest_response_duration_seconds_count{outcome="hit",scenario="typical"}']
 
 
 def test_requests_are_counted_by_outcome_and_failures_beside_them() -> None:
@@ -45,12 +43,12 @@ def test_requests_are_counted_by_outcome_and_failures_beside_them() -> None:
     exporter.offer("typical", "cached", 3)
     exporter.count("typical", "cached", HIT)
     exporter.count("typical", "cached", LOST)
-    found = counters(text(exporter))
-    assert 3.0 == found['recoup_loadtest_offered_requests_total{part="cached",scenario="typical"}']
-    assert 1.0 == found['recoup_loadtest_requests_total{outcome="hit",part="cached",scenario="typical"}']
-    assert 1.0 == found['recoup_loadtest_requests_total{outcome="none",part="cached",scenario="typical"}']
-    assert 1.0 == found['recoup_loadtest_failures_total{part="cached",scenario="typical"}']
-    assert 0.002 == found['recoup_loadtest_response_duration_seconds_sum{outcome="hit",scenario="typical"}']
+    exported = counters(text(exporter))
+    assert 3.0 == exported['recoup_loadtest_offered_requests_total{part="cached",scenario="typical"}']
+    assert 1.0 == exported['recoup_loadtest_requests_total{outcome="hit",part="cached",scenario="typical"}']
+    assert 1.0 == exported['recoup_loadtest_requests_total{outcome="none",part="cached",scenario="typical"}']
+    assert 1.0 == exported['recoup_loadtest_failures_total{part="cached",scenario="typical"}']
+    assert 0.002 == exported['recoup_loadtest_response_duration_seconds_sum{outcome="hit",scenario="typical"}']
 
 
 def test_users_and_the_phase_that_runs_are_as_they_are_now() -> None:
@@ -66,8 +64,8 @@ def test_a_scenario_that_is_played_again_counts_on() -> None:
     exporter = begun()
     exporter.count("typical", "cached", HIT)
     exporter.begin("typical", "cached")
-    found = counters(text(exporter))
-    assert 1.0 == found['recoup_loadtest_requests_total{outcome="hit",part="cached",scenario="typical"}']
+    exported = counters(text(exporter))
+    assert 1.0 == exported['recoup_loadtest_requests_total{outcome="hit",part="cached",scenario="typical"}']
 
 
 def test_it_exports_what_the_catalogue_defines_and_nothing_else() -> None:
@@ -81,7 +79,7 @@ def test_it_exports_what_the_catalogue_defines_and_nothing_else() -> None:
 @pytest.mark.parametrize("metric", catalogue.METRICS, ids=lambda metric: metric.name)
 def test_every_series_has_the_labels_that_the_catalogue_names(metric: Metric) -> None:
     families = text_string_to_metric_families(text(begun()))
-    (family,) = (each for each in families if each.name == metric.name.removesuffix("_total"))
+    (family,) = (family for family in families if family.name == metric.name.removesuffix("_total"))
     assert {metric.labels} == {
         tuple(label for label in metric.labels if label in sample.labels) for sample in family.samples
     }

@@ -201,9 +201,9 @@ def test_many_users_share_a_stream_without_losing_or_repeating_a_batch(pool: Thr
     lock = threading.Lock()
 
     def work() -> None:
-        while (found := lane.take()) is not None:
+        while (batch_taken := lane.take()) is not None:
             with lock:
-                taken.append(found[0].item)
+                taken.append(batch_taken[0].item)
             lane.answered()
 
     for done in [pool.submit(work) for _ in range(8)]:

@@ -74,11 +74,11 @@ def playing(folder: Path, url: str, settings: Mapping[str, Any], **given: str) -
 def differences(phase: Phase, metric: str, label: str) -> dict[str, int]:
     """By one label's value, how much a counter grew in a phase."""
     assert phase.after is not None
-    found: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
     for series, value in phase.after.items():
         if series.startswith(metric + "{") and (grown := value - phase.before.get(series, 0)):
-            found[series.partition(f'{label}="')[2].partition('"')[0]] += int(grown)
-    return dict(found)
+            counted[series.partition(f'{label}="')[2].partition('"')[0]] += int(grown)
+    return dict(counted)
 
 
 def clients(phase: Phase) -> dict[str, int]:
@@ -158,7 +158,7 @@ def test_equal_requests_have_equal_answers(typical: Played) -> None:
         assert (200, True, None) == (request.status, request.allowed, request.error)
         assert request.bytes > 100_000
         digests.setdefault(request.item, set()).add(request.digest)
-    assert {1} == {len(found) for found in digests.values()}
+    assert {1} == {len(counted) for counted in digests.values()}
     assert len(digests) == len(set.union(*digests.values())) > SMALL["cache_entries"]
 
 
@@ -191,11 +191,11 @@ def _scraped_until(process: subprocess.Popen[bytes], port: int, name: str) -> di
     while process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
-                found = counters(answer.read().decode())
+                counted = counters(answer.read().decode())
         except OSError:  # not there yet
-            found = {}
-        if found.get(name):
-            return found
+            counted = {}
+        if counted.get(name):
+            return counted
         time.sleep(0.01)
     raise AssertionError(f"it ended with {process.returncode} before anything was counted")
 
@@ -210,9 +210,9 @@ def test_a_fault_without_anybody_to_bring_it_about_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("message", "options", "settings"),
     [
-        pytest.param("scenarios='nonsense': expected", ("--scenario", "nonsense"), {}, id="unknown scenario"),
+        pytest.param("unknown scenario nonsense", ("--scenario", "nonsense"), {}, id="unknown scenario"),
         pytest.param("users=0: expected", (), {"users": 0}, id="unusable setting"),
-        pytest.param("settings='colour': expected", (), {"colour": "red"}, id="unknown setting"),
+        pytest.param("unknown setting colour", (), {"colour": "red"}, id="unknown setting"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(

@@ -110,7 +110,7 @@ def test_what_is_no_number_is_no_figure(value: float, why: str) -> None:
 
 def test_charts_are_all_of_the_board_the_miss_reasons_and_the_memory() -> None:
     charts = Panels(Asked(), 1.0).charts(BEGIN, BEGIN + 60)
-    titles = [each["title"] for each in panels(load(LOAD_TEST)) if each["type"] == "timeseries"]
+    titles = [shown["title"] for shown in panels(load(LOAD_TEST)) if shown["type"] == "timeseries"]
     assert [*titles, "Misses by reason", "Memory: accounted and resident"] == [chart.plot.title for chart in charts]
     assert {"Recoup: Load test", "Recoup: Misses", "Recoup: Process"} == {chart.board for chart in charts}
     assert "$" not in "".join(query for chart in charts for query in chart.queries)

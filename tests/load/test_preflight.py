@@ -13,9 +13,9 @@ TOKEN = "a-token-of-the-test"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    found = Service(tmp_path_factory.mktemp("service"), {"RECOUP_WORKERS": "1", "RECOUP_ADMIN_TOKEN": TOKEN})
-    with started(found):
-        yield found
+    running = Service(tmp_path_factory.mktemp("service"), {"RECOUP_WORKERS": "1", "RECOUP_ADMIN_TOKEN": TOKEN})
+    with started(running):
+        yield running
 
 
 def test_the_token_of_the_service_opens_it(service: Service) -> None:

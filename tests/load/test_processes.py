@@ -32,7 +32,7 @@ class TestService:
         assert 7 == json.loads(get(f"{service.url}/api/cache/config"))["max_size"]
 
     def test_a_killed_worker_is_a_generation_worker(self, service: Service) -> None:
-        before = {each.pid for each in psutil.Process(service.pid).children(recursive=True)}
+        before = {process.pid for process in psutil.Process(service.pid).children(recursive=True)}
         assert service.kill_worker() in before
         assert "7" in get(f"{service.url}/api/cache/config")
 
@@ -52,9 +52,7 @@ class TestServer:
         assert 2 == service.stop()
 
     def test_one_that_never_ran_has_no_process(self, tmp_path: Path) -> None:
-        server = Server(
-            "nothing", ["true"], url="http://127.0.0.1:1", ready="/", log=tmp_path / "log", environment=None
-        )
+        server = Server("nothing", ["true"], tmp_path / "log")
         assert 0 == server.stop()
         with pytest.raises(ProcessError, match="nothing does not run"):
             _ = server.pid

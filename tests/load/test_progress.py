@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from loadtest.progress import Follower, Progress
+from loadtest.journal import Follower
+from loadtest.progress import Progress
 
 BEGIN = {"line": "begin", "scenario": "pair", "part": "cached", "at": 100.0, "counters": {}}
 END = {"line": "end", "scenario": "pair", "part": "cached", "at": 165.4, "counters": {}}

@@ -53,8 +53,8 @@ def samples() -> str:
     lines += [f'job:recoup_hit_ratio:rate5m{{job="recoup"}} {0.6 + at / 100} {BEGIN + at}' for at in TIMES]
     lines += ["# TYPE job:recoup_speedup:rate5m gauge"]
     lines += [f'job:recoup_speedup:rate5m{{job="recoup"}} NaN {BEGIN + at}' for at in TIMES]
-    for name, each in (("process_resident_memory_bytes", 3e8), ("instance:recoup_memory_bytes:sum", 1e8)):
-        lines += [f"# TYPE {name} gauge", *(f"{name}{{{INSTANCE}}} {each + at} {BEGIN + at}" for at in TIMES)]
+    for name, value in (("process_resident_memory_bytes", 3e8), ("instance:recoup_memory_bytes:sum", 1e8)):
+        lines += [f"# TYPE {name} gauge", *(f"{name}{{{INSTANCE}}} {value + at} {BEGIN + at}" for at in TIMES)]
     return "\n".join([*lines, "# EOF", ""])
 
 
@@ -184,14 +184,14 @@ def source(request: pytest.FixtureRequest, url: str, grafana: Grafana) -> Promet
 
 
 def test_a_moment_has_the_value_that_was_recorded_last(source: Prometheus) -> None:
-    (found,) = source.instant("job:recoup_hit_ratio:rate5m", BEGIN + 3.5)
-    assert {"__name__": "job:recoup_hit_ratio:rate5m", "job": "recoup"} == found.labels
-    assert ((BEGIN + 3.5, 0.63),) == found.points
+    (series,) = source.instant("job:recoup_hit_ratio:rate5m", BEGIN + 3.5)
+    assert {"__name__": "job:recoup_hit_ratio:rate5m", "job": "recoup"} == series.labels
+    assert ((BEGIN + 3.5, 0.63),) == series.points
 
 
 def test_a_span_has_a_value_at_each_step(source: Prometheus) -> None:
-    (found,) = source.range("job:recoup_hit_ratio:rate5m", BEGIN, BEGIN + 4, 2)
-    assert ((BEGIN, 0.6), (BEGIN + 2, 0.62), (BEGIN + 4, 0.64)) == found.points
+    (series,) = source.range("job:recoup_hit_ratio:rate5m", BEGIN, BEGIN + 4, 2)
+    assert ((BEGIN, 0.6), (BEGIN + 2, 0.62), (BEGIN + 4, 0.64)) == series.points
 
 
 def test_what_nobody_recorded_is_empty(source: Prometheus) -> None:
@@ -211,8 +211,8 @@ def test_a_refused_query_says_why(source: Prometheus) -> None:
 def test_samples_show_the_gap_that_a_span_would_fill(source: Prometheus) -> None:
     filled = source.range("recoup_build_info", BEGIN, BEGIN + 20, 1)
     assert 21 == len(filled[0].points)
-    (found,) = source.samples("recoup_build_info", BEGIN - 1, BEGIN + 20)
-    assert [BEGIN + at for at in TIMES] == [at for at, _ in found.points]
+    (series,) = source.samples("recoup_build_info", BEGIN - 1, BEGIN + 20)
+    assert [BEGIN + at for at in TIMES] == [at for at, _ in series.points]
 
 
 def test_a_panel_gives_its_figure(source: Prometheus) -> None:

@@ -14,14 +14,14 @@ import pytest
 from project.tree import ROOT
 from tools import require_tool
 
-_MOST_SECONDS = 110
+#: A busy machine takes its time over the requests that the steady state needs.
+_MOST_SECONDS = 400
 #: Of the steady state: with a second on each side, what a run of typical usage says most with in under a minute.
 _STEADY_SECONDS = 20
 #: What a machine that is shared with others cannot promise in twenty seconds: theory holds for long runs, and ratios of
 #: times for machines that are as fast in one minute as in the next.
 OF_LONG_RUNS = {
     "Hit ratio",
-    "Hit ratio against Che's approximation",
     "Hit ratio: the service's counters against the panel",  # they are of the whole, the panel is of its last 20 s
     "Speed-up, the clients' way",
     "Speed-up, the service's way",
@@ -34,10 +34,11 @@ def load_test(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.load
+@pytest.mark.timeout(_MOST_SECONDS + 20)
 def test_a_short_run_of_typical_usage_holds_what_it_can_hold(tmp_path: Path) -> None:
     """Every count exact, an LRU to the last request, every panel answered; and hits that pay."""
     require_tool("prometheus")
-    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
     done = load_test(tmp_path, "--scenario", "typical", "--duration", str(_STEADY_SECONDS), "--relaxed", "--json")
     result: dict[str, Any] = json.loads(done.stdout)
     failed = {check["name"]: check for check in result["checks"] if not check["passed"]}
@@ -51,7 +52,7 @@ def test_a_short_run_of_typical_usage_holds_what_it_can_hold(tmp_path: Path) -> 
     (usage,) = result["usages"]
     assert usage["gain"] > 1.5
     assert (tmp_path / "report.html").stat().st_size > 10_000
-    assert before == {each.pid for each in psutil.Process().children(recursive=True)}
+    assert before == {process.pid for process in psutil.Process().children(recursive=True)}
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def checks() -> tuple[Check, ...]:
         Check("typical", "Speed-up: clients and service agree", "1.2 %", "at most 10.0 %", True, "3.31x and 3.27x"),
         Check("typical", "Memory overhead", "3.4 %", "at most 10.0 %", True),
     )
-    each = [
+    others = [
         Check(name, asked, measured, wanted, True)
         for name in NAMES
         if name != "typical"
@@ -152,7 +152,7 @@ def checks() -> tuple[Check, ...]:
         )
     ]
     run = Check("run", "Failures", "0 failures in 11,902 requests", "none", True)
-    return (run, *typical, *each)
+    return (run, *typical, *others)
 
 
 def usages() -> tuple[Usage, ...]:
@@ -190,16 +190,16 @@ def failed() -> Result:
         "Hit ratio": ("41.2 %", "The cache gave less than two thirds of what a cache of this size gives."),
         "Speed-up, the clients' way": ("1.62x", ""),
     }
-    found = tuple(
+    every = tuple(
         replace(check, measured=bad[check.name][0], detail=bad[check.name][1], passed=False)
         if check.name in bad
         else check
         for check in whole.checks
     )
     broken = replace(
-        found[-1], passed=False, measured="7.3 s", detail="Answers stayed slow after the limit was restored."
+        every[-1], passed=False, measured="7.3 s", detail="Answers stayed slow after the limit was restored."
     )
-    return replace(whole, passed=False, checks=(*found[:-1], broken))
+    return replace(whole, passed=False, checks=(*every[:-1], broken))
 
 
 def one_scenario() -> Result:
@@ -376,12 +376,12 @@ def test_what_failed_stands_at_the_top_and_first_in_its_scenario() -> None:
 
 
 def test_the_large_figures_are_those_of_the_checks_and_theory_stands_beside_the_hit_ratio() -> None:
-    found = list(headlines(passed().checks))
-    assert [name for _, name in HEADLINES] == [each.check.name for each in found]
+    large = list(headlines(passed().checks))
+    assert [name for _, name in HEADLINES] == [headline.check.name for headline in large]
     assert ["70.3 %", "3.31x", "3.27x", "3.4 %", "0 failures in 11,902 requests"] == [
-        each.check.measured for each in found
+        headline.check.measured for headline in large
     ]
-    assert "70.3 % against 70.5 % expected (Che's approximation)" == found[0].beside
+    assert "70.3 % against 70.5 % expected (Che's approximation)" == large[0].beside
 
 
 def test_the_large_figures_are_checks_that_the_verdict_makes() -> None:

@@ -22,8 +22,8 @@ from web.running import PATIENCE
 
 def config(service: Service) -> dict[str, Any]:
     with urllib.request.urlopen(f"{service.url}/api/cache/config", timeout=PATIENCE) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+        configured: dict[str, Any] = json.load(answer)
+    return configured
 
 
 def wait_for_a_phase(path: Path, run: subprocess.Popen[str]) -> None:

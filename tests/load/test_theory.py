@@ -35,8 +35,8 @@ def simulated(catalogue: int, entries: int, alpha: float) -> float:
 
 
 def test_popularity_is_a_probability_that_falls_with_the_rank() -> None:
-    found = theory.zipf(4, 1.0)
-    assert pytest.approx([12 / 25, 6 / 25, 4 / 25, 3 / 25]) == found
+    popularity = theory.zipf(4, 1.0)
+    assert pytest.approx([12 / 25, 6 / 25, 4 / 25, 3 / 25]) == popularity
 
 
 def test_without_alpha_every_item_is_as_popular() -> None:

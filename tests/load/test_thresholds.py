@@ -12,14 +12,14 @@ from loadtest.settings import NAMES
 
 
 def test_the_product_s_targets_stand_in_the_file() -> None:
-    found = thresholds.load()
+    loaded = thresholds.load()
     assert (0.667, 0.72, 3.0, 0.95, 0.80, 0.10) == (
-        found.hit_ratio_min,
-        found.hit_ratio_max,
-        found.remote_speedup_min,
-        found.remote_limit_share_min,
-        found.speedup_limit_share_min,
-        found.memory_overhead_max,
+        loaded.hit_ratio_min,
+        loaded.hit_ratio_max,
+        loaded.remote_speedup_min,
+        loaded.remote_limit_share_min,
+        loaded.speedup_limit_share_min,
+        loaded.memory_overhead_max,
     )
 
 
@@ -37,13 +37,13 @@ def test_every_scenario_has_a_least_number_of_requests() -> None:
 def test_relaxed_changes_the_least_numbers_of_requests_and_nothing_else() -> None:
     usual, relaxed = thresholds.load(), thresholds.load(relaxed=True)
     assert all(relaxed.requests[name] < usual.requests[name] for name in NAMES)
-    for each in fields(thresholds.Thresholds):
-        assert each.name == "requests" or getattr(usual, each.name) == getattr(relaxed, each.name)
+    for threshold in fields(thresholds.Thresholds):
+        assert threshold.name == "requests" or getattr(usual, threshold.name) == getattr(relaxed, threshold.name)
 
 
 def test_a_number_can_be_changed_by_its_name() -> None:
-    found = thresholds.load(changes={"remote_speedup_min": 2.5, "requests.typical": 7})
-    assert (2.5, 7) == (found.remote_speedup_min, found.requests["typical"])
+    loaded = thresholds.load(changes={"remote_speedup_min": 2.5, "requests.typical": 7})
+    assert (2.5, 7) == (loaded.remote_speedup_min, loaded.requests["typical"])
 
 
 @pytest.mark.parametrize("name", ["speedup", "requests.nothing", "relaxed.typical", "requests"])

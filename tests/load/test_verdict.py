@@ -39,8 +39,8 @@ from .recorded import SETTINGS, Recorded, always, good_run, phase_of
 
 
 def check(result: Result, scenario: str, name: str) -> Check:
-    (found,) = (check for check in result.checks if (check.scenario, check.name) == (scenario, name))
-    return found
+    (judged,) = (check for check in result.checks if (check.scenario, check.name) == (scenario, name))
+    return judged
 
 
 def test_a_run_that_went_well_passes() -> None:
@@ -60,8 +60,8 @@ def test_it_has_their_requests_past_the_cache_and_through_it(name: str) -> None:
     (planned,) = (phase for phase in workload.phases(SETTINGS) if f"{phase.scenario} {phase.part}" == name)
     calls = [call for batch in planned.lanes[0].batches() if isinstance(batch, tuple) for call in batch]
     expected = Counter((call.item, call.headers.get("Cache-Control") == "no-store") for call in calls)
-    found = phase_of(good_run(), name).requests
-    assert expected == Counter((each.item, each.outcome == "bypass") for each in found)
+    judged = phase_of(good_run(), name).requests
+    assert expected == Counter((one.item, one.outcome == "bypass") for one in judged)
 
 
 @pytest.mark.parametrize(("expected", "broken"), BROKEN.values(), ids=BROKEN.keys())
@@ -85,8 +85,8 @@ def test_the_hit_ratio_alone_does_not_tell_a_reversed_order() -> None:
 def swapped(swaps: int) -> Break:
     """So many times a miss and the hit after it have each other's outcome, as when two were under way at once."""
 
-    def changed(found: Phase) -> Phase:
-        made, left, place = list(found.requests), swaps, 1
+    def changed(judged: Phase) -> Phase:
+        made, left, place = list(judged.requests), swaps, 1
         made.sort(key=lambda request: request.at)
         while left:
             one, other = made[place - 1 : place + 1]
@@ -95,15 +95,15 @@ def swapped(swaps: int) -> Break:
                 made[place] = replace(other, outcome="miss", reason=one.reason)
                 left, place = left - 1, place + 1
             place += 1
-        return replace(found, requests=tuple(made))
+        return replace(judged, requests=tuple(made))
 
     return phase("typical cached", changed)
 
 
 @pytest.mark.parametrize(("expected", "swaps"), [(True, 16), (False, 17)])
 def test_two_answers_in_a_hundred_may_be_others_than_those_of_an_lru(expected: bool, swaps: int) -> None:
-    found = check(swapped(swaps)(good()).judge(), "typical", ANSWERS)
-    assert (expected, f"{2 * swaps} answers of 1,600") == (found.passed, found.detail)
+    judged = check(swapped(swaps)(good()).judge(), "typical", ANSWERS)
+    assert (expected, f"{2 * swaps} answers of 1,600") == (judged.passed, judged.detail)
 
 
 def test_what_waited_for_another_s_generation_is_what_an_lru_has_by_then() -> None:
@@ -227,12 +227,12 @@ def test_the_headline_of_a_good_run() -> None:
 def written(run: Run, path: Path) -> Path:
     """A journal that says what a run says."""
     lines: list[Mapping[str, object]] = [{"line": "run", "at": run.begin, "settings": run.settings}]
-    for each in run.phases:
-        name = {"scenario": each.scenario, "part": each.part}
-        lines.append({"line": "begin", **name, "at": each.begin, "counters": each.before})
-        lines += [{"line": "request", **fields(request)} for request in each.requests]
-        lines += [{"line": "action", **name, **fields(action)} for action in each.actions]
-        lines.append({"line": "end", **name, "at": each.end, "counters": each.after})
+    for one in run.phases:
+        name = {"scenario": one.scenario, "part": one.part}
+        lines.append({"line": "begin", **name, "at": one.begin, "counters": one.before})
+        lines += [{"line": "request", **fields(request)} for request in one.requests]
+        lines += [{"line": "action", **name, **fields(action)} for action in one.actions]
+        lines.append({"line": "end", **name, "at": one.end, "counters": one.after})
     counts = {
         phase.name: {"requests": phase.locust_requests, "failures": phase.locust_failures} for phase in run.phases
     }

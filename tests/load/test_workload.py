@@ -18,11 +18,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from loadtest import theory, traffic, workload
-from loadtest.actions import Clear, Configure, Fault, ScaleMemory, Settle, asks_for_faults
+from loadtest.actions import clear, configure, is_fault, scale_memory, settle
 from loadtest.items import of
 from loadtest.plan import Call, Lane, Moment, Phase, Rendezvous
 from loadtest.scenarios import behaviour, faults, usage
-from loadtest.scenarios import remote as remote_usage
 from loadtest.scenarios.garbage import GENERATED, garbage_calls
 from loadtest.settings import remote
 from loadtest.workload import NAMES, SCENARIOS, Settings
@@ -45,8 +44,8 @@ def calls(lane: Lane, most: int = MOST_BATCHES) -> Iterator[Call]:
 
 def phases(*names: str, **changes: Any) -> dict[str, Phase]:
     """The phases of scenarios, by part; of several scenarios, by both."""
-    found = workload.phases(replace(DEFAULTS, scenarios=names, **changes))
-    return {phase.part if len(names) == 1 else f"{phase.scenario} {phase.part}": phase for phase in found}
+    planned = workload.phases(replace(DEFAULTS, scenarios=names, **changes))
+    return {phase.part if len(names) == 1 else f"{phase.scenario} {phase.part}": phase for phase in planned}
 
 
 def asked(phase: Phase, lane: int = 0, most: int = MOST_BATCHES) -> list[str]:
@@ -65,14 +64,14 @@ def through(phase: Phase) -> list[str]:
 
 def digest(settings: Settings) -> str:
     """One text for everything that a run with these settings sends."""
-    found = hashlib.blake2b()
+    planned = hashlib.blake2b()
     for phase in workload.phases(settings):
-        found.update(repr((phase.scenario, phase.part, phase.seconds, phase.before, phase.during)).encode())
+        planned.update(repr((phase.scenario, phase.part, phase.seconds, phase.before, phase.during)).encode())
         for lane in phase.lanes:
             for call in calls(lane):
-                found.update(repr((call.item, call.path, call.headers, call.method, sorted(call.allowed))).encode())
-                found.update(call.body)
-    return found.hexdigest()
+                planned.update(repr((call.item, call.path, call.headers, call.method, sorted(call.allowed))).encode())
+                planned.update(call.body)
+    return planned.hexdigest()
 
 
 @pytest.fixture(params=NAMES)
@@ -83,7 +82,7 @@ def scenario(request: pytest.FixtureRequest) -> tuple[Phase, ...]:
 
 def test_there_is_a_description_and_an_expectation_of_every_scenario_in_the_order_of_a_run() -> None:
     assert tuple(SCENARIOS) == NAMES
-    assert all(each.description.endswith(".") and each.expectation.endswith(".") for each in SCENARIOS.values())
+    assert all(one.description.endswith(".") and one.expectation.endswith(".") for one in SCENARIOS.values())
 
 
 def test_another_process_makes_the_same_requests_from_the_same_settings() -> None:
@@ -104,7 +103,7 @@ def test_another_process_makes_the_same_requests_from_the_same_settings() -> Non
 def test_another_seed_makes_other_requests() -> None:
     other = replace(DEFAULTS, seed=DEFAULTS.seed + 1)
     for name in set(NAMES):
-        before, after = (replace(each, scenarios=(name,)) for each in (DEFAULTS, other))
+        before, after = (replace(one, scenarios=(name,)) for one in (DEFAULTS, other))
         assert digest(before) != digest(after)
 
 
@@ -147,11 +146,10 @@ def test_no_scenario_has_two_parts_of_one_name(scenario: tuple[Phase, ...]) -> N
 
 
 def test_every_scenario_begins_with_an_empty_cache_of_the_wanted_size(scenario: tuple[Phase, ...]) -> None:
-    configure, clear = scenario[0].before
-    assert isinstance(configure, Configure)
+    configured, cleared = scenario[0].before
     entries = 1000 if scenario[0].scenario == "typical-remote" else 100
-    assert {"max_size": entries, "ttl_seconds": 86400, "enabled": True} == configure.changes
-    assert Clear() == clear
+    assert configure({"max_size": entries, "ttl_seconds": 86400, "enabled": True}) == configured
+    assert clear() == cleared
 
 
 def test_an_item_has_one_key_and_no_other_item_has_it() -> None:
@@ -192,19 +190,19 @@ def test_single_asks_for_each_item_once_past_the_cache_and_once_through_it() -> 
 
 
 def test_workers_begin_before_anything_is_measured_and_store_nothing() -> None:
-    found = phases("single", users=3)
-    assert ["first", "cached"] == list(found)
-    assert {True} == {past(call) for call in calls(found["first"].lanes[0])}
-    assert set(asked(found["first"])).isdisjoint(asked(found["cached"]))
+    planned = phases("single", users=3)
+    assert ["first", "cached"] == list(planned)
+    assert {True} == {past(call) for call in calls(planned["first"].lanes[0])}
+    assert set(asked(planned["first"])).isdisjoint(asked(planned["cached"]))
     # For each user, so that no worker is left out.
-    assert usage.FIRST_REQUESTS * 3 == len(set(asked(found["first"])))
+    assert usage.FIRST_REQUESTS * 3 == len(set(asked(planned["first"])))
 
 
 @pytest.mark.parametrize("name", ["duplicate", "typical"])
 def test_what_is_measured_without_the_cache_in_its_own_time_is_not_stored(name: str) -> None:
-    found = phases(name)
+    planned = phases(name)
     for part in ("cached", "without"):
-        assert {part == "without"} == {past(call) for call in calls(found[part].lanes[0])}
+        assert {part == "without"} == {past(call) for call in calls(planned[part].lanes[0])}
 
 
 @pytest.mark.parametrize(("name", "size"), [("single", 1), ("pair", 2), ("triple", 3)])
@@ -257,10 +255,10 @@ def test_the_warm_up_leads_an_lru_to_the_state_of_an_endless_run(name: str) -> N
 
 
 def test_typical_asks_the_same_with_and_without_the_cache() -> None:
-    found = phases("typical")
-    assert asked(found["without"]) == asked(found["cached"])
-    assert asked(found["cached"])[:100] == [call.item for call in calls(found["warm"].lanes[0]) if past(call)]
-    assert len(set(asked(found["cached"]))) > 100
+    planned = phases("typical")
+    assert asked(planned["without"]) == asked(planned["cached"])
+    assert asked(planned["cached"])[:100] == [call.item for call in calls(planned["warm"].lanes[0]) if past(call)]
+    assert len(set(asked(planned["cached"]))) > 100
 
 
 def test_typical_goes_on_where_the_burn_in_ended() -> None:
@@ -278,8 +276,8 @@ def test_the_steady_state_lies_between_two_times_without_the_cache() -> None:
 
 @pytest.mark.parametrize(("duration", "expected"), [(20.0, 5.0), (75.0, 18.75), (600.0, 20.0)])
 def test_the_time_without_the_cache_is_a_quarter_of_that_with_it_and_bounded(duration: float, expected: float) -> None:
-    found = phases("typical", duration_seconds=duration)
-    assert [duration, expected] == [found[part].seconds for part in ("cached", "without")]
+    planned = phases("typical", duration_seconds=duration)
+    assert [duration, expected] == [planned[part].seconds for part in ("cached", "without")]
 
 
 def test_the_expected_hit_ratio_is_within_both_targets() -> None:
@@ -300,19 +298,19 @@ def test_with_the_default_seed_it_has_it_for_as_long_as_a_run_takes(requests: in
 
 
 def _replayed(settings: Settings, requests: int) -> float:
-    found = SCENARIOS["typical"].phases(settings)
-    warm, cached = through(found[0]), asked(found[1], most=requests)
-    assert "cached" == found[1].part
+    planned = SCENARIOS["typical"].phases(settings)
+    warm, cached = through(planned[0]), asked(planned[1], most=requests)
+    assert "cached" == planned[1].part
     hits, count = theory.simulate(cached, settings.cache_entries, warm=warm)
     return hits / count
 
 
 def test_prometheus_scrapes_in_peace_before_and_after_the_steady_state() -> None:
-    found = phases("typical", "stampede", "soak", "kill-worker")
-    assert ["typical cached", "soak cached"] == [name for name, phase in found.items() if workload.is_steady(phase)]
+    planned = phases("typical", "stampede", "soak", "kill-worker")
+    assert ["typical cached", "soak cached"] == [name for name, phase in planned.items() if workload.is_steady(phase)]
     before = {"typical cached": -1, "typical without": 0, "soak cached": -1, "kill-worker warm": 0}
-    assert set(before) == {name for name, phase in found.items() if Settle() in phase.before}
-    assert {Settle()} == {found[name].before[place] for name, place in before.items()}
+    assert set(before) == {name for name, phase in planned.items() if settle() in phase.before}
+    assert {settle()} == {planned[name].before[place] for name, place in before.items()}
 
 
 def test_stampede_sends_all_callers_after_one_cold_key_at_once() -> None:
@@ -321,51 +319,53 @@ def test_stampede_sends_all_callers_after_one_cold_key_at_once() -> None:
     rounds = [batches[start : start + 51] for start in range(0, len(batches), 51)]
     assert 50 == lane.users
     assert 5 == len(rounds)
-    assert all(Rendezvous() == each.pop() and 1 == len({call.item for (call,) in each}) for each in rounds)
+    assert all(Rendezvous() == one.pop() and 1 == len({call.item for (call,) in one}) for one in rounds)
     assert 5 == len({call.item for call in calls(lane)})
 
 
 def test_churn_pushes_popular_items_out_and_lets_them_come_back() -> None:
-    found = phases("churn")
+    planned = phases("churn")
     cache: theory.LRU[str] = theory.LRU(100)
-    for item in asked(found["warm"]):
+    for item in asked(planned["warm"]):
         cache.ask(item)
-    popular = set(asked(found["warm"]))
-    answered = {part: [(item, cache.ask(item)) for item in asked(found[part])] for part in ("before", "scan", "after")}
-    hits = {part: [hit for item, hit in each if item in popular] for part, each in answered.items()}
+    popular = set(asked(planned["warm"]))
+    answered = {
+        part: [(item, cache.ask(item)) for item in asked(planned[part])] for part in ("before", "scan", "after")
+    }
+    hits = {part: [hit for item, hit in one if item in popular] for part, one in answered.items()}
     late = hits["after"][len(hits["after"]) // 2 :]
-    before, scan, after = (sum(each) / len(each) for each in (hits["before"], hits["scan"], late))
+    before, scan, after = (sum(one) / len(one) for one in (hits["before"], hits["scan"], late))
     assert before == 1
     assert scan < 0.85
     assert after > 0.9
 
 
 def test_the_scan_asks_for_nothing_twice_and_for_nothing_popular() -> None:
-    found = phases("churn")
-    popular, scan = set(asked(found["warm"])), Counter(asked(found["scan"]))
+    planned = phases("churn")
+    popular, scan = set(asked(planned["warm"])), Counter(asked(planned["scan"]))
     cold = {item: times for item, times in scan.items() if item not in popular}
     assert behaviour.SCAN_ITEMS == len(cold) == sum(cold.values())
     assert 2 * behaviour.SCAN_ITEMS == scan.total() - len(cold)
 
 
 def test_every_popular_item_is_asked_for_before_the_scan() -> None:
-    found = phases("churn")
-    assert set(asked(found["warm"])) == set(asked(found["before"]))
+    planned = phases("churn")
+    assert set(asked(planned["warm"])) == set(asked(planned["before"]))
 
 
 def test_the_flood_is_of_distinct_requests_and_the_hits_beside_it_are_held() -> None:
-    found = phases("saturation")
-    hits, flood = (asked(found["flood"], lane=lane, most=10_000) for lane in (0, 1))
-    assert set(asked(found["warm"])) == set(hits)
+    planned = phases("saturation")
+    hits, flood = (asked(planned["flood"], lane=lane, most=10_000) for lane in (0, 1))
+    assert set(asked(planned["warm"])) == set(hits)
     assert behaviour.FLOOD_ITEMS == len(set(flood)) == len(flood)
     assert set(flood).isdisjoint(hits)
-    assert set(asked(found["recovery"])).isdisjoint([*hits, *flood])
+    assert set(asked(planned["recovery"])).isdisjoint([*hits, *flood])
 
 
 def test_only_the_flood_may_be_told_that_there_is_no_room() -> None:
-    found = phases("saturation")
-    assert {frozenset({200, 503})} == {call.allowed for call in calls(found["flood"].lanes[1])}
-    others = (found["warm"].lanes[0], found["flood"].lanes[0], found["recovery"].lanes[0])
+    planned = phases("saturation")
+    assert {frozenset({200, 503})} == {call.allowed for call in calls(planned["flood"].lanes[1])}
+    others = (planned["warm"].lanes[0], planned["flood"].lanes[0], planned["recovery"].lanes[0])
     assert {frozenset({200})} == {call.allowed for lane in others for call in calls(lane)}
 
 
@@ -379,11 +379,11 @@ def test_management_leaves_the_configuration_as_it_was() -> None:
     phase = phases("management")["cached"]
     changes: dict[str, Any] = {}
     for moment in phase.during:
-        if isinstance(moment.action, Configure):
-            changes.update(moment.action.changes)
+        if moment.action.name.startswith("Configure "):
+            changes.update(json.loads(moment.action.name.removeprefix("Configure ")))
     (before, _) = phase.before
-    assert isinstance(before, Configure)
-    assert before.changes == changes
+    assert before == configure({name: changes[name] for name in ("max_size", "ttl_seconds", "enabled")})
+    assert {"max_size", "ttl_seconds", "enabled"} == changes.keys()
 
 
 @pytest.mark.parametrize(
@@ -398,37 +398,38 @@ def test_management_leaves_the_configuration_as_it_was() -> None:
 def test_a_fault_may_fail_what_the_contract_says_and_nothing_before_or_after_it(
     name: str, allowed: frozenset[int]
 ) -> None:
-    found = phases(name)
-    fault = found.pop("fault")
+    planned = phases(name)
+    fault = planned.pop("fault")
     assert {allowed} == {call.allowed for lane in fault.lanes for call in calls(lane)}
-    rest = [lane for phase in found.values() for lane in phase.lanes]
+    rest = [lane for phase in planned.values() for lane in phase.lanes]
     assert {frozenset({200})} == {call.allowed for lane in rest for call in calls(lane)}
 
 
 @pytest.mark.parametrize("name", ["kill-worker", "terminate"])
 def test_a_fault_finds_generations_and_hits_under_way(name: str) -> None:
-    found = phases(name)
-    distinct, held = (asked(found["fault"], lane=lane, most=10_000) for lane in (0, 1))
+    planned = phases(name)
+    distinct, held = (asked(planned["fault"], lane=lane, most=10_000) for lane in (0, 1))
     assert len(set(distinct)) == len(distinct)
-    assert set(held) == set(asked(found["warm"]))
+    assert set(held) == set(asked(planned["warm"]))
     assert set(held).isdisjoint(distinct)
-    assert set(asked(found.get("recovery", found.get("restarted", found["fault"])))).isdisjoint([*held, *distinct])
+    assert set(asked(planned.get("recovery", planned.get("restarted", planned["fault"])))).isdisjoint(
+        [*held, *distinct]
+    )
 
 
 def test_whatever_is_stopped_is_started_again() -> None:
     done = [
-        action.name
+        action.name.removeprefix("Fault ")
         for phase in workload.phases(EVERYTHING)
-        for action in (*phase.before, *(moment.action for moment in phase.during))
-        if isinstance(action, Fault)
+        for action in phase.actions
+        if is_fault(action)
     ]
     assert ["kill-worker", "stop-prometheus", "start-prometheus", "terminate-service", "start-service"] == done
 
 
 def test_the_scenarios_that_need_the_owner_of_the_processes_are_told() -> None:
-    phases_of_all = workload.phases(EVERYTHING)
-    assert ("kill-worker", "prometheus-restart", "terminate") == asks_for_faults(phases_of_all)
-    assert ("kill-worker", "prometheus-restart", "terminate", "typical-remote") == workload.needs_owner(phases_of_all)
+    expected = ("typical-remote", "kill-worker", "prometheus-restart", "terminate")
+    assert expected == workload.needs_owner(workload.phases(EVERYTHING))
 
 
 def test_only_the_phase_in_which_the_service_ends_is_interrupted() -> None:
@@ -437,13 +438,13 @@ def test_only_the_phase_in_which_the_service_ends_is_interrupted() -> None:
 
 def test_the_memory_limit_is_restored_after_it_shrank() -> None:
     during = phases("shrink")["fault"].during
-    assert (Moment(3.0, ScaleMemory(0.1)), Moment(7.0, ScaleMemory(None))) == during
+    assert (Moment(3.0, scale_memory(0.1), 60), Moment(7.0, scale_memory(None), 60)) == during
 
 
 def test_all_garbage_is_refused_and_the_good_requests_between_are_held() -> None:
-    found = phases("garbage")
-    warm = set(asked(found["warm"]))
-    sent = Counter(call.item for call in calls(found["fault"].lanes[0]))
+    planned = phases("garbage")
+    warm = set(asked(planned["warm"]))
+    sent = Counter(call.item for call in calls(planned["fault"].lanes[0]))
     for call in garbage_calls(DEFAULTS):
         assert all(400 <= status < 500 for status in call.allowed)
         assert faults.GARBAGE_ROUNDS == sent.pop(call.item)
@@ -474,26 +475,26 @@ def test_remote_usage_waits_for_half_a_second_in_the_mean_however_popular() -> N
     chosen = remote(DEFAULTS)
     popularity = theory.zipf(chosen.catalogue, chosen.alpha)
     seconds = [item.seconds for item in of(chosen, "typical-remote", chosen.catalogue)]
-    weighted = sum(share * each for share, each in zip(popularity, seconds, strict=True))
+    weighted = sum(share * one for share, one in zip(popularity, seconds, strict=True))
     assert (0.5, 0.5) == (pytest.approx(weighted, rel=0.01), pytest.approx(sum(seconds) / len(seconds), rel=0.01))
-    logarithms = [math.log(each) for each in seconds]
+    logarithms = [math.log(one) for one in seconds]
     assert 0.3 == pytest.approx(pstdev(logarithms), rel=0.02)
 
 
 def test_remote_usage_is_as_even_without_the_cache_as_with_it() -> None:
-    found, chosen = phases("typical-remote"), remote(DEFAULTS)
+    planned, chosen = phases("typical-remote"), remote(DEFAULTS)
     seconds = {item.name: item.seconds for item in of(chosen, "typical-remote", chosen.catalogue)}
-    whole = [seconds[name] for name in asked(found["cached"], most=6000)]
-    without = [seconds[name] for name in asked(found["without"])]
-    assert remote_usage.REQUESTS_WITHOUT == len(without)
+    whole = [seconds[name] for name in asked(planned["cached"], most=6000)]
+    without = [seconds[name] for name in asked(planned["without"])]
+    assert usage.REQUESTS_WITHOUT == len(without)
     assert fmean(whole) == pytest.approx(fmean(without), rel=0.01)
 
 
 @pytest.mark.parametrize("requests", [1_500, 3_000, 6_000])
 def test_remote_usage_has_the_hit_ratio_of_theory_for_as_long_as_a_run_takes(requests: int) -> None:
-    found, chosen = phases("typical-remote"), remote(DEFAULTS)
+    planned, chosen = phases("typical-remote"), remote(DEFAULTS)
     hits, count = theory.simulate(
-        asked(found["cached"], most=requests), chosen.cache_entries, warm=asked(found["warm"])
+        asked(planned["cached"], most=requests), chosen.cache_entries, warm=asked(planned["warm"])
     )
     # Some of the callers find their generation under way, which theory does not know.
     assert -0.004 < hits / count - workload.expected_hit_ratio(chosen) < 0.0095
@@ -522,20 +523,18 @@ def test_a_run_plays_everything_but_the_soak_unless_told() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param(
-            {"scenarios": ("typcial",)}, "scenarios='typcial': expected .*any of single, duplicate", id="unknown"
-        ),
+        pytest.param({"scenarios": ("typcial",)}, "unknown scenario typcial; did you mean typical", id="unknown"),
         pytest.param({"scenarios": ()}, "scenarios=.* at least one", id="no scenario"),
         pytest.param({"scenarios": ("pair", "pair")}, "scenarios=.* each once", id="twice"),
         pytest.param(
             {"catalogue": 100}, "catalogue=100: expected .*more than cache_entries, which is 100", id="all fits"
         ),
-        pytest.param({"cache_entries": 0}, "cache_entries=0: expected .*at least 1", id="no entries"),
-        pytest.param({"users": 0}, "users=0: expected .*at least 1", id="no users"),
-        pytest.param({"users": 1.5}, "users=1.5: expected .*an integer", id="half a user"),
-        pytest.param({"users": True}, "users=True: expected .*an integer", id="no number of users"),
-        pytest.param({"seed": "1"}, "seed='1': expected .*an integer", id="seed as text"),
-        pytest.param({"alpha": 0}, "alpha=0: expected .*a number above 0", id="alpha"),
+        pytest.param({"cache_entries": 0}, "cache_entries=0: expected a whole number from 1", id="no entries"),
+        pytest.param({"users": 0}, "users=0: expected a whole number from 1", id="no users"),
+        pytest.param({"users": 1.5}, "users=1.5: expected a whole number", id="half a user"),
+        pytest.param({"users": True}, "users=True: expected a whole number", id="no number of users"),
+        pytest.param({"seed": "1"}, "seed='1': expected a whole number", id="seed as text"),
+        pytest.param({"alpha": 0}, "alpha=0: expected a number above 0", id="alpha"),
         pytest.param({"duration_seconds": float("nan")}, "duration_seconds=nan: expected .*above 0", id="no duration"),
         pytest.param({"duration_seconds": "75"}, "duration_seconds='75': expected .*a number", id="duration as text"),
         pytest.param({"scrape_seconds": -1}, "scrape_seconds=-1: expected .*above 0", id="scrapes before now"),
@@ -545,7 +544,7 @@ def test_a_run_plays_everything_but_the_soak_unless_told() -> None:
         pytest.param(
             {"callers": 401}, "callers=401: expected .*from 1 to 400", id="more than the service has room for"
         ),
-        pytest.param({"speed": 3}, "settings='speed': expected .*any of seed, users", id="unknown setting"),
+        pytest.param({"speed": 3}, "unknown setting speed; ", id="unknown setting"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
@@ -568,5 +567,5 @@ def test_scenarios_are_named_in_one_text(text: str, expected: tuple[str, ...]) -
 
 @pytest.mark.parametrize("text", ["", " , ", "everything", "typical;single"])
 def test_a_text_that_names_no_scenario_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected all, or any of single"):
+    with pytest.raises(ValueError, match=r"expected all, or any of single|unknown scenario"):
         workload.scenarios(text)

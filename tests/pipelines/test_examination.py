@@ -261,7 +261,7 @@ def test_a_result_has_its_price_whether_it_is_stored_or_not(loop: Any) -> None:
     good = loop.run(rules.apply(Result(b'{"usage":{"in":4,"out":1}}', JSON)))
     assert (1.0 + 2.0 + 2.0, 0.25, "") == (good.price, good.price_per_second, good.kept_out)
     bad = loop.run(rules.apply(Result(b'{"error":1}', JSON)))
-    assert (1.0, "store_unless", False, True) == (bad.price, bad.kept_out, bad.decision().store, bad.shared)
+    assert (1.0, "store_unless", False, True) == (bad.price, bad.kept_out, bad.decision().keep, bad.shared)
 
 
 def test_a_large_result_is_looked_at_as_a_small_one(loop: Any) -> None:

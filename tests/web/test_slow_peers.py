@@ -115,6 +115,16 @@ class TestReaders:
         wait_until(lambda: held(service, "results") == 0)
         assert 200 == service.post("sized", b"%d" % (5 * MEGABYTE)).status
 
+    def test_the_end_of_a_large_result_does_not_wait_for_a_delayed_acknowledgement(self) -> None:
+        """The server sends in pieces: with Nagle's algorithm the last one waits 40 ms for the reader's kernel."""
+        with (
+            listen("127.0.0.1", 0) as listener,
+            socket.create_connection(listener.getsockname()),
+        ):
+            listener.setblocking(True)
+            with listener.accept()[0] as accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
     def test_a_peer_that_takes_nothing_is_let_go_by_the_kernel(self) -> None:
         with (
             listen("127.0.0.1", 0) as listener,

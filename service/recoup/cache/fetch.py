@@ -15,7 +15,7 @@ from recoup.cache.config import Default
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.deadlocks import waits_for_this_thread
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import ABANDONED, Flight, FlightResult, Marker, depth, mark, unmark
+from recoup.cache.flights import ABANDONED, UNSHARED, Flight, FlightResult, Marker, depth, mark, unmark
 from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.read_path import ReadPath, TryHit
@@ -211,6 +211,8 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return self._lead(request, step, generate)
                 result = self._wait(step, request.wait_seconds)
+                if self._is_unshared(request, step, result):
+                    return self._bypass(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
@@ -229,6 +231,8 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return await self._alead(request, step, generate)
                 result = await self._await(step, request.wait_seconds)
+                if self._is_unshared(request, step, result):
+                    return await self._abypass(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
@@ -458,13 +462,17 @@ class Fetcher:
         """Give everybody what is there. Never fails: who is not given it waits for the end."""
         flight = lead.flight
         try:
-            shared = request.decision(value).share
+            decision = self._decision(request, value)
+            shared = decision.share and decision.store
             with self._state.lock:
                 if shared:
                     flight.open_result = value
+                elif decision.share:
+                    self._state.flights.seclude(flight)
+                    flight.future.set_result(UNSHARED)
                 else:
                     self._unshare(flight, "uncacheable")
-                    flight.future.set_result(ABANDONED)
+                    flight.future.set_result(UNSHARED)
                 joining, flight.joining = flight.joining, []
             if request.on_open is not None:
                 request.on_open(Lookup(value, "miss", reason=lead.reason))
@@ -536,12 +544,14 @@ class Fetcher:
     def _finish(self, request: Request, lead: Lead, value: Any, cost: float) -> Lookup[Any]:
         """Count, store, and answer everybody. Never fails: the result is there, whatever storing it does."""
         flight, ttl = lead.flight, request.ttl_seconds
-        stored, shared, price, state = False, True, 0.0, self._state
+        stored, price, state = False, 0.0, self._state
         dropped: list[CacheEntry[Any]] = []
+        # What the caller does not keep is nobody else's, either; what only cannot be stored is.
+        decision = self._decision(request, value)
+        shared = decision.share and decision.store
         try:
-            decision = request.decision(value)
-            shared, price = decision.share, decision.price_of(cost)
-            size = state.size_of(request.key, value) if decision.store and decision.share else None
+            price = decision.price_of(cost)
+            size = state.size_of(request.key, value) if shared and decision.keep else None
             if not isinstance(decision.ttl_seconds, Default):
                 ttl = decision.ttl_seconds
             with state.lock:
@@ -564,7 +574,11 @@ class Fetcher:
             flight.open_result = None
             flight.joining.clear()
             if not flight.future.done():
-                flight.future.set_result(FlightResult(value, cost, expires_in, shared, price))
+                flight.future.set_result(
+                    FlightResult(value, cost, expires_in, price=price)
+                    if shared
+                    else FlightResult(None, cost, shared=False)
+                )
         return Lookup(
             value,
             "miss",
@@ -575,7 +589,25 @@ class Fetcher:
             price=price,
         )
 
+    def _decision(self, request: Request, value: Any) -> Decision:
+        try:
+            return request.decision(value)
+        except Exception as error:  # noqa: BLE001  # fail open; and nobody else gets what may not be for them
+            self._state.note_internal_error("store", error)
+            return _NOT_KEPT
+
     # --- following
+
+    def _is_unshared(self, request: Request, follow: Follow, result: FlightResult) -> bool:
+        """Whether a follower was waiting for what is not kept, and is nobody else's.
+
+        Where its key is one that nobody waits for, the follower looks it up again, and leads a flight of its own.
+        """
+        if result.shared or follow.is_answered(result):
+            return False
+        state = self._state
+        with state.lock:
+            return not state.unshared.holds(request.key, state.clock())
 
     def _wait(self, follow: Follow, wait_seconds: float | None) -> FlightResult:
         flight, ended = follow.flight, False

@@ -19,8 +19,9 @@ from recoup.cache.open_results import OpenResult
 
 @dataclass(frozen=True, slots=True)
 class FlightResult:
-    """What a flight brought: the result, what its generation cost in seconds and in money, when it expires, and whether
-    it may answer those who wait for it.
+    """What a flight brought: the result, what its generation cost in seconds and in money, when it expires.
+
+    `shared`: it may answer those who wait. If it may not, it is not here.
     """
 
     value: Any
@@ -32,6 +33,8 @@ class FlightResult:
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.
 ABANDONED = FlightResult(None, 0.0)
+#: What a flight brings whose result answers its leader alone: generate, past the cache.
+UNSHARED = FlightResult(None, 0.0, shared=False)
 
 
 class Marker:

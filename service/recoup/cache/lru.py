@@ -50,6 +50,7 @@ _MAX_JITTER: Final = 0.5
 #: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
 _SWEEP_ON_STATS: Final = 256
 _ABSENT: Any = object()
+_NO_COST: Final = 0.0
 
 _RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
     "oldest": lambda entry: -entry.created_at,
@@ -173,7 +174,7 @@ class ResultCache(Generic[V]):
             limiter: Entered around the generation; the wait for one's turn is not part of the cost.
             wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
             bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
-            store_if: Whether to keep a result, from the result; by default every one is kept.
+            store_if: Whether to keep and share a result, from the result; by default every one is.
             decide: In place of `store_if`: what may be done with a result, and what it cost in money.
 
         Raises:
@@ -257,8 +258,8 @@ class ResultCache(Generic[V]):
         value: V,
         *,
         ttl_seconds: float | Default | None = DEFAULT,
-        cost_seconds: float = 0.0,
-        price: float = 0.0,
+        cost_seconds: float = _NO_COST,
+        price: float = _NO_COST,
         pipeline: str = DEFAULT_PIPELINE,
     ) -> bool:
         """Store a value, as the newest entry. O(1).
@@ -280,17 +281,16 @@ class ResultCache(Generic[V]):
                 name.
         """
         state = self._state
-        if type(pipeline) is not str or pipeline not in state.store.counters:
+        if pipeline is not DEFAULT_PIPELINE and (type(pipeline) is not str or pipeline not in state.store.counters):
             checked_pipeline(pipeline)
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
-        cost, price = checked_cost(cost_seconds), checked_price(price)
+        cost = cost_seconds if cost_seconds is _NO_COST else checked_cost(cost_seconds)
+        price = price if price is _NO_COST else checked_price(price)
         size = state.size_of(key, value)
+        # Goes with this call, outside the lock: finalisers of values may take their time.
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            stored = state.put(key, value, size, ttl, cost, pipeline, dropped, price=price)
-        # Only now, outside the lock, are the values let go, whose finalisers may take their time.
-        dropped.clear()
-        return stored
+            return state.put(key, value, size, ttl, cost, pipeline, dropped, price=price)
 
     def __setitem__(self, key: Hashable, value: V) -> None:
         self.set(key, value)

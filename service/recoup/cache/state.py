@@ -61,6 +61,7 @@ class CacheState:
         self.wall_clock = wall_clock
         self.stale_seconds = stale_seconds
         self._sizer = sizer
+        self._measures = sizer is measure
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
@@ -165,13 +166,12 @@ class CacheState:
     def size_of(self, key: Hashable, value: Any) -> int | None:
         """The bytes that an entry takes; None where the sizer fails, which is counted."""
         try:
-            if type(value) is bytes and self._sizer is measure:
-                size = len(value)  # as `measure` has it, without the call
-            else:
-                size = operator.index(self._sizer(value))
-                if size < 0:
-                    # It would make room that is not there.
-                    raise ValueError(f"the sizer gave {size!r} bytes")
+            if type(value) is bytes and self._measures:
+                return len(value) + measure_key(key) + ENTRY_OVERHEAD  # as `measure` has it, without the call
+            size = operator.index(self._sizer(value))
+            if size < 0:
+                # It would make room that is not there.
+                raise ValueError(f"the sizer gave {size!r} bytes")
             return size + measure_key(key) + ENTRY_OVERHEAD
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
@@ -211,7 +211,8 @@ class CacheState:
         now = self.clock()
         if price and size is not None:
             size += PRICE_BYTES
-        if size is None or size > store.max_memory_bytes:
+        most = store.max_memory_bytes
+        if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
                 counters.count_regretted(cost, price)
             old = store.live.get(key)
@@ -231,12 +232,11 @@ class CacheState:
             counters.count_regretted(cost, price)
         if replaced is not None:
             dropped.append(replaced)
-        if len(store.live) > store.max_size or store.memory_bytes > store.max_memory_bytes:
+        if store.memory_bytes > most or len(store.live) > store.max_size:
             dropped += store.shrink(now)
-        gone = store.sweep_on_write(now)
+        gone = store.after_write(now)
         if gone:
             dropped += gone
-        store.note_peaks()
         return True
 
     # --- forks

@@ -18,11 +18,9 @@ from recoup.pipelines.canonical import is_json
 from recoup.pipelines.canonical_json import form_of
 from recoup.pipelines.event_data import EventData, Lines, ServerSentEvents
 from recoup.pipelines.json_pointer import ABSENT, Path, find
+from recoup.pipelines.protocol import STORE_ONLY_IF, STORE_UNLESS, UNREADABLE
 from recoup.strict_json import check_size
 
-#: What keeps a result from being stored, as a word: a member that it has, one that it has not or that has another
-#: value, and that it cannot be looked at.
-STORE_UNLESS, STORE_ONLY_IF, UNREADABLE = "store_unless", "store_only_if", "unreadable"
 #: Of a result: a longer one, or one of more values, is not looked at.
 MOST_BYTES: Final = 64 << 20
 MOST_VALUES: Final = 2_000_000

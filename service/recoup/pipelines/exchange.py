@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -35,11 +35,13 @@ class Answer:
         status: 200 to 599; interim answers are skipped.
         headers: Names in lower case; all of them, in their order.
         chunks: The body's bytes as they come, encoded as they are. Raises ExchangeError where the body is cut short.
+        abort: Closes its connection, at once: its body is cut short, unless all of it has come.
     """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     chunks: AsyncIterator[bytes]
+    abort: Callable[[], None]
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a header."""
@@ -198,7 +200,7 @@ async def _answer_of(connection: Connection, head: bytes, body: bytes | Body, bo
     except BaseException:
         connection.finish()
         raise
-    return Answer(status, headers, _chunks(connection))
+    return Answer(status, headers, _chunks(connection), connection.abort)
 
 
 async def _chunks(connection: Connection) -> AsyncIterator[bytes]:

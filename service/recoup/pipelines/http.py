@@ -206,7 +206,7 @@ class HttpPipeline(ConfiguredPipeline):
             storable=storable,
             status=answer.status,
             headers=tuple((name, value) for name, value in passed_on if name in self._keeps),
-            shared=not kept_out,
+            shared=not word.kept_out,
             kept_out=kept_out,
             ttl_seconds=word.ttl_seconds,
         )

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack
 
 from recoup.cache.open_results import OpenResult
-from recoup.errors import GenerationTimeoutError, OverloadedError, UpstreamError
+from recoup.errors import GenerationTimeoutError, OverloadedError, StreamCutError
 from recoup.in_flight import answer_in_flight
 from recoup.pipelines.connection import ExchangeError
 from recoup.pipelines.hop_by_hop import RawHeaders
@@ -27,10 +28,6 @@ from recoup.pipelines.time_limit import time_limit
 WINDOW_BYTES = 1 << 20
 #: Seconds for which the others wait for a reader of such an answer who takes nothing.
 STALL_SECONDS = 30.0
-
-
-class StreamCutError(UpstreamError):
-    """An answer that broke off after it had begun: whoever reads it is to see that it is not whole."""
 
 
 class Stream(OpenResult):
@@ -55,6 +52,7 @@ class Stream(OpenResult):
         kept_out: What keeps it from being stored; empty as long as nothing does.
         size: Bytes that have come.
         ended: Whether it came to its end, well or not.
+        ended_at: When, of `time.perf_counter`; None: it has not yet.
     """
 
     def __init__(
@@ -77,6 +75,7 @@ class Stream(OpenResult):
         self.joinable = True
         self.size = 0
         self.ended = False
+        self.ended_at: float | None = None
         self._chunks = chunks
         self._rules = rules
         self._examination = rules.begin(head.content_type)
@@ -213,7 +212,7 @@ class Stream(OpenResult):
             self._body, self._buffer = body, None
             if self._ends and not ended_well(body, self._ends):
                 self.kept_out = self.kept_out or "unfinished"
-        self.ended = True
+        self.ended, self.ended_at = True, time.perf_counter()
         self._wake()
         self._release_if_read()
         if not body and self._window is None:
@@ -225,7 +224,7 @@ class Stream(OpenResult):
 
     def _break_off(self, error: BaseException) -> BaseException:
         self._cut = str(error) or type(error).__name__
-        self.ended = True
+        self.ended, self.ended_at = True, time.perf_counter()
         self.joinable = False
         self._wake()
         self._release_if_read()
