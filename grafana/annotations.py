@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metrics.loadtest_catalogue import PHASE
 
-from grafana.expressions import INSTANCE, begins, increase, started
+from grafana.expressions import INSTANCE, begins, increase, named, started
 from grafana.panels import SOURCE
 from grafana.sdk import dashboard
 from grafana.sdk import prometheus as prom
@@ -25,16 +25,16 @@ def marks() -> list[dashboard.AnnotationQuery]:
     return [
         _mark("Configuration changes", "blue", f"{changes} > 0")
         .title_format("Configuration changed")
-        .text_format("{{setting}} on {{instance}}")
+        .text_format(named("{{job}} {{instance}}: {{setting}}"))
         .tag_keys("setting"),
         _mark("Clears", "orange", f"{clears} > 0")
         .title_format("Cleared")
-        .text_format("{{pipeline}} on {{instance}}")
+        .text_format(named("{{job}} {{instance}}: {{pipeline}}"))
         .tag_keys("pipeline"),
         # The value is the moment itself, in milliseconds, so a mark stands exactly where the process began.
         _mark("Restarts", "purple", f"1000 * ({started()})")
         .title_format("Started")
-        .text_format("{{instance}}")
+        .text_format(named("{{job}} {{instance}}"))
         .use_value_for_time(True),
     ]
 
@@ -44,6 +44,6 @@ def phases() -> dashboard.AnnotationQuery:
     return (
         _mark("Phases", "green", begins(PHASE, "scenario, part"))
         .title_format("{{scenario}}: {{part}}")
-        .text_format("begins")
+        .text_format(named("begins"))
         .tag_keys("scenario,part")
     )

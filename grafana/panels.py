@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from grafana.expressions import named
 from grafana.sdk import common, common_model, dashboard, heatmap, heatmap_model, model, stat, table, timeseries
 from grafana.sdk import prometheus as prom
 from grafana.sdk import prometheus_model as prom_model
-from grafana.style import Colours, Steps
+from grafana.style import ABSENT, STATES, Colours, Steps
 
 Panel = Any  # the SDK's builders share no base that has what all panels have
 SOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -16,15 +17,19 @@ SOURCE = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 @dataclass(frozen=True)
 class Line:
-    """One query of a panel, and the name of what it gives."""
+    """One query of a panel, the name of what it gives, and how that looks, whatever its name.
+
+    The cluster and the namespace are written before the name, where targets have them.
+    """
 
     expr: str
     legend: str
     exemplars: bool = False
+    look: tuple[model.DynamicConfigValue, ...] = ()
 
 
 def _target(line: Line, letter: str, instant: bool = False) -> prom.Dataquery:
-    query = prom.Dataquery().datasource(SOURCE).ref_id(letter).expr(line.expr).legend_format(line.legend)
+    query = prom.Dataquery().datasource(SOURCE).ref_id(letter).expr(line.expr).legend_format(named(line.legend))
     query = query.editor_mode(prom_model.QueryEditorMode.CODE)
     query = query.instant() if instant else query.range()
     return query.exemplar(True) if line.exemplars else query
@@ -32,7 +37,10 @@ def _target(line: Line, letter: str, instant: bool = False) -> prom.Dataquery:
 
 def _with_targets(panel: Panel, lines: tuple[Line, ...], instant: bool = False) -> Panel:
     for number, line in enumerate(lines):
-        panel = panel.with_target(_target(line, chr(ord("A") + number), instant))
+        letter = chr(ord("A") + number)
+        panel = panel.with_target(_target(line, letter, instant))
+        if line.look:
+            panel = panel.override_by_query(letter, list(line.look))
     return panel.datasource(SOURCE)
 
 
@@ -46,10 +54,10 @@ def _colour(mode: model.FieldColorModeId) -> dashboard.FieldColor:
 
 
 def figure(title: str, description: str, unit: str, *lines: Line, steps: Steps, **further: Any) -> Panel:
-    """One figure of now, large enough to be read from across a room, in the colour of its threshold.
+    """One figure of now for each job, large enough to be read from across a room, in the colour of its threshold.
 
-    Further: `silent`, what stands there without a value, in a colour that means nothing; `no_value`, the same in the
-    colour of the least step; `decimals`, `time_from` for another range than the dashboard's, `links`.
+    Negative figures are states, see `grafana.liveness`. Further: `absent`, what stands there without any value, and its
+    colour; `decimals`, `time_from` for another range than the dashboard's, `links`.
     """
     panel = stat.Panel().title(title).description(description).unit(unit).thresholds(_thresholds(steps))
     panel = _with_targets(panel, lines, instant=True).color_scheme(_colour(model.FieldColorModeId.THRESHOLDS))
@@ -58,15 +66,22 @@ def figure(title: str, description: str, unit: str, *lines: Line, steps: Steps, 
     panel = panel.color_mode(common_model.BigValueColorMode.BACKGROUND_SOLID)
     # With one job there is nothing to tell apart, and the figure has the room for itself.
     panel = panel.text_mode(common_model.BigValueTextMode.AUTO)
-    if "silent" in further:
-        words = further.pop("silent")
-        panel = panel.no_value(words).mappings([_without_value(words)])
+    words, colour = further.pop("absent", ABSENT)
+    panel = panel.no_value(words).mappings([_states(), _without_value(words, colour)])
     return _with(panel, further)
 
 
-def _without_value(words: str) -> model.SpecialValueMap:
-    # Without a mapping Grafana takes the colour of the least step, which for a ratio is red.
-    result = model.ValueMappingResult(text=words, color="blue", index=0)
+def _states() -> model.ValueMap:
+    results = {
+        str(state): model.ValueMappingResult(text=words, color=colour, index=index)
+        for index, (state, (words, colour)) in enumerate(STATES.items())
+    }
+    return model.ValueMap(results)
+
+
+def _without_value(words: str, colour: str) -> model.SpecialValueMap:
+    # Without a mapping Grafana takes the colour of the least step, which may be green.
+    result = model.ValueMappingResult(text=words, color=colour, index=len(STATES))
     options = model.DashboardSpecialValueMapOptions(model.SpecialValueMatch.NULL_AND_NAN, result)
     return model.SpecialValueMap(options)
 
@@ -75,8 +90,10 @@ def series(title: str, description: str, unit: str, *lines: Line, **further: Any
     """Lines over time.
 
     Further: `stacked`, `logarithmic`, `steps` (drawn as dashed lines), `colours` by legend, `styles` by pattern,
-    `no_value`, `minimum`, `maximum`, `decimals`, `many` for a legend that scrolls beside the graph.
+    `no_value`, why there may be nothing, `minimum`, `maximum`, `decimals`, `many` for a legend that scrolls beside the
+    graph.
     """
+    further["no_value"] = _or_not_measured(further.get("no_value", ""))
     panel = _with_targets(timeseries.Panel().title(title).description(description).unit(unit), lines)
     panel = panel.color_scheme(_colour(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     panel = panel.line_width(2).show_points(common_model.VisibilityMode.NEVER).tooltip(_tooltip())
@@ -92,6 +109,11 @@ def series(title: str, description: str, unit: str, *lines: Line, **further: Any
     return _with(_drawn(panel, further), further)
 
 
+def _or_not_measured(words: str) -> str:
+    # A graph cannot tell whether nothing happened or nobody looked.
+    return f"{words}, or not measured" if words else "not measured"
+
+
 def _drawn(panel: Panel, further: dict[str, Any]) -> Panel:
     steps: Steps | None = further.pop("steps", None)
     if steps is not None:
@@ -100,7 +122,7 @@ def _drawn(panel: Panel, further: dict[str, Any]) -> Panel:
         panel = panel.thresholds(_thresholds(((None, "transparent"), *steps[1:]))).thresholds_style(style)
     colours: Colours = further.pop("colours", {})
     for name, colour in colours.items():
-        panel = panel.override_by_name(name, [_fixed(colour)])
+        panel = panel.override_by_regexp(_ending(name), [fixed(colour)])
     styles: dict[str, list[model.DynamicConfigValue]] = further.pop("styles", {})
     for pattern, properties in styles.items():
         panel = panel.override_by_regexp(pattern, properties)
@@ -113,31 +135,30 @@ def _with(panel: Panel, further: dict[str, Any]) -> Panel:
     return panel
 
 
-def _fixed(colour: str) -> model.DynamicConfigValue:
+def _ending(pattern: str) -> str:
+    # The cluster and the namespace stand before it, or the blanks that Grafana leaves where there are none.
+    return f"/(^| ){pattern}$/"
+
+
+def fixed(colour: str) -> model.DynamicConfigValue:
+    """A property of a look: one colour, whatever the value."""
     return model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
 
 
-def coloured(colours: Colours) -> dict[str, list[model.DynamicConfigValue]]:
-    """Styles: the colour of every line whose legend begins with a word."""
-    return {f"/^{word} /": [_fixed(colour)] for word, colour in colours.items()}
-
-
-def limit_line(pattern: str = "/^limit$/") -> dict[str, list[model.DynamicConfigValue]]:
-    """Styles: a limit is a red dashed line over whatever is stacked below it."""
-    off = {"mode": "none", "group": "limit"}
-    return {
-        pattern: [
-            _fixed("red"),
-            model.DynamicConfigValue(id_val="custom.stacking", value=off),
-            model.DynamicConfigValue(id_val="custom.fillOpacity", value=0),
-            dashed(10, 6),
-        ]
-    }
+def coloured(colours: Colours, after: str = "") -> dict[str, list[model.DynamicConfigValue]]:
+    """Styles: the colour of every quantile's line, by the word before it, or before the pattern `after`."""
+    return {_ending(rf"{word}{after} p\d+"): [fixed(colour)] for word, colour in colours.items()}
 
 
 def dashed(*lengths: float) -> model.DynamicConfigValue:
-    """A property of a style: a line of dashes and gaps."""
+    """A property of a look: a line of dashes and gaps."""
     return model.DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": list(lengths)})
+
+
+#: A limit is a red dashed line above what is held.
+LIMIT = (fixed("red"), model.DynamicConfigValue(id_val="custom.fillOpacity", value=0), dashed(10, 6))
+#: A total beside its parts.
+TOTAL = (fixed("blue"), model.DynamicConfigValue(id_val="custom.fillOpacity", value=0), dashed(2, 6))
 
 
 def _tooltip() -> common.VizTooltipOptions:
@@ -158,8 +179,11 @@ def _table() -> common.VizLegendOptions:
 
 def heat(title: str, description: str, unit: str, line: Line, *, no_value: str) -> Panel:
     """A histogram over time: its buckets upwards, how much fell into each as the strength of the colour."""
-    panel = heatmap.Panel().title(title).description(description).datasource(SOURCE).no_value(no_value)
-    target = _target(line, "A").format(prom_model.PromQueryFormat.HEATMAP)
+    description = f"{description} One cluster and one namespace at a time: their counts are never added."
+    panel = heatmap.Panel().title(title).description(description).datasource(SOURCE)
+    panel = panel.no_value(_or_not_measured(f"{no_value}, or several clusters are chosen"))
+    # Grafana reads the bounds from the legends, and there is one cluster.
+    target = _target(line, "A").legend_format(line.legend).format(prom_model.PromQueryFormat.HEATMAP)
     axis = heatmap.YAxisConfig().unit(unit)
     colours = heatmap.HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     # What Grafana has for a new panel; the SDK's zero would be taken as it stands.

@@ -23,7 +23,7 @@ OPTIONAL = ("cluster", "namespace")
 POINTS = 1000
 
 # `$name`, `${name}`, `${name:format}` and `[[name]]`.
-_VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::\w+)?\}|\[\[(\w+)\]\]")
+_VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)\]\]")
 _SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
 #: Grafana rounds a step to these (`gtime.RoundInterval`): seconds up to a bound become the second number.
 _ROUND = (
@@ -78,13 +78,16 @@ def duration(seconds: float) -> str:
 def substitute(text: str, view: View) -> str:
     """A query with every variable replaced, as Grafana's Prometheus data source replaces them.
 
+    A variable without a format is escaped for a pattern within a string: `a.b` becomes `a\\\\.b`. The format `regex`
+    escapes for a pattern alone, which no string of a query may hold: use it nowhere.
+
     Raises:
         KeyError: The text names a variable that the view does not have.
     """
-    return _VARIABLE.sub(lambda match: _value(match[1] or match[2] or match[3], view), text)
+    return _VARIABLE.sub(lambda match: _value(match[1] or match[2] or match[4], match[3] or "", view), text)
 
 
-def _value(name: str, view: View) -> str:
+def _value(name: str, form: str, view: View) -> str:
     built_in = {
         "__interval": duration(view.interval_seconds),
         "__interval_ms": str(round(view.interval_seconds * 1000)),
@@ -96,15 +99,20 @@ def _value(name: str, view: View) -> str:
     }
     if name in built_in:
         return built_in[name]
-    return _matcher(view.variables.get(name, ALL_OR_NONE) if name in OPTIONAL else view.variables[name])
+    return _matcher(view.variables.get(name, ALL_OR_NONE) if name in OPTIONAL else view.variables[name], form)
 
 
-def _matcher(value: str | Sequence[str]) -> str:
-    """One or several values within the quotes of a `=~` matcher."""
+def _matcher(value: str | Sequence[str], form: str) -> str:
+    """One or several values within the quotes of a `=~` matcher; what `All` stands for is never escaped."""
+    escaped = {"": _escaped, "regex": _as_pattern}[form]
     if isinstance(value, str):
-        return value if value in {ALL, ALL_OR_NONE} else _escaped(value)
-    values = [_escaped(chosen) for chosen in value]
+        return value if value in {ALL, ALL_OR_NONE} else escaped(value)
+    values = [escaped(chosen) for chosen in value]
     return values[0] if len(values) == 1 else f"({'|'.join(values)})"
+
+
+def _as_pattern(value: str) -> str:
+    return _SPECIAL.sub(r"\\\g<0>", value.replace("\\", r"\\"))
 
 
 def _escaped(value: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from metrics.thresholds import HIT_RATIO_GOAL, SPEEDUP_FLOOR, Thresholds
 
+from grafana.liveness import DOWN, IDLE, NO_RULES
+
 #: Grafana's names of units.
 SHARE = "percentunit"
 SECONDS = "s"
@@ -20,6 +22,14 @@ EVENTS_A_SECOND = "cps"
 TIMES = "suffix:x"
 
 NO_TRAFFIC = "no traffic"
+#: What a figure says instead of a state, and the colour of that. None is green.
+STATES: Mapping[int, tuple[str, str]] = {
+    IDLE: (NO_TRAFFIC, "blue"),
+    DOWN: ("no instance up", "red"),
+    NO_RULES: ("no rules loaded", "orange"),
+}
+#: What a figure says where nothing at all is known.
+ABSENT = ("nothing is known", "orange")
 
 #: What the alerts compare with, as they are delivered.
 TARGETS = Thresholds()
@@ -49,8 +59,9 @@ REASONS: Colours = {
     "evicted": "red",
     "invalidated": "purple",
     "too_large": "orange",
+    "uncacheable": "light-blue",
 }
-CAUSES: Colours = {"size": "orange", "memory": "red", "expired": "yellow"}
+CAUSES: Colours = {"size": "orange", "memory": "red", "quota": "purple", "expired": "yellow"}
 BYPASSES: Colours = {
     "request": "blue",
     "credentials": "orange",
@@ -58,4 +69,5 @@ BYPASSES: Colours = {
     "uncacheable": "yellow",
     "error": "red",
 }
+STATUSES: Colours = {"500": "purple", "502": "red", "503": "orange", "504": "yellow"}
 INVALIDATIONS: Colours = {"cleared": "red", "deleted": "orange", "replaced": "blue"}

@@ -2,10 +2,10 @@
 
 Lines have a member `line` that says what they are:
 
-- `run`, the first: `at`, `settings`, those of `workload.Settings`, and `counters`, the service's
-  when nothing was done yet;
-- `begin` and `end` of a phase: `scenario`, `part`, `at`, `counters`, the service's own, and at the end `stats`, what it
-  tells its manager (see `Phase`);
+- `run`, the first: `at`, `settings`, those of `workload.Settings`, and `counters`, the service's when nothing was done
+  yet;
+- `begin` and `end` of a phase: `scenario`, `part`, `at`, `counters`, the service's own, and at the end `stats`, what
+  it tells its manager (see `Phase`);
 - `request`: what `Request` has, by the same names;
 - `action`: `scenario`, `part`, `at`, `action` (its name and fields as text), `seconds`, `error` (None: it went well);
 - `rest`, after an `end`: `at`, until when nothing was sent, so that Prometheus has scraped what the phase came to;

@@ -167,7 +167,7 @@ def _lines(shown: Mapping[str, Any], ask: Ask, view: View) -> Iterator[Shown]:
         for series in ask(substitute(query.expr, view)):
             labels = dict(series.labels)
             if series.points:
-                yield Shown(legend(query.legend, labels) or query.ref, labels, list(series.points))
+                yield Shown(legend(query.legend, labels) or query.ref, labels, list(series.points), query.ref)
 
 
 def _highest(source: str, points: tuple[tuple[float, float], ...]) -> Figure:

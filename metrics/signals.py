@@ -64,7 +64,7 @@ def _both(*windows: str) -> dict[str, tuple[str, ...]]:
 _BURN = {"pipeline": BURN_WINDOWS, "job": ("5m",)}
 _NOW = {"instance": ("",)}
 
-HIT_RATIO = Signal("recoup_hit_ratio", "rate", _both("5m"))
+HIT_RATIO = Signal("recoup_hit_ratio", "rate", {**_both("5m"), "instance": ("5m",)})
 SPEEDUP = Signal("recoup_speedup", "rate", _both("5m"))
 SPEEDUP_LIMIT = Signal("recoup_speedup_limit", "ratio", _both(""))
 COUNTED_LOOKUPS = Signal("recoup_counted_lookups", "rate", _both("5m"))

@@ -6,8 +6,8 @@ from metrics.signals import ENTRIES_UTILISATION, MEMORY_UTILISATION
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import INSTANCE, buckets, hourly, named, quantile, recorded, total
-from grafana.panels import Line, Panel, dashed, heat, limit_line, series
+from grafana.expressions import buckets, hourly, largest, quantile, recorded, total
+from grafana.panels import LIMIT, TOTAL, Line, Panel, dashed, heat, series
 from recoup.telemetry.catalogue import (
     ENTRIES,
     ENTRIES_LIMIT,
@@ -25,25 +25,24 @@ from recoup.telemetry.catalogue import (
 def _memory() -> Panel:
     return series(
         "Memory by pipeline",
-        "Memory that the cache accounts for: values, keys and bookkeeping. The dashed line is the limit of all chosen "
-        "instances together.",
+        "Memory that the cache accounts for: values, keys and bookkeeping; dotted, that of all "
+        "pipelines. The dashed line is the limit of all chosen instances of a namespace together.",
         style.BYTES,
         Line(total(MEMORY, "pipeline"), "{{pipeline}}"),
-        Line(total(MEMORY_LIMIT), "limit"),
-        stacked=True,
-        styles=limit_line(),
+        Line(total(MEMORY), "all pipelines", look=TOTAL),
+        Line(total(MEMORY_LIMIT), "limit", look=LIMIT),
     )
 
 
 def _entries() -> Panel:
     return series(
         "Entries by pipeline",
-        "Entries held. The dashed line is the limit of all chosen instances together.",
+        "Entries held; dotted, those of all pipelines. The dashed line is the limit of all chosen instances of a "
+        "namespace together.",
         style.COUNT,
         Line(total(ENTRIES, "pipeline"), "{{pipeline}}"),
-        Line(total(ENTRIES_LIMIT), "limit"),
-        stacked=True,
-        styles=limit_line(),
+        Line(total(ENTRIES), "all pipelines", look=TOTAL),
+        Line(total(ENTRIES_LIMIT), "limit", look=LIMIT),
     )
 
 
@@ -52,8 +51,8 @@ def _filled() -> Panel:
         "Share of the limits in use",
         "Memory and entries of each instance, as shares of their limits. The one that reaches 100 % first evicts.",
         style.SHARE,
-        Line(recorded(MEMORY_UTILISATION, "instance"), named("{{instance}} memory")),
-        Line(recorded(ENTRIES_UTILISATION, "instance"), named("{{instance}} entries")),
+        Line(recorded(MEMORY_UTILISATION, "instance"), "{{job}} {{instance}} memory"),
+        Line(recorded(ENTRIES_UTILISATION, "instance"), "{{job}} {{instance}} entries"),
         maximum=1,
         styles={"/ entries$/": [dashed(10, 6)]},
     )
@@ -78,21 +77,17 @@ def _ages() -> Panel:
     return series(
         "Age at a hit against age at eviction",
         "How old entries are when they answer, and when they leave. Where they leave younger than they would answer, "
-        "the cache is too small; where they leave much older, it could be smaller. The line ttl is the default time "
-        "to live, absent where entries never expire.",
+        "the cache is too small; where they leave much older, it could be smaller. The line ttl is the largest "
+        "default time to live, absent where entries never expire.",
         style.SECONDS,
         *hits,
         *evictions,
-        Line(f"max({_ttl()} > 0)", "ttl"),
+        Line(largest(TTL), "ttl"),
         logarithmic=True,
         colours={"hit p50": "green", "hit p90": "dark-green", "evicted p50": "orange", "evicted p90": "red"},
         styles={"/^ttl$/": [dashed(10, 6)]},
         no_value="no hits, no evictions",
     )
-
-
-def _ttl() -> str:
-    return total(TTL, INSTANCE)
 
 
 def _sizes() -> Panel:

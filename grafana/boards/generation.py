@@ -6,7 +6,7 @@ from metrics.signals import ERROR_RATIO, REFUSED_RATIO
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import buckets, named, or_zero, quantile, rate, recorded, total
+from grafana.expressions import ASKED, buckets, or_zero, quantile, rate, recorded, total
 from grafana.panels import Line, Panel, heat, series
 from recoup.telemetry.catalogue import (
     GENERATION_DURATION,
@@ -47,9 +47,9 @@ def _failure_share() -> Panel:
     return series(
         "Failed generations",
         "Share of the generations that failed, in windows of five minutes; the objective, 99.5 % without failure, is "
-        "the dashed line. A gap is a time without generations.",
+        "the dashed line. A gap is a time without generations or measurements.",
         style.SHARE,
-        Line(recorded(ERROR_RATIO, "pipeline"), named("{{pipeline}}")),
+        Line(recorded(ERROR_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.ERROR_STEPS,
         no_value="nothing was generated",
     )
@@ -114,9 +114,9 @@ def _answers() -> Panel:
     return series(
         "Answers 502, 503 and 504",
         "Requests a second that got no result: the generator failed, there was no room, or it was too late. 504 is "
-        "also the answer to only-if-cached where there is nothing.",
+        "also the answer to only-if-cached where there is nothing. Probes and scrapes are left out.",
         style.REQUESTS_A_SECOND,
-        *(Line(or_zero(rate(HTTP_REQUESTS, status=status)), legend) for status, legend in STATUSES),
+        *(Line(or_zero(rate(HTTP_REQUESTS, status=status, route=ASKED)), legend) for status, legend in STATUSES),
         stacked=True,
         colours={"502 generator failed": "red", "503 no room": "orange", "504 too late": "yellow"},
     )
@@ -138,7 +138,7 @@ def _refused_share() -> Panel:
         "Share of the requests that were answered 503, in windows of five minutes, probes and scrapes left out; the "
         "dashed line is what the alert allows over an hour.",
         style.SHARE,
-        Line(recorded(REFUSED_RATIO, "job"), named("{{job}}")),
+        Line(recorded(REFUSED_RATIO, "job"), "{{job}}"),
         steps=style.REFUSED_STEPS,
         no_value=style.NO_TRAFFIC,
     )

@@ -12,8 +12,8 @@ from metrics.standard import PROCESS_CPU
 from grafana import style
 from grafana.annotations import phases
 from grafana.board import Board, Strip
-from grafana.expressions import INSTANCE, named, or_zero, quantile, rate, recorded, scrapes, total
-from grafana.panels import Line, Panel, coloured, dashed, limit_line, series
+from grafana.expressions import ASKED, INSTANCE, or_zero, quantile, rate, recorded, scrapes, total
+from grafana.panels import LIMIT, Line, Panel, coloured, dashed, series
 from recoup.telemetry.catalogue import (
     GENERATIONS_IN_PROGRESS,
     GENERATIONS_WAITING,
@@ -32,9 +32,9 @@ def _hit_ratio() -> Panel:
     return series(
         "Hit ratio",
         "Share of lookups that the cache answered, over all pipelines, in windows of five minutes. The dashed lines "
-        "are the targets, 60 and 70 %. A gap is a time without traffic.",
+        "are the targets, 60 and 70 %. A gap is a time without traffic or measurements.",
         style.SHARE,
-        Line(recorded(HIT_RATIO, "job"), named("{{job}}")),
+        Line(recorded(HIT_RATIO, "job"), "{{job}}"),
         steps=style.HIT_RATIO_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,
@@ -45,9 +45,9 @@ def _speedup() -> Panel:
     return series(
         "Speed-up",
         "How many times longer callers would have waited without the cache, over all pipelines, in windows of five "
-        "minutes. The dashed line at 3x is the target. A gap is a time without traffic.",
+        "minutes. The dashed line at 3x is the target. A gap is a time without traffic or measurements.",
         style.TIMES,
-        Line(recorded(SPEEDUP, "job"), named("{{job}}")),
+        Line(recorded(SPEEDUP, "job"), "{{job}}"),
         steps=style.SPEEDUP_STEPS,
         no_value=style.NO_TRAFFIC,
     )
@@ -104,9 +104,9 @@ def _slow_hits() -> Panel:
     return series(
         "Slow hits",
         "Share of the hits that took longer than 50 ms, over all pipelines, in windows of five minutes; the objective, "
-        "99 % without, is the dashed line. A gap is a time without hits.",
+        "99 % without, is the dashed line. A gap is a time without hits or measurements.",
         style.SHARE,
-        Line(recorded(SLOW_HIT_RATIO, "job"), named("{{job}}")),
+        Line(recorded(SLOW_HIT_RATIO, "job"), "{{job}}"),
         steps=style.SLOW_HIT_STEPS,
         no_value="no hits",
     )
@@ -115,9 +115,9 @@ def _slow_hits() -> Panel:
 def _failed() -> Panel:
     return series(
         "Failed requests",
-        "Requests a second that the service answered with a status of 500 and above.",
+        "Requests a second that the service answered with a status of 500 and above, probes and scrapes left out.",
         style.REQUESTS_A_SECOND,
-        Line(or_zero(rate(HTTP_REQUESTS, status="5..")), "failed"),
+        Line(or_zero(rate(HTTP_REQUESTS, status="5..", route=ASKED)), "failed"),
         colours={"failed": "red"},
     )
 
@@ -137,11 +137,10 @@ def _generations() -> Panel:
 def _memory() -> Panel:
     return series(
         "Memory against its limit",
-        "Memory that the cache accounts for, below the limit of all chosen instances together.",
+        "Memory that the cache accounts for, below the limit of all chosen instances of a namespace together.",
         style.BYTES,
         Line(total(MEMORY), "held"),
-        Line(total(MEMORY_LIMIT), "limit"),
-        styles=limit_line(),
+        Line(total(MEMORY_LIMIT), "limit", look=LIMIT),
     )
 
 
@@ -150,7 +149,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that each instance keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate(PROCESS_CPU, INSTANCE), named("{{instance}}")),
+        Line(rate(PROCESS_CPU, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -204,7 +203,7 @@ def _response_times() -> Panel:
         ),
         logarithmic=True,
         many=True,
-        styles=_dashes() | coloured(style.OUTCOMES),
+        styles=_dashes() | coloured(style.OUTCOMES, " [^ ]+"),
         no_value=_NO_LOCUST,
     )
 
@@ -215,7 +214,7 @@ def _scrapes() -> Panel:
         "Scrapes of each instance that Prometheus has, within the window that rates are taken over. A dip or a gap is "
         "a time when Prometheus or the instance was away: the other panels know little of it.",
         style.COUNT,
-        Line(scrapes(), named("{{instance}}")),
+        Line(scrapes(), "{{job}} {{instance}}"),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from metrics.signals import BYPASS_RATIO, REGRET_RATIO, UNUSED_RATIO
+from metrics.signals import BYPASS_RATIO, HIT_RATIO, REGRET_RATIO, UNUSED_RATIO
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import hourly, named, quantile, rate, recorded
+from grafana.expressions import hourly, quantile, rate, recorded
 from grafana.panels import Line, Panel, series
 from recoup.telemetry.catalogue import (
     BYPASSES,
@@ -81,10 +81,11 @@ def _eviction_age() -> Panel:
 def _regret() -> Panel:
     return series(
         "Regret",
-        "Share of the generation time that went into generating again what had been evicted, in windows of five "
-        "minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations.",
+        "Share of the misses' generation time that went into generating again what had been evicted, in windows of "
+        "five minutes. From the dashed line on it is worth a larger cache. A gap is a time without generations or "
+        "measurements.",
         style.SHARE,
-        Line(recorded(REGRET_RATIO, "pipeline"), named("{{pipeline}}")),
+        Line(recorded(REGRET_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.REGRET_STEPS,
         no_value="nothing was generated",
     )
@@ -115,7 +116,7 @@ def _unused_share() -> Panel:
         "Share of evictions unused",
         "Share of the evicted and expired entries that had not answered one lookup, in windows of a day.",
         style.SHARE,
-        Line(recorded(UNUSED_RATIO, "pipeline"), named("{{pipeline}}")),
+        Line(recorded(UNUSED_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         maximum=1,
         no_value="nothing was evicted",
     )
@@ -161,8 +162,22 @@ def _bypass_share() -> Panel:
         "Share of each pipeline's lookups that went past the cache while it was enabled, in windows of five minutes. "
         "No hit ratio counts them. Above the dashed line most of the pipeline's callers gain nothing.",
         style.SHARE,
-        Line(recorded(BYPASS_RATIO, "pipeline"), named("{{pipeline}}")),
+        Line(recorded(BYPASS_RATIO, "pipeline"), "{{job}} {{pipeline}}"),
         steps=style.BYPASS_STEPS,
+        maximum=1,
+        no_value=style.NO_TRAFFIC,
+    )
+
+
+def _hit_ratio_by_instance() -> Panel:
+    return series(
+        "Hit ratio by instance",
+        "Share of lookups that each instance's cache answered, in windows of five minutes; the dashed lines are the "
+        "targets, 60 and 70 %. One line far below the others is an instance that is new, or that is asked for other "
+        "things. A gap is a time without traffic or measurements.",
+        style.SHARE,
+        Line(recorded(HIT_RATIO, "instance"), "{{job}} {{instance}}"),
+        steps=style.HIT_RATIO_STEPS,
         maximum=1,
         no_value=style.NO_TRAFFIC,
     )
@@ -173,7 +188,7 @@ BOARD = Board(
     "Misses",
     "Why did it miss?",
     (
-        Strip(9, ((16, _misses_by_reason()), (8, _misses_by_pipeline()))),
+        Strip(9, ((8, _misses_by_reason()), (8, _misses_by_pipeline()), (8, _hit_ratio_by_instance()))),
         Strip(8, ((8, _evictions_by_cause()), (8, _eviction_age()), (8, _avoidable_by_pipeline()))),
         Strip(8, ((8, _regret()), (8, _regretted_an_hour()), (8, _unused_evictions()))),
         Strip(8, ((12, _unused_share()), (12, _invalidations()))),

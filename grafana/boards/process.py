@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metrics.signals import MEMORY_HELD, UP_STATE
+from metrics.signals import MEMORY_HELD
 from metrics.standard import (
     GC_COLLECTED,
     GC_COLLECTIONS,
@@ -15,32 +15,37 @@ from metrics.standard import (
 
 from grafana import style
 from grafana.board import Board, Strip
-from grafana.expressions import INSTANCE, named, rate, recorded, select, total
-from grafana.panels import Line, Panel, dashed, figure, listing, series
+from grafana.expressions import INSTANCE, rate, recorded, select, total
+from grafana.liveness import all_there, fewer, missing, not_all_there, unless_gone
+from grafana.panels import Line, Panel, dashed, figure, fixed, listing, series
 from recoup.telemetry.catalogue import BUILD_INFO, IN_FLIGHT, IN_FLIGHT_LIMIT, LOG_LINES_DROPPED
 
-UP = recorded(UP_STATE, "instance")
 
-
-def _scraped() -> Panel:
+def scraped() -> Panel:
+    """How many instances answer, in a colour that says whether that is all of them."""
     return figure(
         "Instances scraped",
-        "Instances that Prometheus reached at its last try.",
+        "Instances of each job that Prometheus reached at its last try. Green: all that are known, and as many as "
+        "within the last hour. Yellow: there were more within the last hour, and nobody knows them any more: scaled "
+        "down, or lost. Red: one that is known was not reached, or none is left.",
         style.COUNT,
-        Line(f"sum({UP})", "reached"),
-        steps=((None, "red"), (1, "green")),
-        no_value="none is known",
+        Line(all_there(), "{{job}}", look=(fixed("green"),)),
+        Line(fewer(), "{{job}}", look=(fixed("yellow"),)),
+        Line(not_all_there(), "{{job}}", look=(fixed("red"),)),
+        steps=style.NEUTRAL,
+        absent=("none is known", "red"),
     )
 
 
 def _missing() -> Panel:
     return figure(
         "Instances not reached",
-        "Instances that Prometheus knows of and did not reach at its last try.",
+        "Instances of each job that Prometheus knows of and did not reach at its last try. One that is no target any "
+        "more is not among them: the tile beside this one remembers it for an hour.",
         style.COUNT,
-        Line(f"count({UP} == 0) or 0 * count({UP})", "not reached"),
+        Line(unless_gone(missing()), "{{job}}"),
         steps=style.NONE_IS_GOOD,
-        no_value="none is known",
+        absent=("none is known", "red"),
     )
 
 
@@ -48,7 +53,7 @@ def _versions() -> Panel:
     return listing(
         "Versions",
         "What runs where.",
-        Line(select(BUILD_INFO), named("{{instance}}")),
+        Line(select(BUILD_INFO), "{{job}} {{instance}}"),
         hidden=("Time", "Value", "__name__"),
         no_value="no instance is scraped",
     )
@@ -59,7 +64,7 @@ def _processor() -> Panel:
         "Processor time",
         "Share of one core that the serving process keeps busy; its worker processes are not counted here.",
         style.SHARE,
-        Line(rate(PROCESS_CPU, INSTANCE), named("{{instance}}")),
+        Line(rate(PROCESS_CPU, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -69,8 +74,8 @@ def _memory() -> Panel:
         "What the cache says that it holds (dashed), and what the operating system gave the serving process. They "
         "grow by the same; where the gap widens, memory is held by something else.",
         style.BYTES,
-        Line(total(PROCESS_MEMORY, INSTANCE), named("{{instance}} resident")),
-        Line(recorded(MEMORY_HELD, "instance"), named("{{instance}} accounted")),
+        Line(total(PROCESS_MEMORY, INSTANCE), "{{job}} {{instance}} resident"),
+        Line(recorded(MEMORY_HELD, "instance"), "{{job}} {{instance}} accounted"),
         styles={"/ accounted$/": [dashed(10, 6)]},
     )
 
@@ -81,8 +86,8 @@ def _in_flight() -> Panel:
         "What passes by the cache now: bodies being read, results being sent, upstreams' answers; with their common "
         "limit (dashed), past which requests are answered 503.",
         style.BYTES,
-        Line(total(IN_FLIGHT, f"{INSTANCE}, part"), named("{{instance}} {{part}}")),
-        Line(total(IN_FLIGHT_LIMIT, INSTANCE), named("{{instance}} limit")),
+        Line(total(IN_FLIGHT, f"{INSTANCE}, part"), "{{job}} {{instance}} {{part}}"),
+        Line(total(IN_FLIGHT_LIMIT, INSTANCE), "{{job}} {{instance}} limit"),
         styles={"/ limit$/": [dashed(10, 6)]},
     )
 
@@ -92,7 +97,7 @@ def _dropped_log_lines() -> Panel:
         "Log lines dropped",
         "Log lines a second that nobody read in time. Logging holds up no request: what does not fit is dropped.",
         style.EVENTS_A_SECOND,
-        Line(rate(LOG_LINES_DROPPED, INSTANCE), named("{{instance}}")),
+        Line(rate(LOG_LINES_DROPPED, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -101,7 +106,7 @@ def _threads() -> Panel:
         "Threads",
         "Threads of the serving process.",
         style.COUNT,
-        Line(total(PROCESS_THREADS, INSTANCE), named("{{instance}}")),
+        Line(total(PROCESS_THREADS, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -110,8 +115,8 @@ def _descriptors() -> Panel:
         "File descriptors",
         "Open files and connections of the serving process, below their limit (dashed).",
         style.COUNT,
-        Line(total(PROCESS_OPEN_FILES, INSTANCE), named("{{instance}} open")),
-        Line(total(PROCESS_FILES_LIMIT, INSTANCE), named("{{instance}} limit")),
+        Line(total(PROCESS_OPEN_FILES, INSTANCE), "{{job}} {{instance}} open"),
+        Line(total(PROCESS_FILES_LIMIT, INSTANCE), "{{job}} {{instance}} limit"),
         logarithmic=True,
         styles={"/ limit$/": [dashed(10, 6)]},
     )
@@ -122,7 +127,7 @@ def _collections() -> Panel:
         "Garbage collections",
         "Runs of Python's garbage collector a second, by generation; generation 2 looks at everything.",
         style.EVENTS_A_SECOND,
-        Line(rate(GC_COLLECTIONS, f"{INSTANCE}, generation"), named("{{instance}} generation {{generation}}")),
+        Line(rate(GC_COLLECTIONS, f"{INSTANCE}, generation"), "{{job}} {{instance}} generation {{generation}}"),
     )
 
 
@@ -131,7 +136,7 @@ def _uncollectable() -> Panel:
         "Objects that garbage collection freed",
         "Objects in cycles that Python's garbage collector freed, a second.",
         style.EVENTS_A_SECOND,
-        Line(rate(GC_COLLECTED, INSTANCE), named("{{instance}}")),
+        Line(rate(GC_COLLECTED, INSTANCE), "{{job}} {{instance}}"),
     )
 
 
@@ -140,7 +145,7 @@ BOARD = Board(
     "Process",
     "Is the process well?",
     (
-        Strip(5, ((4, _scraped()), (4, _missing()), (16, _versions()))),
+        Strip(5, ((4, scraped()), (4, _missing()), (16, _versions()))),
         Strip(8, ((12, _processor()), (12, _memory()))),
         Strip(8, ((12, _in_flight()), (12, _dropped_log_lines()))),
         Strip(8, ((12, _threads()), (12, _descriptors()))),

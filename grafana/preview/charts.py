@@ -14,40 +14,50 @@ from grafana.preview.data import Series
 Panel = dict[str, Any]
 
 
-def colour(panel: Panel, name: str, number: int) -> str:
-    """The colour of a line: what an override fixes, else one of the palette."""
-    for properties in _overrides(panel, name):
-        if properties["id"] == "color":
-            return str(properties["value"]["fixedColor"])
-    return PALETTE[number % len(PALETTE)]
+def colour(panel: Panel, series: Series) -> str | None:
+    """The colour of a line that an override fixes, if one does."""
+    fixed = [override["value"]["fixedColor"] for override in _overrides(panel, series) if override["id"] == "color"]
+    return str(fixed[-1]) if fixed else None
 
 
-def _overrides(panel: Panel, name: str) -> list[dict[str, Any]]:
+def _overrides(panel: Panel, series: Series) -> list[dict[str, Any]]:
     overrides = []
     for override in panel["fieldConfig"]["overrides"]:
         wanted = override["matcher"]["options"]
-        by_name = override["matcher"]["id"] == "byName"
-        if wanted == name if by_name else re.search(wanted.strip("/"), name):
+        by_query = override["matcher"]["id"] == "byFrameRefID"
+        if wanted == series.ref if by_query else re.search(wanted.strip("/"), series.name):
             overrides += override["properties"]
     return overrides
 
 
 def stat(panel: Panel, series: list[Series], width: float, height: float) -> str:
     """A figure for each series, on the colour of its threshold; named where there are several."""
+    tiles = "".join(
+        _tile(*shown(panel, line), line.name, width, height / len(series), named=len(series) > 1) for line in series
+    )
+    return f'<div class="stats">{tiles or _tile(*shown(panel, None), "", width, height, named=False)}</div>'
+
+
+def shown(panel: Panel, line: Series | None) -> tuple[str, str]:
+    """What a figure says, and in which colour: a mapping's, an override's, or that of its threshold."""
     defaults = panel["fieldConfig"]["defaults"]
-    if not series:
-        return f'<div class="stat none">{html.escape(_no_value(panel))}</div>'
-    tiles = "".join(_tile(defaults, line, width, height / len(series), named=len(series) > 1) for line in series)
-    return f'<div class="stats">{tiles}</div>'
-
-
-def _tile(defaults: dict[str, Any], line: Series, width: float, height: float, *, named: bool) -> str:
+    for mapping in defaults.get("mappings", []):
+        options = mapping["options"]
+        by_value = mapping["type"] == "value"
+        result = options.get(f"{line.last:g}") if by_value and line else None if line else options.get("result")
+        if result:
+            return str(result["text"]), str(result["color"])
+    if line is None:
+        return _no_value(panel), "blue"
     steps = [step for step in defaults["thresholds"]["steps"] if step["value"] is None or line.last >= step["value"]]
-    shown = text(line.last, defaults["unit"], defaults.get("decimals"))
-    size = min(height * 0.5, width / max(len(shown), 4) * 1.5)
-    name = f"<small>{html.escape(line.name)}</small>" if named else ""
-    style = f"background:var(--chart-{steps[-1]['color']});font-size:{size:.0f}px"
-    return f'<div class="stat" style="{style}">{shown}{name}</div>'
+    return text(line.last, defaults["unit"], defaults.get("decimals")), colour(panel, line) or str(steps[-1]["color"])
+
+
+def _tile(words: str, background: str, name: str, width: float, height: float, *, named: bool) -> str:
+    size = min(height * 0.5, width / max(len(words), 4) * 1.5)
+    label = f"<small>{html.escape(name)}</small>" if named else ""
+    style = f"background:var(--chart-{background});font-size:{size:.0f}px"
+    return f'<div class="stat" style="{style}">{html.escape(words)}{label}</div>'
 
 
 def table(panel: Panel, series: list[Series]) -> str:
@@ -88,10 +98,12 @@ def chart(panel: Panel, series: list[Series], span: tuple[float, float]) -> Char
 
 
 def _line(panel: Panel, series: Series, number: int) -> Line:
-    properties = {override["id"]: override["value"] for override in _overrides(panel, series.name)}
+    properties = {override["id"]: override["value"] for override in _overrides(panel, series)}
     dash = tuple(properties.get("custom.lineStyle", {}).get("dash", ()))
     alone = "custom.stacking" in properties
-    return Line(series.name, tuple(series.points), colour(panel, series.name, number), dash, alone=alone)
+    return Line(
+        series.name, tuple(series.points), colour(panel, series) or PALETTE[number % len(PALETTE)], dash, alone=alone
+    )
 
 
 def heatmap(panel: Panel, series: list[Series], span: tuple[float, float], height: int) -> str:

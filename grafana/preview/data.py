@@ -19,11 +19,12 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its legend, its labels, and its points (seconds since the epoch, value)."""
+    """One line: its legend, its labels, its points (seconds since the epoch, value), and its query's letter."""
 
     name: str
     labels: dict[str, str]
     points: list[tuple[float, float]]
+    ref: str = ""
 
     @property
     def last(self) -> float:
@@ -69,7 +70,7 @@ class Source:
         for series in result:
             points = [(float(at), float(value)) for at, value in series.get("values") or [series["value"]]]
             kept = [(at, value) for at, value in points if math.isfinite(value)]
-            yield Series(legend(query.legend, series["metric"]), series["metric"], kept)
+            yield Series(legend(query.legend, series["metric"]), series["metric"], kept, query.ref)
 
     def _ask(self, path: str, **parameters: str) -> list[dict[str, Any]]:
         address = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"

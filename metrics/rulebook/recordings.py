@@ -49,7 +49,10 @@ class Record:
 def groups(thresholds: Thresholds) -> dict[str, list[Record]]:
     """The recording rules by the name of their group. A rule may use those before it in its group."""
     return {
-        "recoup-headlines": [record for level in ("pipeline", "job") for record in _headlines(level)],
+        "recoup-headlines": [
+            *(record for level in ("pipeline", "job") for record in _headlines(level)),
+            Record(signals.HIT_RATIO.at("instance"), hit_ratio("instance", "5m")),
+        ],
         "recoup-refusals": [
             *_recorded(signals.BYPASS_RATIO, bypass_ratio),
             *_recorded(signals.REFUSED_RATIO, refused_ratio),

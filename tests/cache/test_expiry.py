@@ -6,6 +6,11 @@ import weakref
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clock import FakeClock
+from recoup import LRUCache
 
 from .support import assert_consistent
 
@@ -47,6 +52,62 @@ def test_reads_that_move_entries_do_not_keep_expired_ones(make_cache: Any, clock
         cache.set("hot", step)
 
     assert 51 == len(cache)
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("set"), st.integers(0, 15), st.sampled_from([None, 1, 3, 10, 50, 200])),
+    st.tuples(st.just("get"), st.integers(0, 15), st.none()),
+    st.tuples(st.just("delete"), st.integers(0, 15), st.none()),
+    st.tuples(st.just("pass"), st.sampled_from([0.5, 2, 7, 30, 100]), st.none()),
+)
+
+
+@given(st.lists(STEPS, max_size=60), st.integers(0, 3))
+def test_whatever_was_written_and_read_what_has_expired_goes_with_the_writes(
+    steps: list[tuple[str, float, float | None]], reads: int
+) -> None:
+    clock = FakeClock()
+    cache = LRUCache(max_size=12, clock=clock)
+    for step, argument, ttl in steps:
+        if step == "set":
+            cache.set(argument, b"", ttl_seconds=ttl)
+        elif step == "get":
+            cache.get(argument)
+        elif step == "delete":
+            cache.delete(argument)
+        else:
+            clock.advance(argument)
+    for _ in range(24):
+        for key in range(reads):
+            cache.get(key)
+        cache.set("hot", b"", ttl_seconds=None)
+
+    assert [] == [entry for entry in cache._state.store.live.values() if entry.expires_at <= clock.now]
+
+
+def test_a_write_looks_at_no_other_entry_before_one_may_have_expired(make_cache: Any, clock: Any) -> None:
+    cache = make_cache(max_size=100)
+    for number in range(100):
+        cache.set(number, number, ttl_seconds=10)
+    order = cache._state.store.order
+    looked_at = []
+    cache._state.store.order = type(
+        "Watched",
+        (),
+        {
+            "__getattr__": lambda _, name: getattr(order, name),
+            "after": lambda _, entry: looked_at.append(entry) or order.after(entry),
+        },
+    )()
+    clock.advance(9.9)
+    for number in range(100):
+        cache.set(number, number, ttl_seconds=100)
+    assert [] == looked_at
+
+    clock.advance(0.2)  # what would have expired now was replaced: one pass finds that out
+    for _ in range(500):
+        cache.set("hot", 1, ttl_seconds=100)
+    assert 0 < len(looked_at) <= 100 + 8  # one pass, to the end of its last step
 
 
 def test_statistics_collect_what_expired_where_nobody_writes(make_cache: Any, clock: Any) -> None:

@@ -88,7 +88,7 @@ def test_a_key_whose_equality_raises(logged: Any) -> None:
     assert sum(failures(cache).values()) == len(logged())
 
 
-@pytest.mark.parametrize("method", ["insert", "count_reads", "shrink", "sweep_on_write", "invalidate"])
+@pytest.mark.parametrize("method", ["insert", "count_reads", "shrink", "after_write", "_replace"])
 def test_a_broken_store(monkeypatch: pytest.MonkeyPatch, logged: Any, method: str) -> None:
     cache = LRUCache(max_size=1 if method == "shrink" else 1000)
 

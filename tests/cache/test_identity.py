@@ -10,11 +10,13 @@ import decimal
 import enum
 import functools
 import ipaddress
+import pathlib
 import re
 import types
 import uuid
+import zoneinfo
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recoup.cache import LRUCache, cached_result, digest
+from recoup.cache.call_keys import CallKeys
 from recoup.errors import ConfigurationError, KeyDigestError
 
 
@@ -128,6 +131,35 @@ def test_one_function_decorated_twice_has_two_accounts(cache: LRUCache) -> None:
     assert 14 == by_x(7, 2)
 
 
+class By:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def of(self, x: int, k: int) -> int:
+        return {"x": x, "k": k}[self.name]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (By("x").of, By("k").of),
+        (lambda x, k: [x for _ in (1,)], lambda x, k: [k for _ in (1,)]),
+        (lambda *both: both[:1], lambda both, k: both[:1]),
+    ],
+    ids=["bound methods", "cells", "parameters"],
+)
+def test_one_function_with_two_keys_has_two_sets_of_entries(one: Callable[..., Any], other: Callable[..., Any]) -> None:
+    assert _prefix(one) != _prefix(other)
+
+
+def tens(x: int, k: int = 1) -> int:
+    return x * 10 + k
+
+
+def _prefix(key: Callable[..., Any]) -> bytes:
+    return CallKeys(tens, "1", key).prefix
+
+
 class Plain:
     """Nothing tells its instances apart."""
 
@@ -220,6 +252,50 @@ def local_classes(kind: str) -> tuple[Any, Any]:
     return made[0], made[1]
 
 
+class Zone(datetime.tzinfo):
+    """Says the same of all its instances, but is another class in its subclass."""
+
+    def utcoffset(self, when: datetime.datetime | None) -> datetime.timedelta:
+        return HOUR
+
+    def dst(self, when: datetime.datetime | None) -> None:
+        return None
+
+    def tzname(self, when: datetime.datetime | None) -> str:
+        return "zone"
+
+    def __repr__(self) -> str:
+        return "zone"
+
+
+class OtherZone(Zone):
+    pass
+
+
+class Impedance(complex):
+    pass
+
+
+class Secret(bytearray):
+    def __bytes__(self) -> bytes:
+        return b"***"
+
+
+class Track(pd.Series):
+    _metadata: ClassVar[list[str]] = ["label"]
+
+
+def with_attribute(value: Any, name: str, held: str) -> Any:
+    object.__setattr__(value, name, held)
+    return value
+
+
+class Tagged(pathlib.PurePosixPath):
+    pass
+
+
+HOUR = datetime.timedelta(hours=1)
+_CET = datetime.timezone(HOUR, "CET")
 _NOW = datetime.datetime(2024, 3, 1, 12)
 PAIRS: dict[str, tuple[Any, Any]] = {
     "a dataclass' subclass": (Named(1, "a"), Named(1, "b")),
@@ -259,6 +335,15 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "categories": (pd.Series(["a"], dtype="category"), pd.Series(pd.Categorical(["a"], ["a", "b"]))),
     "index and series": (pd.Index([1]), pd.Series([1])),
     "mapping proxies": (types.MappingProxyType({"a": 1}), {"a": 1}),
+    "zones of one name": (datetime.timezone(HOUR, "X"), datetime.timezone(2 * HOUR, "X")),
+    "moments in zones of one name": (_NOW.replace(tzinfo=_CET), _NOW.replace(tzinfo=zoneinfo.ZoneInfo("CET"))),
+    "timestamps in zones of one name": (pd.Timestamp(_NOW, tz=_CET), pd.Timestamp(_NOW, tz=zoneinfo.ZoneInfo("CET"))),
+    "zones of two classes": (_NOW.replace(tzinfo=Zone()), _NOW.replace(tzinfo=OtherZone())),
+    "signs of zeros": (Impedance(1, -0.0), Impedance(1, 0.0)),
+    "bytes that say something else": (Secret(b"a"), Secret(b"b")),
+    "paths' attributes": (with_attribute(Tagged("a"), "tag", "x"), with_attribute(Tagged("a"), "tag", "y")),
+    "series' attributes": (with_attribute(Track([1]), "label", "x"), with_attribute(Track([1]), "label", "y")),
+    "frames' attributes": tuple(with_attribute(pd.DataFrame({"a": [1]}), "unit", unit) for unit in ("kg", "lb")),
     "slices": (slice(1), slice(2)),
 }
 

@@ -6,17 +6,21 @@ import itertools
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from grafana.queries import marks, panel, panels
-from grafana.style import TARGETS
-from metrics.standard import STANDARD, UP
+from grafana.style import BYPASSES as BYPASS_COLOURS
+from grafana.style import CAUSES, OUTCOMES, REASONS, TARGETS
+from grafana.style import INVALIDATIONS as INVALIDATION_COLOURS
+from metrics.standard import STANDARD
 
 from dashboards.boards import BOARDS, MARKS, METRICS, PANEL_QUERIES, recorded
 from dashboards.promql import selectors
 from project.tree import ROOT
+from recoup.telemetry.catalogue import BYPASSES, EVICTIONS, INVALIDATIONS, LOOKUPS, MISSES
 
 #: The dashboards of the contract, and the question that each answers.
 QUESTIONS = {
@@ -27,6 +31,12 @@ QUESTIONS = {
     "load-test": "Did it hold?",
     "process": "Is the process well?",
 }
+
+
+def listed_marks(board: dict[str, Any]) -> list[dict[str, Any]]:
+    return [mark for mark in board["annotations"]["list"] if "expr" in mark.get("target", {})]
+
+
 #: Rows of the grid that a full HD screen shows below Grafana's own bars.
 SCREEN_ROWS = 22
 
@@ -102,9 +112,9 @@ def test_panels_fill_the_grid_and_do_not_overlap(name: str) -> None:
 
 def test_the_answer_is_on_the_first_screen() -> None:
     wanted = {
-        "Hit ratio", "Speed-up", "Recouped today", "Recouped per hour", "Alerts firing", "Hit ratio by pipeline",
-        "Speed-up by pipeline", "Requests by outcome", "Latency by outcome", "Memory against its limit",
-        "Entries against their limit",
+        "Instances scraped", "Hit ratio", "Speed-up", "Errors", "Recouped today", "Recouped per hour", "Alerts firing",
+        "Hit ratio by pipeline", "Speed-up by pipeline", "Requests by outcome", "Latency by outcome",
+        "Memory against its limit", "Entries against their limit",
     }  # fmt: skip
     seen = {
         panel["title"]
@@ -143,13 +153,21 @@ def test_the_targets_are_thresholds(name: str, title: str, steps: list[float]) -
     assert steps == [step["value"] for step in steps_shown if step["value"] is not None]
 
 
-@pytest.mark.parametrize("title", ["Hit ratio", "Speed-up"])
-def test_no_traffic_is_no_alarm(title: str) -> None:
-    """Without a value Grafana takes the colour of the least threshold, which here is red."""
-    (mapping,) = panel(BOARDS["overview"], title)["fieldConfig"]["defaults"]["mappings"]
+@pytest.mark.parametrize(
+    "shown", [shown for board in BOARDS.values() for shown in panels(board) if shown["type"] == "stat"]
+)
+def test_a_figure_without_a_value_is_never_green(shown: dict[str, Any]) -> None:
+    """Without a mapping Grafana takes the colour of the least threshold."""
+    states, absent = shown["fieldConfig"]["defaults"]["mappings"]
 
-    assert ("special", "null+nan") == (mapping["type"], mapping["options"]["match"])
-    assert ("no traffic", "blue") == tuple(mapping["options"]["result"][part] for part in ("text", "color"))
+    words = {value: (result["text"], result["color"]) for value, result in states["options"].items()}
+    assert {
+        "-1": ("no traffic", "blue"),
+        "-2": ("no instance up", "red"),
+        "-3": ("no rules loaded", "orange"),
+    } == words
+    assert ("special", "null+nan") == (absent["type"], absent["options"]["match"])
+    assert absent["options"]["result"]["color"] in {"red", "orange"}
 
 
 def test_texts_name_the_targets_of_the_alerts() -> None:
@@ -163,10 +181,45 @@ def description(name: str, title: str) -> str:
 
 
 @each_board
-def test_every_query_has_a_legend(name: str) -> None:
-    assert [] == [
-        panel["title"] for panel in panels(BOARDS[name]) if not all(t["legendFormat"] for t in panel["targets"])
-    ]
+def test_every_legend_tells_clusters_and_namespaces_apart(name: str) -> None:
+    legends = {
+        panel["title"]: [target["legendFormat"] for target in panel["targets"]]
+        for panel in panels(BOARDS[name])
+        if panel["type"] != "heatmap"
+    }
+
+    told_apart = re.compile(r"\{\{cluster\}\} \{\{namespace\}\} \S")
+    assert [] == [title for title, formats in legends.items() if not all(map(told_apart.match, formats))]
+
+
+@pytest.mark.parametrize("mark", [mark["textFormat"] for board in BOARDS.values() for mark in listed_marks(board)])
+def test_a_mark_says_its_cluster_and_namespace(mark: str) -> None:
+    assert mark.startswith("{{cluster}} {{namespace}} ")
+
+
+@each_board
+def test_colours_and_looks_hold_whatever_stands_before_a_name(name: str) -> None:
+    """Grafana writes blanks for a cluster and a namespace that are not there, so no override may ask for a name."""
+    matchers = [override["matcher"] for panel in panels(BOARDS[name]) for override in panel["fieldConfig"]["overrides"]]
+
+    assert {"byRegexp", "byFrameRefID"} >= {matcher["id"] for matcher in matchers}
+    assert all(matcher["options"].endswith("$/") for matcher in matchers if matcher["id"] == "byRegexp")
+
+
+@pytest.mark.parametrize(
+    ("values", "colours"),
+    [
+        (LOOKUPS.values["outcome"], OUTCOMES),
+        (MISSES.values["reason"], REASONS),
+        (BYPASSES.values["reason"], BYPASS_COLOURS),
+        (EVICTIONS.values["cause"], CAUSES),
+        (INVALIDATIONS.values["cause"], INVALIDATION_COLOURS),
+    ],
+    ids=["outcomes", "miss reasons", "bypass reasons", "eviction causes", "invalidations"],
+)
+def test_every_value_of_the_catalogue_has_its_own_colour(values: tuple[str, ...], colours: Mapping[str, str]) -> None:
+    assert set(values) == set(colours)
+    assert len(colours) == len(set(colours.values()))
 
 
 @each_board
@@ -178,6 +231,11 @@ def names(expression: str) -> set[str]:
     return {selector.name for selector in selectors(expression)}
 
 
+#: A heat map draws one distribution: it asks that there is one cluster with one namespace.
+ONE_CLUSTER = (
+    'and on () (count(count by (cluster, namespace) (recoup_build_info{cluster=~"$cluster", namespace=~"$namespace", '
+    'job=~"$job", instance=~"$instance"})) == 1)'
+)
 KNOWN = {series for metric in METRICS for series in metric.series} | set(STANDARD) | recorded()
 
 
@@ -200,11 +258,46 @@ def test_a_variable_uses_what_is_catalogued(name: str) -> None:
     assert set() == {selectors(query)[0].name for query in asked} - KNOWN
 
 
+#: What the variables choose, and Grafana's own, which are numbers.
+CHOICE = re.compile(r'(\w+)=~"\$(\w+)"')
+
+
+@pytest.mark.parametrize("query", [*PANEL_QUERIES, *MARKS])
+def test_variables_are_whole_patterns_that_grafana_escapes(query: str) -> None:
+    """A format, or a variable beside other letters or in an exact matcher, would break names with `.`, `-` or `+`."""
+    expression = PANEL_QUERIES[query][1].expr if query in PANEL_QUERIES else MARKS[query].expr
+
+    assert all(label == variable for label, variable in CHOICE.findall(expression))
+    rest = re.sub(r"\$__(rate_interval|interval|range)\b", "", CHOICE.sub("", expression))
+    assert "$" not in rest
+    assert "[[" not in rest
+
+
 def test_every_standard_name_is_used() -> None:
-    """What `up` tells is a recorded signal."""
     asked = [*(query for _, query in PANEL_QUERIES.values()), *MARKS.values()]
 
-    assert {UP} == set(STANDARD) - set().union(*(names(query.expr) for query in asked))
+    assert set() == set(STANDARD) - set().union(*(names(query.expr) for query in asked))
+
+
+#: An aggregation, and the labels that it keeps.
+AGGREGATION = re.compile(r"\b(?:sum|max|min|count|avg|group|quantile|stddev|topk|bottomk)\s*(?:by\s*\(([^)]*)\)|\()")
+
+
+@pytest.mark.parametrize("query", PANEL_QUERIES)
+def test_no_aggregation_adds_clusters_or_namespaces(query: str) -> None:
+    expression = PANEL_QUERIES[query][1].expr.replace(ONE_CLUSTER, "")
+
+    kept = [set((match[1] or "").split(", ")) for match in AGGREGATION.finditer(expression)]
+    assert all({"cluster", "namespace"} <= labels for labels in kept)
+
+
+@pytest.mark.parametrize("query", PANEL_QUERIES)
+def test_no_join_joins_clusters_or_namespaces(query: str) -> None:
+    expression = PANEL_QUERIES[query][1].expr.replace(ONE_CLUSTER, "")
+
+    joined = [set(labels.split(", ")) for labels in re.findall(r"\bon \(([^)]*)\)", expression)]
+    assert "ignoring" not in expression
+    assert all({"cluster", "namespace"} <= labels for labels in joined)
 
 
 @pytest.mark.parametrize("query", PANEL_QUERIES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from metrics.signals import UP_STATE
+from metrics.standard import UP
 
 from dashboards.boards import METRICS, PANEL_QUERIES
 from dashboards.promql import Selector, selectors
@@ -21,6 +23,7 @@ RECORDED = {
 #: Metrics of the process and of Prometheus, as they are used.
 OTHERS = {
     "ALERTS": {"short"},
+    "up": {"short"},
     "process_cpu_seconds_total": {"percentunit"},  # seconds of processor time in each second
     "process_max_fds": {"short"},
     "process_open_fds": {"short"},
@@ -29,6 +32,7 @@ OTHERS = {
     "python_gc_collections_total": {"cps"},
     "python_gc_objects_collected_total": {"cps"},
 }
+PRESENCE = {BUILD_INFO.name, UP, *UP_STATE.series}
 OF_UNIT = {"seconds": {"s"}, "bytes": {"bytes"}, "": {"short"}}
 A_SECOND = {"reqps", "cps"}
 
@@ -44,7 +48,7 @@ def fitting(selector: Selector, expression: str) -> set[str]:
         return OF_UNIT[metric.unit]
     if selector.function == "rate" and metric.unit == "seconds" and metric.kind == "counter":
         # Seconds in each second are no unit; they are shown as seconds in each hour.
-        return {"s"} if expression.startswith("3600 * ") else set()
+        return {"s"} if "3600 * " in expression else set()
     return A_SECOND if selector.function == "rate" else OF_UNIT[metric.unit]
 
 
@@ -52,8 +56,8 @@ def fitting(selector: Selector, expression: str) -> set[str]:
 def test_the_unit_fits(name: str) -> None:
     panel, query = PANEL_QUERIES[name]
     selected = selectors(query.expr)
-    # That an instance is there is what makes a zero true; it is not what is shown.
-    measuring = [selector for selector in selected if selector.name != BUILD_INFO.name] or selected
+    # That an instance is there is what makes a zero true, or says a state; it is not what is shown.
+    measuring = [selector for selector in selected if selector.name not in PRESENCE] or selected
 
     assert [] == [
         selector.name

@@ -68,9 +68,9 @@ class Prometheus:
                 raise
             raise AssertionError(f"{parameters}: {refused.read().decode()}") from None
 
-    def values(self, query: str) -> list[tuple[dict[str, str], list[float]]]:
+    def values(self, query: str, **parameters: str) -> list[tuple[dict[str, str], list[float]]]:
         """An instant query's series, each with its one value."""
-        result = self.ask("query", query=query)["result"]
+        result = self.ask("query", query=query, **parameters)["result"]
         return [(series["metric"], [float(series["value"][1])]) for series in result]
 
     def ranges(self, query: str, seconds: float, step: float) -> list[tuple[dict[str, str], list[float]]]:
@@ -147,6 +147,14 @@ def prometheus(folder: Path, jobs: dict[str, int]) -> Iterator[Prometheus]:
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     (folder / "urgent.yml").write_text(yaml.safe_dump(URGENT))
+    with serving(folder, own) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, own: int | None = None) -> Iterator[Prometheus]:
+    """Run a Prometheus with the configuration and the data of a folder."""
+    own = own or free_port()
     command = [
         require_tool("prometheus"),
         f"--config.file={folder}/prometheus.yml",

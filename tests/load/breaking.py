@@ -200,7 +200,6 @@ RESIDENT = "process_resident_memory_bytes"
 BY_MEMORY = 'recoup_evictions_total{cause="memory",pipeline="relief"}'
 
 HIT_RATIO, SPEEDUP, SLOW = "job:recoup_hit_ratio", "job:recoup_speedup", "job:recoup_slow_hit_ratio"
-P99 = "histogram_quantile(0.99, sum by (le) (rate(recoup_request_duration_seconds_bucket{"
 ACCOUNTED = "instance:recoup_memory_bytes:sum"
 
 REQUESTS, OUTCOMES, REASONS, MADE = (

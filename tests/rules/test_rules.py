@@ -125,7 +125,7 @@ class TestSignals:
 
         assert sorted(named) == sorted(rule["record"] for rule in RECORDED)
 
-    @pytest.mark.parametrize(("level", "window"), [("instance", None), ("job", "1h"), ("world", None)])
+    @pytest.mark.parametrize(("level", "window"), [("instance", "1h"), ("job", "1h"), ("world", None)])
     def test_a_series_that_is_not_recorded_has_no_name(self, level: str, window: str | None) -> None:
         with pytest.raises(ValueError, match="recoup_hit_ratio is not recorded"):
             HIT_RATIO.at(level, window)

@@ -523,6 +523,47 @@ class TestWaiting:
             caller.wait()
         assert {"bodies": 0, "results": 0, "answers": 0} == app.service.in_flight.used()
 
+    def test_what_answers_its_own_request_alone_answers_nobody_who_waits(
+        self, app: Serving, cache: LRUCache, echo: Counting
+    ) -> None:
+        echo.storable = False
+        echo.hold()
+        with ThreadPoolExecutor(4) as pool:
+            leader = pool.submit(_post, app, b"cat")
+            echo.wait_until_generating()
+            followers = [pool.submit(_post, app, b"cat") for _ in range(3)]
+            _wait_until(lambda: app.service.admission.waiting == 4)
+            echo.release()
+            own = leader.result(LIMIT_SECONDS)
+            others = [future.result(LIMIT_SECONDS) for future in followers]
+        assert (b"1 of cat", "recoup; fwd=uri-miss; detail=cold") == (own.data, own.cache_status)
+        assert [b"2 of cat", b"3 of cat", b"4 of cat"] == sorted(answer.data for answer in others)
+        assert {"recoup; fwd=bypass; detail=uncacheable"} == {answer.cache_status for answer in others}
+        assert ({"miss": 1, "bypass": 3}, 0) == (outcomes(cache), len(cache))
+
+    def test_who_waited_in_vain_generates_with_its_own_headers(
+        self, app: Serving, cache: LRUCache, pipelines: dict[str, Counting]
+    ) -> None:
+        """`Authorization` is ignored here, so callers share a key; what is for one of them is not for the other."""
+        pipeline = pipelines["public"]
+        pipeline.storable = False
+        pipeline.hold()
+
+        def ask(name: str) -> Any:
+            return app.test_client().post("/api/generate/public", data=b"cat", headers={"Authorization": name})
+
+        with ThreadPoolExecutor(2) as pool:
+            leader = pool.submit(ask, "Ann")
+            pipeline.wait_until_generating()
+            follower = pool.submit(ask, "Bob")
+            _wait_until(lambda: app.service.admission.waiting == 2)
+            assert (b"Ann",) == pipeline.last_headers["authorization"]
+            pipeline.release()
+            leader.result(LIMIT_SECONDS)
+            assert "recoup; fwd=bypass; detail=uncacheable" == follower.result(LIMIT_SECONDS).cache_status
+        assert (b"Bob",) == pipeline.last_headers["authorization"]
+        assert {"bodies": 0, "results": 0, "answers": 0} == app.service.in_flight.used()
+
     def test_a_closed_room_answers_hits_and_refuses_the_rest(self, app: Serving, client: Client) -> None:
         client.post(URL, data=b"stored")
         assert 200 == client.get("/readyz").status_code

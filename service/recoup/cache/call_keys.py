@@ -71,7 +71,7 @@ def _identity_of_key(key: Callable[..., Any] | None) -> str | None:
     if key is None:
         return None
     code = getattr(key, "__code__", None)
-    if code is None or code.co_freevars or key.__defaults__ or key.__kwdefaults__:
+    if code is None or inspect.ismethod(key) or code.co_freevars or key.__defaults__ or key.__kwdefaults__:
         return function_name(key) + "#" + uuid.uuid4().hex
     return f"{function_name(key)}:{_fingerprint(code).hex()}"
 
@@ -80,7 +80,9 @@ def _fingerprint(code: types.CodeType) -> bytes:
     """A digest of what code does. It differs between versions of Python."""
     hashed = blake2b(digest_size=16)
     hashed.update(code.co_code)
-    hashed.update(repr((code.co_names, code.co_varnames)).encode())
+    hashed.update(repr((code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)).encode())
+    takes = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    hashed.update(repr((takes, getattr(code, "co_exceptiontable", b""))).encode())
     for constant in code.co_consts:
         hashed.update(_fingerprint(constant) if isinstance(constant, types.CodeType) else repr(constant).encode())
     return hashed.digest()

@@ -116,7 +116,7 @@ def cached_result(
         cache: The cache; by default the process-wide one.
         version: Part of every key: change it when the function's results change.
         wait_seconds: How long a call waits for another one's generation; None: as long as it takes.
-        store_if: Whether to keep a result, from the result; by default every one is kept.
+        store_if: Whether to keep and share a result, from the result; by default every one is.
 
     Raises:
         ConfigurationError: The function is a generator: what it yields cannot be kept. Or an argument cannot be used.

@@ -66,13 +66,11 @@ class CacheEntry(Generic[V]):
         self.value = value
         self.counters = counters
         self.size_bytes = size_bytes
-        self.created_at = created_at
-        self.used_at = created_at
+        self.created_at = self.used_at = created_at
         self.expires_at = expires_at
         self.cost_seconds = cost_seconds
-        self.hits = 0
+        self.hits = self.age_bucket = 0
         self.newer = self.older = None
-        self.age_bucket = 0
         edge = created_at + _FIRST_AGE_EDGE
         self.check_at = expires_at if expires_at < edge else edge
 

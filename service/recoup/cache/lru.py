@@ -24,10 +24,22 @@ from recoup.cache.counters import PipelineCounters, total
 from recoup.cache.entry import CacheEntry
 from recoup.cache.fetch import Fetcher, Mode, Request, failure_kind
 from recoup.cache.limiter import ConcurrencyLimiter
+from recoup.cache.open_results import Decision
 from recoup.cache.read_path import ReadPath
 from recoup.cache.sizing import measure
 from recoup.cache.state import DEFAULT_PIPELINE, CacheState
-from recoup.cache.stats import CONFIG_SETTINGS, SORTS, BypassReason, CacheStats, Lookup, Outcome, PipelineStats, Sort, V
+from recoup.cache.stats import (
+    CONFIG_SETTINGS,
+    SORTS,
+    BypassReason,
+    CacheStats,
+    Lookup,
+    Outcome,
+    PipelineStats,
+    Sort,
+    StreamEnd,
+    V,
+)
 from recoup.cache.store import Observer
 from recoup.errors import ConfigurationError
 from recoup.fields import echo, refusal
@@ -36,6 +48,7 @@ _MAX_JITTER: Final = 0.5
 #: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
 _SWEEP_ON_STATS: Final = 256
 _ABSENT: Any = object()
+_NO_COST: Final = 0.0
 
 _RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
     "oldest": lambda entry: -entry.created_at,
@@ -158,7 +171,7 @@ class ResultCache(Generic[V]):
             limiter: Entered around the generation; the wait for one's turn is not part of the cost.
             wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
             bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
-            store_if: Whether to keep a result, from the result; by default every one is kept.
+            store_if: Whether to keep and share a result, from the result; by default every one is.
 
         Raises:
             FlightTimeoutError: Waited `wait_seconds`.
@@ -183,14 +196,35 @@ class ResultCache(Generic[V]):
         wait_seconds: float | None = None,
         bypass_reason: BypassReason = "request",
         store_if: Callable[[V], object] | None = None,
+        decide: Callable[[Any], Decision] | None = None,
+        on_open: Callable[[Lookup[Any]], None] | None = None,
     ) -> Lookup[V]:
         """`fetch` for coroutines, with the same arguments. Waits, for the limiter, too, without holding a thread.
 
         A leader that is cancelled leaves its generation to the next caller in line.
+
+        Where `generate` gives an `OpenResult`, the generation goes on until that is whole, and what its `whole` gives
+        is the result. Callers with `on_open` need not wait for it: they are given the open result as it is, a follower
+        that comes later, too. Their lookups still end, and are counted, with the generation.
+
+        Args:
+            key: As for `fetch`.
+            generate: As for `fetch`, or an `OpenResult`.
+            pipeline: As for `fetch`.
+            ttl_seconds: As for `fetch`.
+            mode: As for `fetch`.
+            limiter: As for `fetch`.
+            wait_seconds: As for `fetch`; who was given an open result has waited.
+            bypass_reason: As for `fetch`.
+            store_if: As for `fetch`.
+            decide: In place of `store_if`: what may be done with a result, or with one that is still open. One that
+                must not be shared releases those who wait for it: they generate for themselves, all at once, and so
+                does whoever asks within `UNSHARED_SECONDS`.
+            on_open: Called with a lookup whose value is the open result, at most once, on the leader's event loop.
         """
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
-        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
+        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, on_open)
         return await self._fetcher.afetch(request, generate)
 
     # --- a mapping's habits
@@ -220,7 +254,7 @@ class ResultCache(Generic[V]):
         value: V,
         *,
         ttl_seconds: float | Default | None = DEFAULT,
-        cost_seconds: float = 0.0,
+        cost_seconds: float = _NO_COST,
         pipeline: str = DEFAULT_PIPELINE,
     ) -> bool:
         """Store a value, as the newest entry. O(1).
@@ -240,17 +274,15 @@ class ResultCache(Generic[V]):
             ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` is no name.
         """
         state = self._state
-        if type(pipeline) is not str or pipeline not in state.store.counters:
+        if pipeline is not DEFAULT_PIPELINE and (type(pipeline) is not str or pipeline not in state.store.counters):
             checked_pipeline(pipeline)
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
-        cost = checked_cost(cost_seconds)
+        cost = cost_seconds if cost_seconds is _NO_COST else checked_cost(cost_seconds)
         size = state.size_of(key, value)
+        # Goes with this call, outside the lock: finalisers of values may take their time.
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            stored = state.put(key, value, size, ttl, cost, pipeline, dropped)
-        # Only now, outside the lock, are the values let go, whose finalisers may take their time.
-        dropped.clear()
-        return stored
+            return state.put(key, value, size, ttl, cost, pipeline, dropped)
 
     def __setitem__(self, key: Hashable, value: V) -> None:
         self.set(key, value)
@@ -351,6 +383,30 @@ class ResultCache(Generic[V]):
         return self._state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
 
     # --- statistics
+
+    def record_stream(
+        self, pipeline: str, outcome: Outcome, first_byte_seconds: float, seconds: float, trace_id: str
+    ) -> None:
+        """Note what a caller waited for a lookup whose answer began before it was whole. Takes the lock.
+
+        Args:
+            pipeline: The lookup's pipeline.
+            outcome: How it ended.
+            first_byte_seconds: What its caller waited for the first byte.
+            seconds: What its caller waited for the last byte, as `record_request` takes it.
+            trace_id: Makes it its bucket's newest exemplar.
+        """
+        self._check(pipeline)
+        with self._state.lock:
+            counters = self._state.store.of(pipeline)
+            counters.request_duration[outcome].observe(seconds, trace_id, self.wall_clock())
+            counters.early[outcome].observe(first_byte_seconds, seconds)
+
+    def record_stream_end(self, pipeline: str, end: StreamEnd) -> None:
+        """Count a generation whose answer was passed on as it came, by how it ended. Takes the lock."""
+        self._check(pipeline)
+        with self._state.lock:
+            self._state.store.of(pipeline).streams[end] += 1
 
     def record_request(self, pipeline: str, outcome: Outcome, seconds: float, trace_id: str | None = None) -> None:
         """Note what a caller waited for one lookup. One append to a bounded buffer; counted when statistics are read.

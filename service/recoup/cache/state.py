@@ -15,6 +15,7 @@ from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flights
+from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
@@ -60,11 +61,13 @@ class CacheState:
         self.wall_clock = wall_clock
         self.stale_seconds = stale_seconds
         self._sizer = sizer
+        self._measures = sizer is measure
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
         self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy]())
         self.flights = Flights()
+        self.unshared = UnsharedKeys()
         self.visible: dict[Hashable, CacheEntry[Any]] = {}
         self.reads: Buffer[CacheEntry[Any]] = Buffer(self._count_reads, self.lock, READ_BUFFER)
         self.read_times: list[float] = []
@@ -163,13 +166,12 @@ class CacheState:
     def size_of(self, key: Hashable, value: Any) -> int | None:
         """The bytes that an entry takes; None where the sizer fails, which is counted."""
         try:
-            if type(value) is bytes and self._sizer is measure:
-                size = len(value)  # as `measure` has it, without the call
-            else:
-                size = operator.index(self._sizer(value))
-                if size < 0:
-                    # It would make room that is not there.
-                    raise ValueError(f"the sizer gave {size!r} bytes")
+            if type(value) is bytes and self._measures:
+                return len(value) + measure_key(key) + ENTRY_OVERHEAD  # as `measure` has it, without the call
+            size = operator.index(self._sizer(value))
+            if size < 0:
+                # It would make room that is not there.
+                raise ValueError(f"the sizer gave {size!r} bytes")
             return size + measure_key(key) + ENTRY_OVERHEAD
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
@@ -184,6 +186,7 @@ class CacheState:
         cost: float,
         pipeline: str,
         dropped: list[CacheEntry[Any]],
+        unstored: MissReason = "uncacheable",
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
 
@@ -195,6 +198,7 @@ class CacheState:
             cost: Seconds that its generation took.
             pipeline: The pipeline that it is counted for.
             dropped: Takes what goes: to be let go outside the lock, as finalisers may take their time.
+            unstored: Why the next lookup is a miss, where this one is not to be kept.
         """
         if not self.config.enabled:
             return False
@@ -203,14 +207,15 @@ class CacheState:
         store = self.store
         counters = store.counters.get(pipeline) or store.of(pipeline)
         now = self.clock()
-        if size is None or size > store.max_memory_bytes:
+        most = store.max_memory_bytes
+        if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
                 counters.regretted_seconds += cost
             old = store.live.get(key)
             if old is not None:
                 dropped.append(old)
                 store.remove(old, "replaced", now)
-            store.ghosts.note(key, "uncacheable" if size is None else "too_large")
+            store.ghosts.note(key, unstored if size is None else "too_large")
             return False
         if ttl is None:
             expires_at = _NEVER
@@ -223,12 +228,11 @@ class CacheState:
             counters.regretted_seconds += cost
         if replaced is not None:
             dropped.append(replaced)
-        if len(store.live) > store.max_size or store.memory_bytes > store.max_memory_bytes:
+        if store.memory_bytes > most or len(store.live) > store.max_size:
             dropped += store.shrink(now)
-        gone = store.sweep_on_write(now)
+        gone = store.after_write(now)
         if gone:
             dropped += gone
-        store.note_peaks()
         return True
 
     # --- forks

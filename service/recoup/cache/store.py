@@ -7,7 +7,6 @@ operation on a built-in dictionary.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import repeat
@@ -18,13 +17,16 @@ from typing import Any, Protocol
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
-from recoup.cache.histogram import SIZE_BYTES
+from recoup.cache.histogram import SIZE_BUCKETS
 from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Every so many writes, one looks at twice as many entries for expiry.
 _SWEEP_EVERY = 4
 _FEW = 128
+_INFINITY = float("inf")
+#: A pass of the sweep begins so long after the last one, whatever is known of the entries' expiry.
+_PASS_AGAIN_SECONDS = 60.0
 
 #: Pipelines that are known from their lookups alone. Each is some hundred series of metrics.
 MOST_PIPELINES = 100
@@ -34,6 +36,7 @@ OTHER_PIPELINES = "other"
 Entry = CacheEntry[Any]
 _log = logging.getLogger("recoup.cache")
 _counters = attrgetter("counters")
+_expires_at = attrgetter("expires_at")
 
 
 def _partial_sums(times: list[float]) -> Iterator[float]:
@@ -81,6 +84,11 @@ class Store:
         self._sweep_at: Entry | None = None
         self._sweep_left = 0
         self._writes = 0
+        # Bounds below every expiry: of the entries that the last pass of the sweep knew, and of those stored since it
+        # began. Before both of them there is nothing to look for. `_passed` is the first of them, as the pass finds it.
+        self._soonest = _INFINITY
+        self._soonest_stored = _INFINITY
+        self._passed = _INFINITY
 
     def of(self, pipeline: str) -> PipelineCounters:
         """The counters of a pipeline, which is known from now on; of `OTHER_PIPELINES`, where there are too many."""
@@ -152,9 +160,11 @@ class Store:
             counters.count_hits(hits, recouped)
             if stored is not None:
                 counters.hit_age.total += fsum((*_partial_sums(times), -fsum(stored)))
-        # The sweep goes on with what comes after those that are moved.
-        while self._sweep_at is not None and self._sweep_at in counts:
-            self._sweep_at = self.order.after(self._sweep_at)
+        if self._sweep_left > 0:
+            # The sweep goes on with what comes after those that are moved, and may end before it meets them again.
+            while self._sweep_at is not None and self._sweep_at in counts:
+                self._sweep_at = self.order.after(self._sweep_at)
+            self._passed = min(self._passed, min(map(_expires_at, counts)))
         self.order.touch(counts)
 
     # --- writes
@@ -166,69 +176,88 @@ class Store:
             Why an entry of its key had left before, and the entry that it replaces, each None where there is none.
         """
         key = entry.key
-        old = self.live.setdefault(key, entry)
+        live = self.live
+        counters = entry.counters
+        size = entry.size_bytes
+        old = live.setdefault(key, entry)
         left: MissReason | None = None
         replaced: Entry | None = None
         if old is entry:
             left = self.ghosts.take(key)
+            counters.entries += 1
+            counters.memory_bytes += size
+            self.memory_bytes += size
+            self.order.insert(entry)
         else:
             replaced = old
-            if now < old.expires_at:
-                self.invalidate(old, "replaced", returns=True)
-            else:
-                self.evict(old, "expired", now, returns=True)
-            self.live[key] = entry
-        self.order.insert(entry)
-        size = entry.size_bytes
-        self.memory_bytes += size
-        counters = entry.counters
-        counters.entries += 1
-        counters.memory_bytes += size
+            # As the last of all. A reader who comes in between finds nothing, and looks again under the lock.
+            del live[key]
+            live[key] = entry
+            self._replace(old, entry, now)
         sizes = counters.entry_size
-        sizes.counts[bisect_left(SIZE_BYTES, size)] += 1
+        sizes.counts[SIZE_BUCKETS[(size - 1).bit_length()]] += 1
         sizes.total += size
+        if entry.expires_at < self._soonest_stored:
+            self._soonest_stored = entry.expires_at
         for observer in self.observers:
             observer.stored(entry)
         return left, replaced
 
-    def note_peaks(self) -> None:
-        """Raise the peaks to what is held now."""
-        entries = len(self.live)
-        if entries > self.peak_entries:
-            self.peak_entries = entries
-        if self.memory_bytes > self.peak_memory_bytes:
-            self.peak_memory_bytes = self.memory_bytes
+    def _replace(self, old: Entry, entry: Entry, now: float) -> None:
+        """Count that an entry went, and that another of its key has come."""
+        if old is self._sweep_at:
+            self._sweep_at = self.order.after(old)
+        self.order.replace(old, entry)
+        before, counters = old.counters, entry.counters
+        more = entry.size_bytes - old.size_bytes
+        if more:
+            self.memory_bytes += more
+            counters.memory_bytes += more
+        if counters is not before:
+            before.entries -= 1
+            before.memory_bytes -= old.size_bytes
+            counters.entries += 1
+            counters.memory_bytes += old.size_bytes
+        if now < old.expires_at:
+            before.invalidations["replaced"] += 1
+        else:
+            self._count_eviction(old, "expired", now)
 
-    def evict(self, entry: Entry, cause: EvictionCause, now: float, *, returns: bool = False) -> None:
-        """Let an entry go because of a limit or its age. `returns`: its key is in again at once."""
+    def evict(self, entry: Entry, cause: EvictionCause, now: float) -> None:
+        """Let an entry go because of a limit or its age."""
         if entry.expires_at <= now:
             cause = "expired"
-        counters = self._unlink(entry)
+        self._unlink(entry)
+        self._count_eviction(entry, cause, now)
+        self.ghosts.push(entry.key, "expired" if cause == "expired" else "evicted")
+
+    @staticmethod
+    def _count_eviction(entry: Entry, cause: EvictionCause, now: float) -> None:
+        counters = entry.counters
         counters.evictions[cause] += 1
         # Its age is in the bucket of its last check, if that is not over: no look-up among the bounds.
         ages = counters.eviction_age
+        age = now - entry.created_at
         if now >= entry.check_at:
-            ages.observe(now - entry.created_at)
+            ages.observe(age)
         else:
             ages.counts[entry.age_bucket] += 1
-            ages.total += now - entry.created_at
+            ages.total += age
         if not entry.hits:
             counters.unused_evictions += 1
-        if not returns:
-            self.ghosts.push(entry.key, "expired" if cause == "expired" else "evicted")
 
-    def invalidate(self, entry: Entry, cause: InvalidationCause, *, returns: bool = False) -> None:
-        """Let an entry go because somebody said so. `returns`: its key is in again at once."""
-        self._unlink(entry).invalidations[cause] += 1
-        if not returns:
-            self.ghosts.push(entry.key, "invalidated")
+    def invalidate(self, entry: Entry, cause: InvalidationCause) -> None:
+        """Let an entry go because somebody said so."""
+        self._unlink(entry)
+        entry.counters.invalidations[cause] += 1
+        self.ghosts.push(entry.key, "invalidated")
 
-    def remove(self, entry: Entry, cause: InvalidationCause, now: float, *, returns: bool = False) -> bool:
+    def remove(self, entry: Entry, cause: InvalidationCause, now: float) -> bool:
         """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
         if now >= entry.expires_at:
-            self.evict(entry, "expired", now, returns=returns)
+            self.evict(entry, "expired", now)
             return False
-        self.invalidate(entry, cause, returns=returns)
+        self.invalidate(entry, cause)
         return True
 
     def shrink(self, now: float) -> list[Entry]:
@@ -241,8 +270,21 @@ class Store:
             gone.append(victim)
         return gone
 
-    def sweep_on_write(self, now: float) -> Sequence[Entry]:
-        """`sweep`, two entries for each write; not at every write, as beginning costs as much as an entry."""
+    def after_write(self, now: float) -> Sequence[Entry]:
+        """Raise the peaks to what is held now, and look at a few entries for expiry where one may have expired.
+
+        Returns:
+            What has expired, so that it is dropped outside the lock.
+        """
+        entries = len(self.live)
+        if entries > self.peak_entries:
+            self.peak_entries = entries
+        if self.memory_bytes > self.peak_memory_bytes:
+            self.peak_memory_bytes = self.memory_bytes
+        expired_before = now - self.stale_seconds
+        if expired_before < self._soonest and expired_before < self._soonest_stored:
+            return ()
+        # Two entries for each write; not at every write, as beginning costs as much as an entry.
         self._writes += 1
         return () if self._writes % _SWEEP_EVERY else self.sweep(2 * _SWEEP_EVERY, now)
 
@@ -257,11 +299,11 @@ class Store:
         entry = self._sweep_at
         held = len(self.live)
         for _ in repeat(None, steps if steps < held else held):
-            if entry is None or self._sweep_left <= 0:
+            if entry is None:
                 entry = self.order.victim()
-                self._sweep_left = len(self.live)
                 if entry is None:
                     break
+                self._begin_pass()
             self._sweep_left -= 1
             looked_at = entry
             entry = after(entry)
@@ -270,10 +312,25 @@ class Store:
                 self.evict(looked_at, "expired", now)
                 gone = gone or []
                 gone.append(looked_at)
+            elif looked_at.expires_at < self._passed:
+                self._passed = looked_at.expires_at
+            if entry is None or self._sweep_left <= 0:
+                entry = None
+                self._end_pass(expired_before)
         self._sweep_at = entry
         return gone or ()
 
-    def _unlink(self, entry: Entry) -> PipelineCounters:
+    def _begin_pass(self) -> None:
+        self._sweep_left = len(self.live)
+        self._soonest = min(self._soonest, self._soonest_stored)
+        self._soonest_stored = self._passed = _INFINITY
+
+    def _end_pass(self, expired_before: float) -> None:
+        # Not never again where nothing expires: a policy may have moved an entry past the sweep on its own.
+        self._soonest = min(self._passed, expired_before + _PASS_AGAIN_SECONDS)
+        self._sweep_left = 0
+
+    def _unlink(self, entry: Entry) -> None:
         if entry is self._sweep_at:
             self._sweep_at = self.order.after(entry)
         if self.live.get(entry.key) is entry:
@@ -284,4 +341,3 @@ class Store:
         counters = entry.counters
         counters.entries -= 1
         counters.memory_bytes -= size
-        return counters

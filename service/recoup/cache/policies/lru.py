@@ -64,6 +64,19 @@ class LRUOrder:
         newer.older = older
         entry.newer = entry.older = None
 
+    def replace(self, old: Entry, entry: Entry) -> None:
+        """Let an entry go, and take the one that has its key in, as the newest."""
+        older: Any = old.older
+        newer: Any = old.newer
+        older.newer = newer
+        newer.older = older
+        old.newer = old.older = None
+        ends = self._ends
+        newest = ends.older
+        entry.older = newest
+        entry.newer = ends
+        newest.newer = ends.older = entry
+
     def newest_first(self) -> Iterator[Entry]:
         """All entries, the one that was used last first."""
         entry = self._ends.older

@@ -35,5 +35,8 @@ class Order(Protocol):
     def remove(self, entry: Entry) -> None:
         """Let an entry go, which is in."""
 
+    def replace(self, old: Entry, entry: Entry) -> None:
+        """Let an entry go, which is in, and take the one that has its key now in."""
+
     def newest_first(self) -> Iterator[Entry]:
         """All entries, the one to keep longest first."""
