@@ -331,6 +331,11 @@ class ResultCache(Generic[V]):
             if limiter is not None:
                 counters.limiter = limiter
 
+    @property
+    def enabled(self) -> bool:
+        """Whether lookups are answered from it."""
+        return self._state.config.enabled
+
     def config(self) -> dict[str, Any]:
         """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
         return self._state.config.as_dict()
