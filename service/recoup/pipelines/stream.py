@@ -12,7 +12,7 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 
 from recoup.cache.open_results import OpenResult
 from recoup.errors import GenerationTimeoutError, OverloadedError, StreamCutError
@@ -193,6 +193,9 @@ class Stream(OpenResult):
         slowest = min((reader.at for reader in self._readers), default=self.size)
         if self._buffer is not None and slowest >= self._kept:
             self._buffer = None
+            self._held.close()
+            with suppress(OverloadedError):  # without room it goes on with what it has: the window is bounded
+                self._held.enter_context(answer_in_flight()).grow(WINDOW_BYTES)
         if slowest > self._window_at:
             del self._window[: slowest - self._window_at]
             self._window_at = slowest

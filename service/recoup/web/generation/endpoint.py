@@ -300,17 +300,15 @@ class GenerationEndpoint:
         recorder.record(record, scope["method"], scope["path"], door.template, response.status, len(response.body))
 
     def _record_stream(self, asked: Asked, beginning: Beginning, status: int, sent: Sent, ended_at: float) -> None:
-        if sent.left:
-            self._record_failure(asked, _CALLER_LEFT, sent.size, CallerLeftError())
-            return
+        """Record a request whose answer began before it was whole, however it ended: its caller waited all the same."""
         if self._recorder is None:
             return
         record = asked.record()
-        if sent.cut:
-            record.outcome = beginning.lookup.outcome
+        if sent.left:
+            status, ended_at, record.error = _CALLER_LEFT, self._clock(), "CallerLeftError: "
+        elif sent.cut:
             record.error = f"StreamCutError: {sent.cut}"
-        else:
-            record.streamed(beginning.lookup, sent.first_byte_at or ended_at, ended_at)
+        record.streamed(beginning.lookup, sent.first_byte_at or ended_at, ended_at)
         scope = asked.scope
         self._recorder.record(record, scope["method"], scope["path"], asked.door.template, status, sent.size)
 
