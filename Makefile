@@ -40,7 +40,7 @@ loadtest: $(VENV)/dev.stamp  ## run the load test and report its verdict (SCENAR
 	@$(BIN)/python -m loadtest $(if $(SCENARIO),--scenario '$(SCENARIO)') $(if $(USERS),--users '$(USERS)') \
 		$(if $(DURATION),--duration '$(DURATION)') $(LOADTEST_ARGS)
 
-loadtest-trials: $(VENV)/dev.stamp  ## break the cache in several ways, and check that the load test notices each
+loadtest-trials: $(VENV)/dev.stamp  ## tell the load test lies of many kinds, and check that it notices each
 	$(BIN)/python -m tests.load.trials
 
 compose-test: $(VENV)/dev.stamp  ## build the images and test the compose stack, on an engine of its own (as root)

@@ -106,13 +106,13 @@ class Answered:
     expected: Expected
 
 
-def replay(phases: Iterable[Phase]) -> Iterator[tuple[Phase, list[Answered], Model]]:
-    """Phase by phase, each answer beside what was expected, and the cache as it has to be then.
+def replay(phases: Iterable[Phase], model: Model) -> Iterator[tuple[Phase, list[Answered]]]:
+    """Phase by phase, each answer beside what was expected; the model is as the cache has to be then.
 
     Args:
         phases: In their order, each with what was done before it.
+        model: The cache as it was before them.
     """
-    model = Model()
     for phase in phases:
         for action in sorted(phase.actions, key=lambda action: action.at):
             model.act(action.action, action.at)
@@ -121,4 +121,4 @@ def replay(phases: Iterable[Phase]) -> Iterator[tuple[Phase, list[Answered], Mod
             if request.kind == "generate":
                 expected = model.ask(request.item, request.at, bypass=request.bypass)
                 answered.append(Answered(phase, request, expected))
-        yield phase, answered, model
+        yield phase, answered

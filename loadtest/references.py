@@ -38,8 +38,10 @@ class Reference:
 
 def content_type(item: str) -> str:
     """What the generator of an item calls its results."""
-    return "model/stl" if "relief" in item or not item.startswith(("audit-", "typical-remote-")) else (
-        upstream.CONTENT_TYPE
+    return (
+        "model/stl"
+        if "relief" in item or not item.startswith(("audit-", "typical-remote-"))
+        else (upstream.CONTENT_TYPE)
     )
 
 

@@ -35,6 +35,15 @@ class Checks:
             yield from self.of(scope, *phases)
 
 
+#: Of the whole run, whatever was played.
+RUN: tuple[Callable[[Scope], Iterator[Check]], ...] = (
+    counts.checks,
+    scraping.checks,
+    bodies.checks,
+    figures.checks,
+    rules.checks,
+)
+
 #: By scenario.
 SCENARIOS = {
     "single": Checks(usages.single, without="Gain"),
@@ -59,11 +68,7 @@ SCENARIOS = {
 
 def checks(case: Case) -> Iterator[Check]:
     """Those of the run, and then those of every scenario of which a phase began."""
-    run = Scope(case, "run")
-    yield from counts.checks(run)
-    yield from scraping.checks(run)
-    yield from bodies.checks(run)
-    yield from figures.checks(run)
-    yield from rules.checks(run)
+    for of_the_run in RUN:
+        yield from of_the_run(Scope(case, "run"))
     for scenario in dict.fromkeys(phase.scenario for phase in case.run.phases):
         yield from SCENARIOS[scenario].on(Scope(case, scenario))

@@ -43,13 +43,11 @@ class Audit:
     Attributes:
         scope: Makes the checks.
         answered: By part, every generation beside what was expected.
-        models: By part, what the cache has to have done until then: evictions and invalidations by cause.
-        held: What it has to hold at the end.
+        model: What the cache has to hold at the end, and what has left it by then, by cause.
     """
 
     scope: Scope
     answered: Mapping[str, list[Answered]]
-    held: tuple[str, ...]
     model: Model
 
     def requests(self, *parts: str) -> list[Request]:
@@ -64,10 +62,8 @@ class Audit:
 
 def audit(scope: Scope, *_: Phase) -> Iterator[Check]:
     """Every check of the audit."""
-    answered, model = {}, Model()
-    for phase, answers, model in replay(scope.phases):
-        answered[phase.part] = answers
-    found = Audit(scope, answered, tuple(model.held), model)
+    model = Model()
+    found = Audit(scope, {phase.part: answers for phase, answers in replay(scope.phases, model)}, model)
     for name, parts in OUTCOMES.items():
         yield _outcomes(found, name, parts)
     yield _reasons(found)
@@ -264,7 +260,7 @@ def _recouped(audit: Audit) -> Check:
 def _memory(audit: Audit) -> Check:
     """At least the bodies that are held, and little more."""
     sizes = {request.item: request.bytes for request in audit.requests("relief")}
-    bodies, after = sum(sizes.get(item, 0) for item in audit.held), audit.phase("relief").after or {}
+    bodies, after = sum(sizes.get(item, 0) for item in audit.model.held), audit.phase("relief").after or {}
     accounted = counters.total(after, MEMORY.name)
     bounds = at_most(audit.scope.case.asked.audit_memory_excess_max, percent)
     detail = f"{megabytes(accounted)} accounted, {megabytes(bodies)} of bodies"

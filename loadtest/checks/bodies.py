@@ -11,7 +11,7 @@ from loadtest.checks.case import Scope
 from loadtest.formatting import count
 from loadtest.result import Check
 
-#: Meshes that are generated for the verdict: a fifth of a second each. Results of the upstream cost nothing: all of them.
+#: Meshes that are generated for the verdict: a fifth of a second each. What the upstream gives costs nothing.
 SAMPLE = 12
 _AS_GENERATED, _SOLID, _DIFFERENT = (
     "Bodies, as the generator makes them",
@@ -23,7 +23,10 @@ _AS_GENERATED, _SOLID, _DIFFERENT = (
 def checks(scope: Scope) -> Iterator[Check]:
     """Those of the whole run."""
     answers = [
-        request for phase in scope.case.run.phases for request in clients.generations(phase.requests) if request.status == 200
+        request
+        for phase in scope.case.run.phases
+        for request in clients.generations(phase.requests)
+        if request.status == 200
     ]
     settings = scope.case.settings
     if settings is None or not answers:

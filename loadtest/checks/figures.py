@@ -9,6 +9,9 @@ from math import isclose
 from typing import Any
 
 from grafana.queries import DASHBOARDS, marks, panels, queries, read
+from metrics.rulebook.recordings import groups
+from metrics.thresholds import Thresholds
+
 from loadtest.checks import counters
 from loadtest.checks.case import Scope
 from loadtest.formatting import count
@@ -16,8 +19,6 @@ from loadtest.journal import Phase
 from loadtest.prometheus import QueryError
 from loadtest.result import Check
 from loadtest.service import series
-from metrics.rulebook.recordings import groups
-from metrics.thresholds import Thresholds
 from recoup.telemetry import catalogue
 from recoup.telemetry.catalogue import ENTRIES, HTTP_REQUESTS, LOOKUPS, METRICS, REQUEST_DURATION
 
@@ -168,9 +169,7 @@ def _waits(scope: Scope, phases: list[Phase]) -> Check:
     for phase in phases:
         recorded = counters.growth_by(phase, f"{REQUEST_DURATION.name}_count", "outcome")
         for outcome in _OUTCOMES:
-            answered = sum(
-                request.outcome == outcome and request.kind != "manage" for request in phase.requests
-            )
+            answered = sum(request.outcome == outcome and request.kind != "manage" for request in phase.requests)
             if recorded[outcome] != answered and not any(request.outcome is None for request in phase.requests):
                 wrong.append(f"{phase.name}: {recorded[outcome]:,} waits of {answered:,} with {outcome}")
     return _none(scope, "Waits recorded", wrong, len(phases), "phases")
@@ -269,4 +268,3 @@ _ADDED = frozenset({"job", "instance", "cluster", "namespace"})
 def _chosen(scope: Scope) -> str:
     job = scope.case.panels.variables.get("job")
     return f', job="{job}"' if isinstance(job, str) and job.isidentifier() else ""
-

@@ -96,7 +96,7 @@ def _refused(settings: Settings) -> tuple[Batch, ...]:
     """What the service refuses: a client that hides its failures counts fewer requests than the service."""
     (item,) = _quick(settings, "refused", 1)
     headers = {"Content-Type": item.content_type}
-    return ((Call("garbage half", item.path, item.body[:-1], headers, "POST", "garbage", _REFUSED),),) * 5
+    return ((Call(item.name, item.path, item.body[:-1], headers, "POST", "garbage", _REFUSED),),) * 5
 
 
 def _revalidating(items: Iterable[Item]) -> tuple[Batch, ...]:
@@ -111,5 +111,7 @@ def _reliefs(settings: Settings) -> tuple[Batch, ...]:
     """Meshes of one photograph whose parameters hardly differ: generated, from the cache twice, and past it."""
     (first,) = of(settings, SCENARIO, 1)
     path = first.path.partition("&depth_mm")[0]
-    items = [Item(f"relief-{n}", f"{path}&depth_mm={2.5 + n / 1000:.3f}", first.body) for n in range(RELIEFS)]
+    items = [
+        Item(f"{SCENARIO}-relief-{n}", f"{path}&depth_mm={2.5 + n / 1000:.3f}", first.body) for n in range(RELIEFS)
+    ]
     return tuple(batch for item in items for batch in (*singly([item] * 3), *singly([item], bypass=True)))

@@ -427,6 +427,46 @@ class TestFailures:
         assert [b"7"] * 4 == [dict(caller.exchange.headers)[b"retry-after"] for caller in asked]
         assert 1 == len({b"".join(caller.exchange.body) for caller in asked})
 
+    def test_what_the_callers_of_a_failure_waited_is_recorded_with_the_outcome_of_their_lookups(
+        self, app: Serving, cache: LRUCache, echo: Counting
+    ) -> None:
+        """Else the speed-up would look the better, the more callers time out."""
+        echo.hold()
+        echo.error = ValueError("oops")
+        asked = [app.asking(URL, b"cat")]
+        echo.wait_until_generating()
+        asked += [app.asking(URL, b"cat") for _ in range(3)]
+        _wait_until(lambda: app.service.admission.waiting == 4)
+        echo.release()
+        for caller in asked:
+            caller.wait()
+        assert {"miss": 1, "coalesced": 3} == _waited(cache)
+
+    @pytest.mark.parametrize(
+        ("headers", "enabled", "outcome"),
+        [({}, True, "miss"), ({"Cache-Control": "no-store"}, True, "bypass"), ({}, False, "bypass")],
+        ids=["miss", "no-store", "disabled"],
+    )
+    def test_the_wait_for_a_failure_counts_as_its_lookup_does(
+        self, app: Serving, cache: LRUCache, echo: Counting, headers: dict[str, str], enabled: bool, outcome: str
+    ) -> None:
+        cache.configure(enabled=enabled)
+        echo.error = ValueError("oops")
+        assert 502 == app.test_client().post(URL, data=b"cat", headers=headers).status_code
+        assert {outcome: 1} == _waited(cache)
+        stats = cache.stats().pipelines["echo"]
+        assert (1, 1) == (sum(_waited(cache).values()), stats.misses + stats.coalesced + stats.bypassed)
+
+    def test_a_request_that_is_refused_waited_for_no_lookup(self, app: Serving, cache: LRUCache) -> None:
+        assert 415 == app.test_client().post(URL, data=b"cat", headers={"Content-Encoding": "br"}).status_code
+        assert {} == _waited(cache)
+
+
+def _waited(cache: LRUCache) -> dict[str, int]:
+    """How many waits are recorded, by outcome."""
+    durations = cache.stats().histograms["echo"].request_duration
+    return {outcome: durations[outcome].count for outcome in durations if durations[outcome].count}
+
 
 class TestWaiting:
     def test_callers_of_one_key_share_one_generation(self, app: Serving, cache: LRUCache, echo: Counting) -> None:

@@ -91,7 +91,7 @@ _PLAIN_RESULTS = frozenset({bytes, str, int, float, bool, type(None), list, tupl
 def _looks(wait_seconds: float | None, joining: Joining | None = None) -> Iterator[float]:
     """Seconds to wait between two looks at whether a wait can end at all: up to a minute, in all `wait_seconds`.
 
-    Whoever has joined an open result is not waiting any more, and looks on for as long as it takes.
+    A caller who has joined an open result is not waiting any more, and looks on for as long as it takes.
     """
     left = _NEVER if wait_seconds is None else wait_seconds
     seconds = _FIRST_LOOK
@@ -490,7 +490,7 @@ class Fetcher:
             self._state.note_internal_error("flight", error)
 
     def _unshare(self, flight: Flight, reason: MissReason) -> None:
-        """Let whoever asks from now on, and within a minute, generate for themselves. Under the lock."""
+        """Let all who ask within a minute from now generate for themselves. Under the lock."""
         state = self._state
         state.unshared.note(flight.key, state.clock())
         state.store.ghosts.note(flight.key, reason)

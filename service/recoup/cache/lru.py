@@ -223,7 +223,7 @@ class ResultCache(Generic[V]):
             store_if: As for `fetch`.
             decide: In place of `store_if`: what may be done with a result, or with one that is still open. One that
                 must not be shared releases those who wait for it: they generate for themselves, all at once, and so
-                does whoever asks within `UNSHARED_SECONDS`.
+                do all who ask within `UNSHARED_SECONDS`.
             on_open: Called with a lookup whose value is the open result, at most once, on the leader's event loop.
         """
         self._check(pipeline)
@@ -349,6 +349,11 @@ class ResultCache(Generic[V]):
                 counters.limiter = limiter
             if currency is not None:
                 counters.currency = currency
+
+    @property
+    def enabled(self) -> bool:
+        """Whether lookups are answered from it."""
+        return self._state.config.enabled
 
     def config(self) -> dict[str, Any]:
         """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""

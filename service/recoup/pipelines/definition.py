@@ -70,7 +70,7 @@ def is_pipeline_name(name: object) -> bool:
 
 
 class Definitions(NamedTuple):
-    """What stands in a file: the tables `[pipelines.NAME]` by name and `[[passthrough]]`, in the file's order."""
+    """The content of a file: the tables `[pipelines.NAME]` by name and `[[passthrough]]`, in the file's order."""
 
     pipelines: dict[str, dict[str, Any]]
     passthrough: list[dict[str, Any]]

@@ -15,8 +15,8 @@ from urllib.parse import unquote_plus, urlencode
 
 from recoup.errors import BadRequestError, GenerationTimeoutError, OwnAnswer, UpstreamError, UpstreamRefusedError
 from recoup.in_flight import answer_in_flight
+from recoup.pipelines.answer_parser import ExchangeError
 from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
-from recoup.pipelines.connection import ExchangeError
 from recoup.pipelines.decoding import decoded, too_large
 from recoup.pipelines.exchange import Answer, Upstream
 from recoup.pipelines.headers import CONNECTION_HEADERS, HeaderNames, is_content_type, is_header_bytes

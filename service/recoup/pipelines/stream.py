@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, ExitStack
 from recoup.cache.open_results import OpenResult
 from recoup.errors import GenerationTimeoutError, OverloadedError, StreamCutError
 from recoup.in_flight import answer_in_flight
-from recoup.pipelines.connection import ExchangeError
+from recoup.pipelines.answer_parser import ExchangeError
 from recoup.pipelines.hop_by_hop import RawHeaders
 from recoup.pipelines.protocol import TOO_LARGE, Result, finish_result
 from recoup.pipelines.result_rules import ResultRules, finished

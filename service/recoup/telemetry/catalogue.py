@@ -200,7 +200,7 @@ REQUEST_DURATION = Metric(
     "histogram",
     ("pipeline", "outcome"),
     "seconds",
-    "Time that callers waited for an answer, by the outcome of their lookup.",
+    "Time that callers waited for an answer or an error, by the outcome of their lookup.",
     {"outcome": OUTCOMES},
     buckets=histogram.REQUEST_SECONDS,
     exemplars=True,

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from structlog.contextvars import bind_contextvars
 
 from recoup.cache import LRUCache, Mode
+from recoup.cache.stats import Outcome
 from recoup.errors import NotCachedError, RecoupError, UpstreamError
 from recoup.in_flight import Holding, InFlight
 from recoup.pipelines.protocol import Pipeline
@@ -258,9 +259,10 @@ class GenerationEndpoint:
         mode = self._mode_by_age(request)
         below_path = asked.door.rest is not None
         if mode == "only_if_cached":
+            asked.begins("miss")
             whole = Whole(await self._lookups.fetch(request, mode), None)
         else:
-            result = await self._lookups.run(request, mode, caller, holding, early=below_path)
+            result = await self._lookups.run(request, mode, caller, holding, asked.begins, early=below_path)
             if isinstance(result, Beginning):
                 return result
             whole = result
@@ -305,6 +307,7 @@ class GenerationEndpoint:
             return
         record = asked.record()
         if sent.cut:
+            record.outcome = beginning.lookup.outcome
             record.error = f"StreamCutError: {sent.cut}"
         else:
             record.streamed(beginning.lookup, sent.first_byte_at or ended_at, ended_at)
@@ -335,10 +338,17 @@ class GenerationEndpoint:
         if self._recorder is None:
             return
         record = asked.record()
+        record.outcome = self._outcome_of_failure(asked)
         if error is not None:
             record.error = f"{type(error).__name__}: {error}"
         scope = asked.scope
         self._recorder.record(record, scope["method"], scope["path"], asked.door.template, status, size)
+
+    def _outcome_of_failure(self, asked: Asked) -> Outcome | None:
+        """What a lookup that failed is counted as: its caller waited all the same."""
+        if asked.outcome is None or self._cache.enabled:
+            return asked.outcome
+        return "bypass"
 
 
 def _forget_frames(error: BaseException | None) -> None:

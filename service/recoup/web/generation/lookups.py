@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from recoup.cache import Lookup, LRUCache, Mode
 from recoup.cache.open_results import Decision, OpenResult
-from recoup.cache.stats import StreamEnd
+from recoup.cache.stats import Outcome, StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
 from recoup.pipelines.protocol import TOO_LARGE, Pipeline, Prepared, Request, Result
@@ -48,7 +48,14 @@ class LookupTasks:
         self._tasks: set[asyncio.Task[Lookup[Any]]] = set()
 
     async def run(
-        self, request: GenerationRequest, mode: Mode, caller: Caller, holding: Holding, *, early: bool = False
+        self,
+        request: GenerationRequest,
+        mode: Mode,
+        caller: Caller,
+        holding: Holding,
+        begins: Callable[[Outcome], None],
+        *,
+        early: bool = False,
     ) -> Whole | Beginning:
         """Look up in a task of its own, for as long as the caller stays; a leader's goes on without it.
 
@@ -57,6 +64,7 @@ class LookupTasks:
             mode: How it is looked up.
             caller: Who asks.
             holding: Holds the request's body.
+            begins: Called once it is let in, with the outcome that it has if it fails.
             early: Whether an answer may begin before it is whole.
 
         Raises:
@@ -69,6 +77,7 @@ class LookupTasks:
         else:
             holding.release()
             task = self._follow(request._replace(prepared=_shared(leader, request.prepared)), mode, opening)
+        begins("bypass" if mode == "bypass" else "miss" if leader is None else "coalesced")
         left = caller.leaving
         begun = None
         try:
