@@ -21,7 +21,7 @@ NOTHING_COLLECTED := 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test loadtest loadtest-trials compose-test check format bench hostile wheel requirements clean
+.PHONY: help run test properties loadtest loadtest-trials compose-test check format bench hostile wheel requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -32,6 +32,9 @@ run: $(VENV)/runtime.stamp  ## set up what the service needs, and serve on http:
 test: check  ## check everything, then run every test: those that measure time run last, one at a time
 	$(PYTEST) -n 2 --dist loadgroup -m "not load" $(PYTEST_ARGS)
 	$(PYTEST) -m load $(PYTEST_ARGS) || test $$? -eq $(NOTHING_COLLECTED)
+
+properties: $(VENV)/dev.stamp  ## draw 100,000 examples for each property of keys (minutes)
+	$(PYTEST) -n 2 -m properties --hypothesis-profile thorough --timeout 0 tests/pipelines $(PYTEST_ARGS)
 
 loadtest: $(VENV)/dev.stamp  ## run the load test and report its verdict (SCENARIO=, USERS=, DURATION=)
 	@$(BIN)/python -m loadtest $(if $(SCENARIO),--scenario '$(SCENARIO)') $(if $(USERS),--users '$(USERS)') \

@@ -85,6 +85,10 @@ MEMORY_DRIFT = Signal("recoup_memory_drift_bytes", "delta", {"instance": ("3d",)
 UP_STATE = Signal("recoup_up", "max", _NOW)
 TARGETS = Signal("recoup_targets", "count", {"job": ("",)})
 UPTIME = Signal("recoup_uptime_seconds", "median", {"job": ("",)})
+NET_SECONDS = Signal("recoup_net_seconds", "rate", _both("5m", "1h"))
+GENERATED_COST = Signal("recoup_generated_cost", "rate", _both("5m"))
+RECOUPED_COST = Signal("recoup_recouped_cost", "rate", _both("5m"))
+REGRETTED_COST = Signal("recoup_regretted_cost", "rate", _both("5m"))
 
 #: Every signal.
 SIGNALS = (
@@ -109,4 +113,8 @@ SIGNALS = (
     UP_STATE,
     TARGETS,
     UPTIME,
+    NET_SECONDS,
+    GENERATED_COST,
+    RECOUPED_COST,
+    REGRETTED_COST,
 )

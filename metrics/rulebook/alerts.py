@@ -5,6 +5,7 @@ from __future__ import annotations
 from metrics import signals
 from metrics.rulebook.alert import Alert, percent
 from metrics.rulebook.burn import generation_failures, slow_hits
+from metrics.rulebook.money import does_not_pay
 from metrics.rulebook.promql import by, increase, number
 from metrics.rulebook.recordings import BYPASSES, EVICTED_BY_MEMORY, EXPIRED, REFUSALS, REFUSED_REQUESTS
 from metrics.selectors import select
@@ -25,6 +26,7 @@ def alerts(thresholds: Thresholds) -> list[Alert]:
         *target_vanished(),
         hit_ratio_low(thresholds),
         speedup_low(thresholds),
+        does_not_pay(_judged(thresholds)),
         mostly_bypassed(thresholds),
         eviction_regret(thresholds),
         young_evictions(thresholds),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metrics import signals
+from metrics.rulebook import money
 from metrics.rulebook.promql import by, number, rate, ratio
 from metrics.selectors import Not, Pattern, select
 from metrics.signals import Signal
@@ -52,6 +53,7 @@ def groups(thresholds: Thresholds) -> dict[str, list[Record]]:
         "recoup-headlines": [
             *(record for level in ("pipeline", "job") for record in _headlines(level)),
             Record(signals.HIT_RATIO.at("instance"), hit_ratio("instance", "5m")),
+            *(Record(name, expression) for name, expression in money.recorded().items()),
         ],
         "recoup-refusals": [
             *_recorded(signals.BYPASS_RATIO, bypass_ratio),

@@ -15,6 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from clock import FakeClock
 from recoup.cache import LRUCache
 from recoup.cache.histogram import AGE_SECONDS
+from recoup.cache.open_results import Decision
+from recoup.cache.sizing import PRICE_BYTES
 from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GenerationFailedError
 
@@ -25,6 +27,9 @@ PIPELINES = st.sampled_from(["llm", "relief"])
 PASSING = st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 4.0, 5.0, 10.0, 45.0])
 LIVES = st.sampled_from([None, 0, 0.25, 1, 5, 15.0, 60])
 COSTS = st.sampled_from([0.0, 0.5, 2.0, 16.0])
+#: In money; exact in binary, too.
+PRICES = st.sampled_from([0.0, 0.0, 0.25, 8.0])
+PRICE_PER_SECOND = 0.5
 SIZES = st.sampled_from([0, 1, 100, 1000, 3000])
 ENTRY_LIMITS = st.integers(1, 6)
 BYTE_LIMITS = st.sampled_from([1000, 2500, 4000, 8000, 10**6])
@@ -47,6 +52,7 @@ class Held:
     created: float
     expires: float
     cost: float
+    price: float
     hits: int = 0
 
 
@@ -62,6 +68,9 @@ class Counts:
     unused: int = 0
     recouped: float = 0.0
     regretted: float = 0.0
+    generated_cost: float = 0.0
+    recouped_cost: float = 0.0
+    regretted_cost: float = 0.0
     generated: int = 0
     generating_seconds: float = 0.0
     failed: int = 0
@@ -76,6 +85,8 @@ class CacheAgainstModel(RuleBasedStateMachine):
     def begin(self, size: int, limit: int, ttl: float | None) -> None:
         self.clock = FakeClock(0.0)
         self.cache = LRUCache(max_size=size, max_memory_mb=limit / MB, ttl_seconds=ttl, clock=self.clock)
+        for pipeline in ("llm", "relief"):
+            self.cache.register(pipeline, currency="USD")
         self.bookkeeping = bookkeeping()
         self.size, self.limit, self.ttl, self.enabled = size, limit, ttl, True
         self.held: OrderedDict[int, Held] = OrderedDict()
@@ -120,6 +131,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         counts = self.of(held.pipeline)
         counts.hits += 1
         counts.recouped += held.cost
+        counts.recouped_cost += held.price
         counts.hit_ages[bisect_left(AGE_SECONDS, self.clock.now - held.created)] += 1
         return held
 
@@ -134,22 +146,23 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.of(pipeline).misses[reason] += 1
         return reason
 
-    def put(self, key: int, value: bytes, ttl: float | None, cost: float, pipeline: str) -> bool:
+    def put(self, key: int, value: bytes, ttl: float | None, cost: float, price: float, pipeline: str) -> bool:
         if not self.enabled:
             return False
         counts = self.of(pipeline)
         if self.left.get(key) == "evicted":
             counts.regretted += cost
+            counts.regretted_cost += price
         if self.live(key):
             self.invalidate(key, "replaced")
         elif key in self.held:
             self.evict(key, "expired")
-        size = self.bookkeeping + len(value)
+        size = self.bookkeeping + len(value) + (PRICE_BYTES if price else 0)
         if size > self.limit:
             self.left[key] = "too_large"
             return False
         now = self.clock.now
-        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost)
+        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, price)
         self.left.pop(key, None)
         self.shrink()
         self.note_peaks()
@@ -180,42 +193,50 @@ class CacheAgainstModel(RuleBasedStateMachine):
                 self.miss(key, pipeline)
             assert expected == self.cache.get(key, pipeline=pipeline)
 
-    @rule(key=KEYS, size=SIZES, ttl=LIVES, cost=COSTS, pipeline=PIPELINES, passing=PASSING)
-    def set(self, key: int, size: int, ttl: float | None, cost: float, pipeline: str, passing: float) -> None:
+    @rule(key=KEYS, size=SIZES, ttl=LIVES, cost=COSTS, price=PRICES, pipeline=PIPELINES, passing=PASSING)
+    def set(
+        self, key: int, size: int, ttl: float | None, cost: float, price: float, pipeline: str, passing: float
+    ) -> None:
         self.clock.advance(passing)
         value = bytes(size)
-        stored = self.cache.set(key, value, ttl_seconds=ttl, cost_seconds=cost, pipeline=pipeline)
-        assert stored is self.put(key, value, ttl, cost, pipeline)
+        stored = self.cache.set(key, value, ttl_seconds=ttl, cost_seconds=cost, price=price, pipeline=pipeline)
+        assert stored is self.put(key, value, ttl, cost, price, pipeline)
 
     @rule(key=KEYS, size=SIZES, passing=PASSING)
     def set_as_a_mapping(self, key: int, size: int, passing: float) -> None:
         self.clock.advance(passing)
         self.cache[key] = bytes(size)
-        self.put(key, bytes(size), self.ttl, 0.0, "default")
+        self.put(key, bytes(size), self.ttl, 0.0, 0.0, "default")
 
     @rule(
         key=KEYS,
         size=SIZES,
         cost=COSTS,
+        price=PRICES,
         pipeline=PIPELINES,
         refresh=st.booleans(),
         fails=st.booleans(),
         passing=PASSING,
     )
     def fetch(
-        self, key: int, size: int, cost: float, pipeline: str, refresh: bool, fails: bool, passing: float
+        self, key: int, size: int, cost: float, price: float, pipeline: str, refresh: bool, fails: bool, passing: float
     ) -> None:
         self.clock.advance(passing)
 
         def ask() -> Any:
             return self.cache.fetch(
-                key, self.generator(size, cost, fails), pipeline=pipeline, mode="refresh" if refresh else "default"
+                key,
+                self.generator(size, cost, fails),
+                pipeline=pipeline,
+                mode="refresh" if refresh else "default",
+                decide=lambda _: Decision(price=price, price_per_second=PRICE_PER_SECOND),
             )
 
         if self.enabled and self.live(key) and not refresh:
             held = self.hit(key)
             lookup = ask()
             assert ("hit", held.value, held.cost) == (lookup.outcome, lookup.value, lookup.cost_seconds)
+            assert held.price == lookup.price
             assert self.clock.now - held.created == lookup.age_seconds
             return
         if self.enabled:
@@ -223,7 +244,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         else:
             outcome, reason = "bypass", None
             self.of(pipeline).bypassed += 1
-        self.generates(ask, outcome, reason, key, size, cost, pipeline, fails)
+        self.generates(ask, outcome, reason, key, size, cost, price + PRICE_PER_SECOND * cost, pipeline, fails)
 
     def generator(self, size: int, cost: float, fails: bool) -> Callable[[], bytes]:
         def generate() -> bytes:
@@ -242,6 +263,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         key: int,
         size: int,
         cost: float,
+        price: float,
         pipeline: str,
         fails: bool,
     ) -> None:
@@ -256,9 +278,10 @@ class CacheAgainstModel(RuleBasedStateMachine):
         lookup = ask()
         counts.generated += 1
         counts.generating_seconds += cost
-        stored = self.put(key, bytes(size), self.ttl, cost, pipeline)
+        counts.generated_cost += price
+        stored = self.put(key, bytes(size), self.ttl, cost, price, pipeline)
         assert (outcome, reason, bytes(size)) == (lookup.outcome, lookup.reason, lookup.value)
-        assert (stored, cost) == (lookup.stored, lookup.cost_seconds)
+        assert (stored, cost, price) == (lookup.stored, lookup.cost_seconds, lookup.price)
 
     @rule(key=KEYS, passing=PASSING)
     def delete(self, key: int, passing: float) -> None:
@@ -331,11 +354,12 @@ class CacheAgainstModel(RuleBasedStateMachine):
         assert len(self.held) == stats.entries == len(self.cache) == self.cache.count()
         for entry in entries:
             held = self.held[entry["key"]]
-            assert (held.size, held.pipeline, held.hits, held.cost, self.clock.now - held.created) == (
+            assert (held.size, held.pipeline, held.hits, held.cost, held.price, self.clock.now - held.created) == (
                 entry["size_bytes"],
                 entry["pipeline"],
                 entry["hits"],
                 entry["cost_seconds"],
+                entry["price"],
                 entry["age_seconds"],
             )
 
@@ -345,6 +369,10 @@ class CacheAgainstModel(RuleBasedStateMachine):
         assert counts.evictions == stats.evictions
         assert counts.invalidations == stats.invalidations
         assert (counts.recouped, counts.regretted) == (stats.recouped_seconds, stats.regretted_seconds)
+        money = (counts.generated_cost, counts.recouped_cost, counts.regretted_cost)
+        assert money == tuple(
+            amounts.get("USD", 0.0) for amounts in (stats.generated_cost, stats.recouped_cost, stats.regretted_cost)
+        )
         assert (counts.generated, counts.generating_seconds) == (stats.generations, stats.generation_seconds)
         assert counts.failed == stats.generation_failures["error"] == sum(stats.generation_failures.values())
         assert (0, 0, 0) == (stats.stale, stats.coalesced, stats.generations_in_progress)

@@ -18,6 +18,7 @@ EXPECTED = {
     "RecoupTargetVanished",
     "RecoupHitRatioLow",
     "RecoupSpeedupLow",
+    "RecoupDoesNotPay",
     "RecoupMostlyBypassed",
     "RecoupEvictionRegret",
     "RecoupYoungEvictions",

@@ -272,6 +272,7 @@ def test_an_entry_is_described(manage: FlaskClient, filled: LRUCache) -> None:
         "expires_in_seconds": 3597.0,
         "hits": 1,
         "cost_seconds": 1.0,
+        "price": 0.0,
         "content_type": "bytes",
     }
     entry = manage.get("/api/cache/entries/a").get_json()

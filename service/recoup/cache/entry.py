@@ -27,6 +27,7 @@ class CacheEntry(Generic[V]):
         expires_at: When it expires, monotonic seconds; infinity: never.
         used_at: When it was last stored or hit, monotonic seconds. Written by readers, without a lock.
         cost_seconds: Seconds that its generation took.
+        price: What it cost in money, in the currency of its pipeline.
         hits: Hits that have been accounted.
     """
 
@@ -44,6 +45,7 @@ class CacheEntry(Generic[V]):
         "key",
         "newer",
         "older",
+        "price",
         "size_bytes",
         "used_at",
         "value",
@@ -61,6 +63,7 @@ class CacheEntry(Generic[V]):
         created_at: float = 0.0,
         expires_at: float = math.inf,
         cost_seconds: float = 0.0,
+        price: float = 0.0,
     ) -> None:
         self.key = key
         self.value = value
@@ -69,6 +72,7 @@ class CacheEntry(Generic[V]):
         self.created_at = self.used_at = created_at
         self.expires_at = expires_at
         self.cost_seconds = cost_seconds
+        self.price = price
         self.hits = self.age_bucket = 0
         self.newer = self.older = None
         edge = created_at + _FIRST_AGE_EDGE
@@ -97,6 +101,7 @@ class CacheEntry(Generic[V]):
             "expires_in_seconds": None if self.expires_at == math.inf else self.expires_at - now,
             "hits": self.hits,
             "cost_seconds": self.cost_seconds,
+            "price": self.price,
         }
 
     def __repr__(self) -> str:

@@ -330,6 +330,7 @@ class Fetcher:
             entry.value,
             outcome,
             cost_seconds=entry.cost_seconds,
+            price=entry.price,
             age_seconds=max(0.0, now - entry.created_at),
             expires_in_seconds=None if left == _NEVER else left,
         )
@@ -337,7 +338,7 @@ class Fetcher:
     def _stale(self, entry: CacheEntry[Any], pipeline: str) -> Lookup[Any]:
         counters = self._state.store.of(pipeline)
         counters.stale += 1
-        counters.recouped_seconds += entry.cost_seconds
+        counters.count_recouped(entry.cost_seconds, entry.price)
         entry.hits += 1  # it was of use: it is not evicted unused
         return self._answered(entry, "stale")
 
@@ -354,8 +355,7 @@ class Fetcher:
         finally:
             if before is not None:
                 unmark(before)
-        self._count_bypassed(request.pipeline, progress, cost)
-        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason)
+        return self._end_bypass(request, bypass, progress, value, cost)
 
     async def _abypass(self, request: Request, bypass: Bypass, generate: Callable[[], Awaitable[Any]]) -> Lookup[Any]:
         progress = Progress(False)
@@ -369,12 +369,18 @@ class Fetcher:
         finally:
             if before is not None:
                 unmark(before)
-        self._count_bypassed(request.pipeline, progress, cost)
-        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason)
+        return self._end_bypass(request, bypass, progress, value, cost)
 
-    def _count_bypassed(self, pipeline: str, progress: Progress, cost: float) -> None:
+    def _end_bypass(self, request: Request, bypass: Bypass, progress: Progress, value: Any, cost: float) -> Lookup[Any]:
+        """Count a generation past the cache, and answer. Never fails: the result is there."""
+        price = 0.0
+        try:
+            price = request.decision(value).price_of(cost)
+        except Exception as error:  # noqa: BLE001  # fail open
+            self._state.note_internal_error("accounting", error)
         with self._state.lock:
-            self._count_end(pipeline, progress).count_generation("bypass", cost)
+            self._count_end(request.pipeline, progress).count_generation("bypass", cost, price)
+        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason, price=price)
 
     def _count_failure(self, pipeline: str, progress: Progress, error: BaseException) -> None:
         with self._state.lock:
@@ -538,23 +544,24 @@ class Fetcher:
     def _finish(self, request: Request, lead: Lead, value: Any, cost: float) -> Lookup[Any]:
         """Count, store, and answer everybody. Never fails: the result is there, whatever storing it does."""
         flight, ttl = lead.flight, request.ttl_seconds
-        stored, state = False, self._state
+        stored, price, state = False, 0.0, self._state
         dropped: list[CacheEntry[Any]] = []
         # What the caller does not keep is nobody else's, either; what only cannot be stored is.
         decision = self._decision(request, value)
         shared = decision.share and decision.store
         try:
-            size = state.size_of(request.key, value) if shared else None
+            price = decision.price_of(cost)
+            size = state.size_of(request.key, value) if shared and decision.keep else None
             if not isinstance(decision.ttl_seconds, Default):
                 ttl = decision.ttl_seconds
             with state.lock:
-                self._count_end(request.pipeline, lead.progress).count_generation("miss", cost)
+                self._count_end(request.pipeline, lead.progress).count_generation("miss", cost, price)
                 try:
                     if not decision.share:
                         self._unshare(flight, decision.reason)
                     if not flight.detached:
                         stored = state.put(
-                            request.key, value, size, ttl, cost, request.pipeline, dropped, decision.reason
+                            request.key, value, size, ttl, cost, request.pipeline, dropped, decision.reason, price
                         )
                     if stored and state.unshared:
                         state.unshared.forget(request.key)
@@ -568,10 +575,18 @@ class Fetcher:
             flight.joining.clear()
             if not flight.future.done():
                 flight.future.set_result(
-                    FlightResult(value, cost, expires_in) if shared else FlightResult(None, cost, shared=False)
+                    FlightResult(value, cost, expires_in, price=price)
+                    if shared
+                    else FlightResult(None, cost, shared=False)
                 )
         return Lookup(
-            value, "miss", reason=lead.reason, stored=stored, cost_seconds=cost, expires_in_seconds=expires_in
+            value,
+            "miss",
+            reason=lead.reason,
+            stored=stored,
+            cost_seconds=cost,
+            expires_in_seconds=expires_in,
+            price=price,
         )
 
     def _decision(self, request: Request, value: Any) -> Decision:
@@ -664,7 +679,7 @@ class Fetcher:
             with self._state.lock:
                 counters = self._state.store.of(flight.pipeline)
                 counters.coalesced += 1
-                counters.recouped_seconds += result.cost_seconds
+                counters.count_recouped(result.cost_seconds, result.price)
         except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
             self._state.note_internal_error("accounting", error)
         return Lookup(
@@ -672,4 +687,5 @@ class Fetcher:
             "coalesced",
             cost_seconds=result.cost_seconds,
             expires_in_seconds=result.expires_in_seconds,
+            price=result.price,
         )

@@ -19,7 +19,7 @@ from recoup.cache.open_results import OpenResult
 
 @dataclass(frozen=True, slots=True)
 class FlightResult:
-    """What a flight brought: the result, what its generation cost in seconds, and when it expires.
+    """What a flight brought: the result, what its generation cost in seconds and in money, when it expires.
 
     `shared`: it may answer those who wait. If it may not, it is not here.
     """
@@ -28,6 +28,7 @@ class FlightResult:
     cost_seconds: float
     expires_in_seconds: float | None = None
     shared: bool = True
+    price: float = 0.0
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.

@@ -14,9 +14,11 @@ from recoup.cache.config import (
     CacheConfig,
     Default,
     checked_cost,
+    checked_currency,
     checked_jitter,
     checked_pipeline,
     checked_policy,
+    checked_price,
     checked_stale,
     checked_ttl,
 )
@@ -158,6 +160,7 @@ class ResultCache(Generic[V]):
         wait_seconds: float | None = None,
         bypass_reason: BypassReason = "request",
         store_if: Callable[[V], object] | None = None,
+        decide: Callable[[V], Decision] | None = None,
     ) -> Lookup[V]:
         """Answer from the cache, or generate and store. Concurrent callers of one key share one generation.
 
@@ -172,6 +175,7 @@ class ResultCache(Generic[V]):
             wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
             bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
             store_if: Whether to keep and share a result, from the result; by default every one is.
+            decide: In place of `store_if`: what may be done with a result, and what it cost in money.
 
         Raises:
             FlightTimeoutError: Waited `wait_seconds`.
@@ -181,7 +185,7 @@ class ResultCache(Generic[V]):
         """
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
-        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
+        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide)
         return self._fetcher.fetch(request, generate)
 
     async def afetch(
@@ -255,6 +259,7 @@ class ResultCache(Generic[V]):
         *,
         ttl_seconds: float | Default | None = DEFAULT,
         cost_seconds: float = _NO_COST,
+        price: float = _NO_COST,
         pipeline: str = DEFAULT_PIPELINE,
     ) -> bool:
         """Store a value, as the newest entry. O(1).
@@ -264,6 +269,7 @@ class ResultCache(Generic[V]):
             value: Any object, None too.
             ttl_seconds: Seconds until it expires; None or 0: it never does. By default as the cache is configured.
             cost_seconds: Seconds that its generation took; what each hit on it recoups.
+            price: What it cost in money, in the currency that its pipeline was registered with; likewise.
             pipeline: The pipeline that it is counted for.
 
         Returns:
@@ -271,18 +277,20 @@ class ResultCache(Generic[V]):
             when its size cannot be measured (which is counted as an internal error).
 
         Raises:
-            ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` is no name.
+            ConfigurationError: `ttl_seconds`, `cost_seconds` or `price` is negative or no number, or `pipeline` is no
+                name.
         """
         state = self._state
         if pipeline is not DEFAULT_PIPELINE and (type(pipeline) is not str or pipeline not in state.store.counters):
             checked_pipeline(pipeline)
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
         cost = cost_seconds if cost_seconds is _NO_COST else checked_cost(cost_seconds)
+        price = price if price is _NO_COST else checked_price(price)
         size = state.size_of(key, value)
         # Goes with this call, outside the lock: finalisers of values may take their time.
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            return state.put(key, value, size, ttl, cost, pipeline, dropped)
+            return state.put(key, value, size, ttl, cost, pipeline, dropped, price=price)
 
     def __setitem__(self, key: Hashable, value: V) -> None:
         self.set(key, value)
@@ -323,13 +331,24 @@ class ResultCache(Generic[V]):
 
     # --- configuration
 
-    def register(self, pipeline: str, limiter: ConcurrencyLimiter | None = None) -> None:
-        """Make a pipeline known: its figures exist, as zeros, from now on. Its limiter tells what runs and waits."""
+    def register(
+        self, pipeline: str, limiter: ConcurrencyLimiter | None = None, *, currency: str | None = None
+    ) -> None:
+        """Make a pipeline known: its figures exist, as zeros, from now on.
+
+        Args:
+            pipeline: Its name.
+            limiter: Tells what runs and waits.
+            currency: What its prices are in.
+        """
         checked_pipeline(pipeline)
+        currency = checked_currency(currency)
         with self._state.lock:
             counters = self._state.store.register(pipeline)
             if limiter is not None:
                 counters.limiter = limiter
+            if currency is not None:
+                counters.currency = currency
 
     @property
     def enabled(self) -> bool:

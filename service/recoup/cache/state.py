@@ -17,7 +17,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flights
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
-from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
+from recoup.cache.sizing import ENTRY_OVERHEAD, PRICE_BYTES, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
 
@@ -187,6 +187,7 @@ class CacheState:
         pipeline: str,
         dropped: list[CacheEntry[Any]],
         unstored: MissReason = "uncacheable",
+        price: float = 0.0,
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
 
@@ -198,6 +199,7 @@ class CacheState:
             cost: Seconds that its generation took.
             pipeline: The pipeline that it is counted for.
             dropped: Takes what goes: to be let go outside the lock, as finalisers may take their time.
+            price: What it cost in money.
             unstored: Why the next lookup is a miss, where this one is not to be kept.
         """
         if not self.config.enabled:
@@ -207,10 +209,12 @@ class CacheState:
         store = self.store
         counters = store.counters.get(pipeline) or store.of(pipeline)
         now = self.clock()
+        if price and size is not None:
+            size += PRICE_BYTES
         most = store.max_memory_bytes
         if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
-                counters.regretted_seconds += cost
+                counters.count_regretted(cost, price)
             old = store.live.get(key)
             if old is not None:
                 dropped.append(old)
@@ -223,9 +227,9 @@ class CacheState:
             expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
         else:
             expires_at = now + ttl
-        left, replaced = store.insert(CacheEntry(key, value, counters, size, now, expires_at, cost), now)
+        left, replaced = store.insert(CacheEntry(key, value, counters, size, now, expires_at, cost, price), now)
         if left == "evicted":
-            counters.regretted_seconds += cost
+            counters.count_regretted(cost, price)
         if replaced is not None:
             dropped.append(replaced)
         if store.memory_bytes > most or len(store.live) > store.max_size:

@@ -142,22 +142,23 @@ class Store:
         counts = Counter(entries)
         counters: PipelineCounters | None = None
         ages: list[int] = []
-        hits, recouped = 0, 0.0
+        hits, recouped, money = 0, 0.0, 0.0
         for entry, count in counts.items():
             entry.hits += count
             if entry.counters is not counters:
                 if counters is not None:
-                    counters.count_hits(hits, recouped)
+                    counters.count_hits(hits, recouped, money)
                 counters = entry.counters
                 ages = counters.hit_age.counts
-                hits, recouped = 0, 0.0
+                hits, recouped, money = 0, 0.0, 0.0
             hits += count
             recouped += count * entry.cost_seconds
+            money += count * entry.price
             ages[entry.age_bucket] += count
             if stored is not None:
                 stored.append(count * entry.created_at)
         if counters is not None:
-            counters.count_hits(hits, recouped)
+            counters.count_hits(hits, recouped, money)
             if stored is not None:
                 counters.hit_age.total += fsum((*_partial_sums(times), -fsum(stored)))
         if self._sweep_left > 0:

@@ -18,6 +18,10 @@ _ETAG_BYTES = 16
 _LARGE_BYTES = 1 << 18
 #: What keeps a result out whose body is over a limit.
 TOO_LARGE = "too-large"
+#: What keeps a result out because of what is in it, as its pipeline says: a member that it has; one that it has not, or
+#: with another value; or that it cannot be read. It still answers those who were waiting: they sent the same request.
+STORE_UNLESS, STORE_ONLY_IF, UNREADABLE = "store_unless", "store_only_if", "unreadable"
+CONDITIONS = (STORE_UNLESS, STORE_ONLY_IF, UNREADABLE)
 
 
 class Direct(NamedTuple):
@@ -97,6 +101,8 @@ class Result:
             waits for another result of its key.
         kept_out: What keeps it from being stored, as a word for `Cache-Status`; empty: nothing does.
         ttl_seconds: How long it may be kept, as its upstream says; None: it says nothing.
+        price: What its generation cost in money, in the currency of its pipeline, beside its time.
+        price_per_second: What each second of it cost.
     """
 
     body: bytes
@@ -108,14 +114,19 @@ class Result:
     shared: bool = True
     kept_out: str = ""
     ttl_seconds: float | None = None
+    price: float = 0.0
+    price_per_second: float = 0.0
 
     def decision(self) -> Decision:
         """What the cache may do with it."""
         return Decision(
-            store=self.storable and not self.kept_out,
+            store=self.kept_out in CONDITIONS or (self.storable and not self.kept_out),
+            keep=self.kept_out not in CONDITIONS,
             share=self.shared,
             ttl_seconds=DEFAULT if self.ttl_seconds is None else self.ttl_seconds or None,
             reason="too_large" if self.kept_out == TOO_LARGE else "uncacheable",
+            price=self.price,
+            price_per_second=self.price_per_second,
         )
 
     def __post_init__(self) -> None:

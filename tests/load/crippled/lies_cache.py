@@ -187,7 +187,7 @@ def no_store_hits() -> None:
         if entry is None:
             return await past(self, request, bypass, generate)
         with self._state.lock:
-            entry.counters.count_generation("bypass", entry.cost_seconds)
+            entry.counters.count_generation("bypass", entry.cost_seconds, entry.price)
         return Lookup(entry.value, "bypass", cost_seconds=entry.cost_seconds, bypass_reason=bypass.reason)
 
     patch(Fetcher, _abypass=answered)

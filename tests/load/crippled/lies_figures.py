@@ -28,11 +28,11 @@ def _count_hits(change: Callable[[int, float], tuple[int, float]]) -> None:
 
     honest, owed = PipelineCounters.count_hits, dict[int, float]()
 
-    def count_hits(self: PipelineCounters, hits: int, recouped_seconds: float) -> None:
+    def count_hits(self: PipelineCounters, hits: int, recouped_seconds: float, recouped_cost: float) -> None:
         hits, debt = change(hits, owed.get(id(self), 0.0))
         whole = int(debt)
         owed[id(self)] = debt - whole
-        honest(self, hits + whole, recouped_seconds)
+        honest(self, hits + whole, recouped_seconds, recouped_cost)
 
     patch(PipelineCounters, count_hits=count_hits)
 
@@ -92,7 +92,7 @@ def recouped_5_percent() -> None:
     from recoup.cache.counters import PipelineCounters
 
     honest = PipelineCounters.count_hits
-    patch(PipelineCounters, count_hits=lambda self, hits, seconds: honest(self, hits, 1.05 * seconds))
+    patch(PipelineCounters, count_hits=lambda self, hits, seconds, cost: honest(self, hits, 1.05 * seconds, cost))
 
 
 def costs_10_percent() -> None:

@@ -118,7 +118,7 @@ class GenerationEndpoint:
         self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
         self._doors = {name.encode(): Door(Route(pipeline), GENERATE_ROUTE) for name, pipeline in pipelines.items()}
         for door in self._doors.values():
-            cache.register(door.route.name, door.route.limiter)
+            cache.register(door.route.name, door.route.limiter, currency=door.route.currency)
 
     def door(self, name: bytes) -> Door | None:
         """The pipeline of a name, as it is served under `/api/generate/`; None: there is none."""
