@@ -68,10 +68,10 @@ def test_a_file_that_is_not_there_is_one_mistake(tmp_path: Path, capsys: pytest.
 
 
 def test_an_upstream_that_cannot_be_used_is_one_mistake(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 2 == check({"RECOUP_UPSTREAM": "ftp://a"})
+    assert 2 == main(["check", "--upstream", "ftp://a"])
     assert 1 == len(capsys.readouterr().err.splitlines())
 
 
 def test_an_upstream_is_a_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 0 == check({"RECOUP_UPSTREAM": "http://127.0.0.1:9000"})
+    assert 0 == main(["check", "--upstream", "http://127.0.0.1:9000"])
     assert "the pipelines are upstream" in capsys.readouterr().out
