@@ -18,7 +18,7 @@ _CALLS = 10_000
 _ENTRIES = 1000
 _ROUNDS = 21
 _VALUE = b"x" * 1024
-#: A decorated hit may take 2.5 us where `cachetools.cached` with a lock takes 1.5: its arguments become a key of their own.
+#: A decorated hit makes a key of its arguments: it may take 2.5 us where `cachetools.cached` with a lock takes 1.5.
 _DECORATED = 2.5 / 1.5
 
 
