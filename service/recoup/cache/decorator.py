@@ -174,6 +174,11 @@ def _decorate(options: _Options, function: Any, /) -> Any:
         if function.fget is None:
             raise ConfigurationError("a property without a getter cannot be decorated")
         return property(_Method(_Calls(function.fget, options)).of_instance, function.fset, function.fdel)
+    if isinstance(function, (functools.partialmethod, functools.singledispatchmethod)):
+        raise ConfigurationError(
+            f"a {type(function).__name__} is no function before it is in a class: decorate what it calls, or a method "
+            "that calls it"
+        )
     if not callable(function):
         raise ConfigurationError(
             f"cached_result({function!r}): expected a function; options have names, as in "
