@@ -1,4 +1,4 @@
-"""Scenarios for the rules, in a few lines each: series in, and when an alert fires out. Promtool does the evaluation."""
+"""Scenarios for the rules, in a few lines each: series in, and when an alert fires out. Promtool evaluates them."""
 
 from __future__ import annotations
 
@@ -79,8 +79,7 @@ class Scenario:
         matchers = "".join(f', {label}="{value}"' for label, value in labels.items())
         query = f'count by (alertname) (ALERTS{{alertstate="firing", alertname=~"{alert}"{matchers}}})'
         return {
-            minute: set(re.findall(r'alertname="(\w+)"', answer))
-            for minute, answer in self.ask(query, minutes).items()
+            minute: set(re.findall(r'alertname="(\w+)"', answer)) for minute, answer in self.ask(query, minutes).items()
         }
 
     def changes(self, alert: str, minutes: Iterable[int]) -> int:
