@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from metrics import signals
-from metrics.rulebook.alert import Alert
-from metrics.rulebook.promql import rate
+from metrics.rulebook.alert import Alert, place
+from metrics.rulebook.promql import number, rate
 from metrics.selectors import Not, select
 from metrics.signals import Signal
+from metrics.thresholds import Thresholds
 from recoup.telemetry import catalogue
 from recoup.telemetry.catalogue import Metric
 
@@ -52,17 +53,13 @@ def recorded() -> dict[str, str]:
     }
 
 
-def does_not_pay(judged: str) -> Alert:
-    """Callers wait longer with the cache than they would without it.
-
-    Args:
-        judged: With traffic, and after the warm-up, as the other alerts on a pipeline's figures.
-    """
+def does_not_pay(thresholds: Thresholds) -> Alert:
+    """Callers wait longer with the cache than they would without it."""
     net = signals.NET_SECONDS.at("pipeline", "1h")
-    pipeline = "pipeline {{ $labels.pipeline }} of {{ $labels.job }}"
+    pipeline = f"pipeline {{{{ $labels.pipeline }}}} of {place()}"
     return Alert(
         name="RecoupDoesNotPay",
-        expression=f"{net} < 0\n{judged}",
+        expression=f"{net} < 0\nand {signals.LOOKUPS_OF_HOUR.at('pipeline')} > {number(thresholds.lookups)}",
         hold="30m",
         severity="warning",
         summary=f"The cache costs more time than it spares: {pipeline}",
