@@ -101,7 +101,7 @@ def _reasons(audit: Audit) -> Check:
         for one in answers
         if one.request.reason != one.expected.reason
     ]
-    return _none(audit, "Reasons as callers are told", wrong, len(answers), "answer")
+    return _none(audit, "Reasons as callers see them", wrong, len(answers), "answer")
 
 
 def _past(audit: Audit) -> Check:

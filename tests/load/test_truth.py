@@ -143,10 +143,10 @@ LIES: dict[str, tuple[str, Lie]] = {
     "a limit that is not lowered": ("Changes of the configuration", requests("few", 5, outcome="hit")),
     "a cache that is not disabled": ("Changes of the configuration", requests("disabled", 0, outcome="hit")),
     "a wrong reason": (
-        "Reasons as callers are told",
+        "Reasons as callers see them",
         requests("order", lambda one: one.reason == "evicted", reason="expired"),
     ),
-    "a wrong reason of a bypass": ("Reasons as callers are told", requests("disabled", 0, reason="request")),
+    "a wrong reason of a bypass": ("Reasons as callers see them", requests("disabled", 0, reason="request")),
     "no-store from the cache": (
         "no-store, by the generator's own count",
         counted("bypass", "loadtest_upstream_requests_total", -1),

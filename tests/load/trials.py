@@ -97,7 +97,7 @@ TRIALS: dict[str, Trial] = {
             "changing-etag": "Entity tags",
             "text-plain": "Content types",
             "age-stands-still": "Age and ttl",
-            "wrong-reasons-told": "Reasons as callers are told",
+            "wrong-reasons-told": "Reasons as callers see them",
             "coalesced-told-as-hits": "Callers of one generation",
             # How long it takes
             "later-hits-slow": "Later hits of a key",

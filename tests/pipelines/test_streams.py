@@ -17,6 +17,7 @@ from recoup.pipelines.answer_parser import ExchangeError
 from recoup.pipelines.hop_by_hop import end_to_end
 from recoup.pipelines.paths import conflict, is_own_path, parse_path, sent_path, sent_query
 from recoup.pipelines.protocol import Result
+from recoup.pipelines.result_rules import ResultRules
 from recoup.pipelines.server_sent_events import Event, ended_well, last_event
 from recoup.pipelines.stream import WINDOW_BYTES, Reader, Stream
 from recoup.pipelines.upstream_word import word_of
@@ -172,9 +173,16 @@ class Source:
 def make(source: Source, *, max_bytes: int = 100, ends: tuple[str, ...] = ()) -> Stream:
     head = Result(b"", "text/event-stream", "-")
     return Stream(
-        200, [], source.chunks(), head=head, max_bytes=max_bytes, ends=ends, exchange=AsyncExitStack(),
+        200,
+        [],
+        source.chunks(),
+        head=head,
+        max_bytes=max_bytes,
+        ends=ends,
+        rules=ResultRules(),
+        exchange=AsyncExitStack(),
         timeout_seconds=60.0,
-    )  # fmt: skip
+    )
 
 
 async def settle() -> None:
