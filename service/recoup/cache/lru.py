@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, TypeVar, overload
 
 from recoup.cache.config import (
     DEFAULT,
@@ -50,6 +50,8 @@ _MAX_JITTER: Final = 0.5
 #: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
 _SWEEP_ON_STATS: Final = 256
 _ABSENT: Any = object()
+
+D = TypeVar("D")
 _NO_COST: Final = 0.0
 
 _RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
@@ -124,6 +126,10 @@ class ResultCache(Generic[V]):
 
     # --- lookups
 
+    @overload
+    def get(self, key: Hashable, default: None = None, pipeline: str = DEFAULT_PIPELINE) -> V | None: ...
+    @overload
+    def get(self, key: Hashable, default: D, pipeline: str = DEFAULT_PIPELINE) -> V | D: ...
     def get(self, key: Hashable, default: Any = None, pipeline: str = DEFAULT_PIPELINE) -> Any:
         """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit."""
         return self._read_path.get(key, default, pipeline)
@@ -138,6 +144,10 @@ class ResultCache(Generic[V]):
             raise KeyError(key)
         return value
 
+    @overload
+    def pop(self, key: Hashable) -> V: ...
+    @overload
+    def pop(self, key: Hashable, default: D) -> V | D: ...
     def pop(self, key: Hashable, default: Any = _ABSENT) -> Any:
         """Remove an entry and give its value, as `dict.pop` does. Counted as a lookup."""
         value = self.get(key, _ABSENT)
