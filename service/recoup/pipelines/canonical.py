@@ -27,8 +27,7 @@ def canonical_body(body: bytes, content_type: str | None, reshape: Reshape | Non
     """A body's meaning: of a JSON body its canonical form, marked as such; of any other its bytes.
 
     Of JSON that is longer than `MAX_READ_BYTES`, or has more colons than `MAX_READ_COLONS`, it is its bytes, marked as
-    such, unless a part of it has to be taken out. Whether that is JSON is not looked at, only that it has no more values
-    than others may have.
+    such, unless a part of it has to be taken out. Whether that is JSON is not looked at, only that it has no more values than others may have.
 
     Args:
         body: The body.
