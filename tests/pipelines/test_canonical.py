@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from recoup.cache import digest
 from recoup.errors import BadRequestError, UnsupportedMediaError
-from recoup.pipelines import canonical
 from recoup.pipelines import canonical_json as forms
 from recoup.pipelines.canonical import canonical_body, is_json
 from recoup.pipelines.canonical_json import canonical_json, exact_form
@@ -335,34 +334,3 @@ def test_whatever_is_sent_gets_a_key_or_a_refusal(body, content_type, query, hea
     # Whatever else it may raise fails the test.
     with suppress(BadRequestError, UnsupportedMediaError):
         assert len(digest(pipeline.prepare(Request(body, content_type, query, headers)).canonical)) == 32
-
-
-LONG = {
-    "long": [
-        b'{"a": 1, "b": "' + b"x" * canonical.MAX_READ_BYTES + b'"}',
-        b'{"b": "' + b"x" * canonical.MAX_READ_BYTES + b'", "a": 1}',
-    ],
-    "members": [b"[" + b'{"a":1},' * (canonical.MAX_READ_COLONS + 1) + end + b"]" for end in (b"1", b" 1")],
-}
-
-
-@pytest.mark.parametrize("bodies", LONG.values(), ids=LONG)
-def test_long_json_is_compared_by_its_bytes(bodies: list[bytes]) -> None:
-    """Nothing of it is read, as that would hold up all other requests."""
-    one, other = (canonical.canonical_body(body, "application/json") for body in bodies)
-
-    assert ("long json", bodies[0]) == one != other
-    assert one != canonical.canonical_body(bodies[0], "text/plain")
-
-
-@pytest.mark.parametrize("bodies", LONG.values(), ids=LONG)
-def test_but_it_is_read_where_some_of_it_is_no_part_of_the_key(bodies: list[bytes]) -> None:
-    one, other = (canonical.canonical_body(body, "application/json", lambda value: value) for body in bodies)
-
-    assert one == other
-    assert "json" == one[0]
-
-
-def test_long_json_has_no_more_values_than_others_may_have() -> None:
-    with pytest.raises(BadRequestError, match="250000 values"):
-        canonical.canonical_body(b"[" + b"1," * canonical.MAX_READ_BYTES + b"1]", "application/json")

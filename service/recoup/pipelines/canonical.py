@@ -1,21 +1,14 @@
 """What a request means, as values: two requests that mean the same thing have equal ones.
 
 JSON bodies are compared by their values, so spacing and the order of members do not matter. Numbers mean what RFC 8259
-recommends that they be read as: integers exactly, all else as double precision. Other bodies are compared by bytes, and
-so are those that are too long to be read without a stall of all other requests.
+recommends that they be read as: integers exactly, all else as double precision. Other bodies are compared by bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from recoup import strict_json
 from recoup.pipelines.canonical_json import Reshape, canonical_json
-
-#: Longer JSON is compared by its bytes: a parser in C lets no other thread run, 10 ms for so much of escaped text.
-MAX_READ_BYTES = 2 * 2**20
-#: So is JSON with more colons: making and sorting members takes longer than reading long text.
-MAX_READ_COLONS = 25_000
 
 
 def is_json(content_type: str | None) -> bool:
@@ -26,9 +19,6 @@ def is_json(content_type: str | None) -> bool:
 def canonical_body(body: bytes, content_type: str | None, reshape: Reshape | None = None) -> bytes | tuple[str, bytes]:
     """A body's meaning: of a JSON body its canonical form, marked as such; of any other its bytes.
 
-    Of JSON that is longer than `MAX_READ_BYTES`, or has more colons than `MAX_READ_COLONS`, it is its bytes, marked as
-    such, unless a part of it has to be taken out. Whether that is JSON is not looked at, only that it has no more values than others may have.
-
     Args:
         body: The body.
         content_type: Its media type.
@@ -37,12 +27,7 @@ def canonical_body(body: bytes, content_type: str | None, reshape: Reshape | Non
     Raises:
         BadRequestError: The content type says JSON, but the body is no JSON, or has no unambiguous meaning.
     """
-    if not is_json(content_type):
-        return body
-    if reshape is None and (len(body) > MAX_READ_BYTES or body.count(b":") > MAX_READ_COLONS):
-        strict_json.check_size(body)
-        return "long json", body
-    return "json", canonical_json(body, reshape)
+    return ("json", canonical_json(body, reshape)) if is_json(content_type) else body
 
 
 def canonical_query(
