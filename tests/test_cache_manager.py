@@ -476,6 +476,7 @@ class TestLRUCacheEntries:
             "expires_in_seconds": 55.0,
             "hits": 1,
             "cost_seconds": 1.5,
+            "price": 0.0,
         } == entry
 
     def test_pages_sorts_and_pipelines(self) -> None:
