@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks import contenders
 from benchmarks.measuring import calling, in_threads, side_by_side, zipf
@@ -25,7 +27,7 @@ def one_thread() -> list[Row]:
     """A hit by `get`, beside what a user would pick instead: Zipf popularity (alpha 1) over 1,000 entries."""
     keys = keys_of(_ENTRIES)
     cachetools_get, cachetools_subscript = contenders.cachetools_caches(keys, _VALUE)
-    gets = {
+    gets: dict[str, Callable[[Any], Any]] = {
         "recoup": contenders.recoup_cache(keys, _VALUE).get,
         "cachetools.TTLCache + RLock": cachetools_get,
         "cachetools.TTLCache + RLock, cache[key]": cachetools_subscript,
@@ -66,7 +68,7 @@ def four_threads() -> list[Row]:
     keys = keys_of(_ENTRIES)
     sequence = zipf(keys, _CALLS, 1.0, seed=3)
     cachetools_get, _ = contenders.cachetools_caches(keys, _VALUE)
-    gets = {
+    gets: dict[str, Callable[[Any], Any]] = {
         "recoup": contenders.recoup_cache(keys, _VALUE).get,
         "OrderedDict + RLock, same features": contenders.locked_ordered_dict(keys, _VALUE),
         "cachetools.TTLCache + RLock": cachetools_get,

@@ -77,7 +77,7 @@ def shown() -> frozenset[str]:
     boards = [read(path) for path in sorted(DASHBOARDS.glob("*.json"))]
     asked = [query.expr for board in boards for panel in panels(board) for query in queries(panel)]
     asked += [query.expr for board in boards for _, query in marks(board)]
-    recorded = {record.name: record.expression for group in groups(Thresholds()).values() for record in group}
+    recorded = {record.name: record.expression for group in groups(Thresholds()) for record in group.records}
     while more := [recorded.pop(name) for name in list(recorded) if any(name in text for text in asked)]:
         asked += more
     used = [metric for metric in METRICS if any(name in text for name in metric.series for text in asked)]

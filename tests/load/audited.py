@@ -223,7 +223,7 @@ class Watching(Prometheus):
         return {"result": list(_aggregated(query, at))}
 
     def _rules(self) -> Iterator[dict[str, str]]:
-        for record in (record for group in groups(Thresholds()).values() for record in group):
+        for record in (record for group in groups(Thresholds()) for record in group.records):
             longer = self.rules.get(record.name, 1.0) / FACTOR
 
             def shortened(window: re.Match[str], longer: float = longer) -> str:

@@ -92,6 +92,7 @@ class Scenario:
         minutes = list(minutes)
         # A sample that no query gives: so promtool tells what it got instead.
         impossible = [{"labels": "impossible", "value": 0}]
+        asked: list[Mapping[str, object]]
         asked = [{"expr": query, "eval_time": f"{minute}m", "exp_samples": impossible} for minute in minutes]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scenario.yml"
