@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import busy, door, growth, hits, keying, memory, service, under_load, writes
+from benchmarks import busy, door, growth, hits, keying, memory, service, streams, under_load, writes
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "busy": busy.while_busy,
     "telemetry": service.telemetry,
     "load": under_load.under_load,
+    "streams": streams.streams,
 }
 
 

@@ -19,6 +19,7 @@ OPTIONS = {
     "host": ("RECOUP_HOST", "address to listen on"),
     "port": ("RECOUP_PORT", "port to listen on"),
     "pipelines": ("RECOUP_PIPELINES", "a TOML file of pipelines"),
+    "upstream": ("RECOUP_UPSTREAM", "a base URL to serve in front of, without any file"),
     "log-format": ("RECOUP_LOG_FORMAT", "json, console, or auto"),
     "log-level": ("RECOUP_LOG_LEVEL", "debug, info, warning, or error"),
 }

@@ -22,7 +22,8 @@ def check(environ: Mapping[str, str]) -> int:
     path = environ.get("RECOUP_PIPELINES", "").strip()
     if not any(getattr(mistake, "name", None) == "RECOUP_PIPELINES" for mistake in mistakes):
         try:
-            served = _pipelines(Path(path) if path else None, environ)
+            upstream = environ.get("RECOUP_UPSTREAM", "").strip()
+            served = _pipelines(Path(path) if path else None, upstream or None, environ)
         except SeveralMistakesError as error:
             mistakes += error.mistakes
         except ConfigurationError as error:
@@ -35,9 +36,9 @@ def check(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _pipelines(path: Path | None, environ: Mapping[str, str]) -> list[str]:
+def _pipelines(path: Path | None, upstream: str | None, environ: Mapping[str, str]) -> list[str]:
     try:
         from recoup.pipelines.registry import load_pipelines  # it needs the service's libraries
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"serving needs the extra recoup[service]: {error}") from error
-    return list(load_pipelines(path, environ=environ))
+    return list(load_pipelines(path, upstream=upstream, environ=environ))

@@ -15,14 +15,16 @@
     │   ├── BodyTimeoutError          408
     │   ├── TooLargeError             413
     │   ├── UnsupportedMediaError     415
-    │   └── UnprocessableError        422
+    │   ├── UnprocessableError        422
+    │   └── NotImplementedHereError   501
     └── GenerationError               a generation that did not give a result
         ├── GenerationFailedError     502: the generator raised, or gave something that is not a result
         │   ├── SelfDependencyError   502: it waits for its own result (also a RuntimeError)
         │   ├── OneShotResultError    502: it gave what can be read only once (also a TypeError)
         │   ├── WorkerDiedError       502: its worker process is gone
         │   └── UpstreamError         what the upstream of an `http` pipeline answered, passed on
-        │       └── UpstreamRefusedError  its 4xx: the caller's fault, not the generator's
+        │       ├── UpstreamRefusedError  its 4xx: the caller's fault, not the generator's
+        │       └── StreamCutError        an answer that broke off after it had begun
         ├── QueueFullError            503: no room to generate now
         │   └── OverloadedError       503: too much is on its way
         ├── GenerationTimeoutError    504: past the pipeline's time limit (also a TimeoutError)
@@ -35,7 +37,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from recoup.fields import closest, refusal
 
@@ -195,6 +197,13 @@ class UnprocessableError(RequestError):
     title = "Not to be generated"
 
 
+class NotImplementedHereError(RequestError):
+    """A protocol that is not passed on."""
+
+    status = 501
+    title = "Not passed on"
+
+
 class GenerationError(RecoupError):
     """A generation that did not give a result. It is never stored."""
 
@@ -226,6 +235,14 @@ class WorkerDiedError(GenerationFailedError):
     kind = "worker_died"
 
 
+class OwnAnswer(NamedTuple):
+    """An upstream's own answer: its status, its headers (names in lower case), its body."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
 class UpstreamError(GenerationFailedError):
     """What the upstream of an `http` pipeline answered instead of a result, passed on and never stored.
 
@@ -236,6 +253,7 @@ class UpstreamError(GenerationFailedError):
         upstream_body: The beginning of the upstream's body as text, for the person who reads the problem.
         retry_after_seconds: The upstream's own `Retry-After`, when it gave one.
         www_authenticate: The values of the upstream's `WWW-Authenticate`: how a caller may prove who they are.
+        own_answer: The upstream's own answer, where it is passed on as it is.
     """
 
     title = "Upstream failed"
@@ -250,6 +268,7 @@ class UpstreamError(GenerationFailedError):
         upstream_body: str | None = None,
         retry_after_seconds: int | None = None,
         www_authenticate: tuple[bytes, ...] = (),
+        own_answer: OwnAnswer | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status  # type: ignore[misc]  # one class, the upstream's own status
@@ -257,6 +276,7 @@ class UpstreamError(GenerationFailedError):
         self.upstream_body = upstream_body
         self.retry_after_seconds = retry_after_seconds
         self.www_authenticate = www_authenticate
+        self.own_answer = own_answer
 
 
 class UpstreamRefusedError(UpstreamError):
@@ -264,6 +284,12 @@ class UpstreamRefusedError(UpstreamError):
 
     title = "Refused by the upstream"
     kind = "refused"
+
+
+class StreamCutError(UpstreamError):
+    """An answer that broke off after it had begun: whoever reads it is to see that it is not whole."""
+
+    title = "Broke off"
 
 
 class QueueFullError(GenerationError):

@@ -92,7 +92,7 @@ def serve(settings: Settings) -> int:
 
 
 def _pipelines(settings: Settings) -> PipelineRegistry:
-    return load_pipelines(settings.pipelines, relief_workers=settings.workers)
+    return load_pipelines(settings.pipelines, upstream=settings.upstream, relief_workers=settings.workers)
 
 
 class _Server(MPServer):

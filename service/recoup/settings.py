@@ -129,6 +129,12 @@ class Settings:
     pipelines: Path | None = _service(  # noqa: RUF009  # it gives a field, as the others do
         "RECOUP_PIPELINES", special.FILE, None, "A TOML file of pipelines; without one, the built-in pipelines."
     )
+    upstream: str | None = _service(
+        "RECOUP_UPSTREAM",
+        special.BASE_URL,
+        None,
+        "A base URL: one pipeline `upstream` before all that is there, without any file.",
+    )
     host: str = _service("RECOUP_HOST", special.HOST, "127.0.0.1", "Address to listen on; `0.0.0.0`: all of IPv4.")
     port: int = _service("RECOUP_PORT", special.PORT, "8080", "Port to listen on.")
     workers: int = _service(

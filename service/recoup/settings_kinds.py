@@ -89,6 +89,13 @@ def _cores(text: str) -> int:
     return available_cores() if text.lower() == "auto" else _CORES.parse(text)
 
 
+def _base_url(text: str) -> str:
+    if _BASE_URL.fullmatch(text) is None:
+        raise UnusableError
+    return text
+
+
+_BASE_URL = re.compile(r"https?://[^\s/?#@][^\s?#]*")
 _PORTS = Whole(1, 65535)
 _CORES = Whole(1, 256)
 
@@ -96,4 +103,5 @@ TOKEN = Special(_token, "visible ASCII characters, without spaces or line ends")
 FILE = Special(_file, "the path of a file that can be read")
 HOST = Special(_host, "an IP address or a host name, without scheme and port")
 PORT = Special(_port, _PORTS.expected)
+BASE_URL = Special(_base_url, "an http:// or https:// URL with a host, without user, password, query or fragment")
 CORES = Special(_cores, f"{_CORES.expected}, or auto")

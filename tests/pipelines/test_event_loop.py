@@ -12,7 +12,7 @@ import pytest
 
 from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.http import HttpPipeline
-from recoup.pipelines.protocol import Request
+from recoup.pipelines.protocol import Request, Result
 from recoup.pipelines.workers import WorkerPool
 
 from . import generators
@@ -110,6 +110,7 @@ def test_an_upstream_takes_and_gives_large_bodies(loop, megabytes):
             async with watched() as stalls:
                 result = await llm.generate(llm.prepare(Request(body)))
             await llm.close(0.0)
+            assert isinstance(result, Result)
             assert len(result.body) == len(body)
             return stalls.longest
 
@@ -134,6 +135,7 @@ def test_an_answer_of_single_byte_chunks_is_taken_in_pieces(loop):
             async with watched() as stalls:
                 result = await llm.generate(llm.prepare(Request(b"")))
             await llm.close(0.0)
+            assert isinstance(result, Result)
             assert len(result.body) == 2_000_000
             return stalls.longest
 

@@ -39,6 +39,8 @@ CONTRACT = {
     "recoup_generations_in_progress": ("gauge", ("pipeline",)),
     "recoup_generations_waiting": ("gauge", ("pipeline",)),
     "recoup_request_duration_seconds": ("histogram", ("pipeline", "outcome")),
+    "recoup_first_byte_seconds": ("histogram", ("pipeline", "outcome")),
+    "recoup_streams_total": ("counter", ("pipeline", "end")),
     "recoup_http_requests_total": ("counter", ("route", "method", "status")),
     "recoup_entry_size_bytes": ("histogram", ("pipeline",)),
     "recoup_hit_age_seconds": ("histogram", ("pipeline",)),

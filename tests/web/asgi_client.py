@@ -64,6 +64,7 @@ class Exchange:
         self.status = 0
         self.headers: Raw = []
         self.body: list[bytes] = []
+        self.finished = False
 
     async def receive(self) -> dict[str, Any]:
         piece = next(self._pieces, None)
@@ -81,6 +82,7 @@ class Exchange:
             self.status, self.headers = message["status"], message["headers"]
         else:
             self.body.append(bytes(message.get("body", b"")))
+            self.finished = not message.get("more_body", False)
 
     def leave(self) -> None:
         """Close the caller's connection."""
@@ -226,8 +228,11 @@ class Serving:
 
     def asking(self, path: str, body: bytes, method: str = "POST", **given: Any) -> Asking:
         """A request that is under way."""
+        path_as_sent = given.pop("path_as_sent", None)
         environ = EnvironBuilder(path, method=method, data=body, **given).get_environ()
         scope = _scope(environ, [])
+        if path_as_sent is not None:
+            scope |= {"raw_path": path_as_sent, "path": path_as_sent.decode("latin-1")}
         return self.loop.run(_begin(self, scope, body))  # type: ignore[no-any-return]
 
 

@@ -15,6 +15,9 @@ from recoup.cache.stats import (
     MISS_REASONS,
     OUTCOMES,
     SPENT_PURPOSES,
+    STREAM_ENDS,
+    HistogramSnapshot,
+    Outcome,
     PipelineHistograms,
     PipelineStats,
     SpentPurpose,
@@ -33,6 +36,7 @@ class PipelineCounters:
     __slots__ = (
         "bypasses",
         "coalesced",
+        "early",
         "entries",
         "entry_size",
         "eviction_age",
@@ -52,6 +56,7 @@ class PipelineCounters:
         "request_duration",
         "spent_seconds",
         "stale",
+        "streams",
         "unused_evictions",
     )
 
@@ -82,6 +87,8 @@ class PipelineCounters:
         self.eviction_age = Histogram(AGE_SECONDS)
         self.generation_duration = Histogram(GENERATION_SECONDS)
         self.request_duration = {outcome: Histogram(REQUEST_SECONDS) for outcome in OUTCOMES}
+        self.streams = dict.fromkeys(STREAM_ENDS, 0)
+        self.early = {outcome: EarlyAnswers() for outcome in OUTCOMES}
 
     def count_hits(self, hits: int, recouped_seconds: float) -> None:
         """Count hits and what they recouped."""
@@ -111,6 +118,7 @@ class PipelineCounters:
             recouped_seconds=self.recouped_seconds,
             regretted_seconds=self.regretted_seconds,
             spent_seconds=MappingProxyType(dict(self.spent_seconds)),
+            streams=MappingProxyType(dict(self.streams)),
             generations=sum(self.generation_duration.counts),
             generation_seconds=self.generation_duration.total,
             generation_failures=MappingProxyType(dict(self.failures)),
@@ -128,7 +136,36 @@ class PipelineCounters:
             request_duration=MappingProxyType(
                 {outcome: histogram.snapshot() for outcome, histogram in self.request_duration.items()}
             ),
+            first_byte=MappingProxyType({outcome: self._first_byte(outcome) for outcome in OUTCOMES}),
         )
+
+    def _first_byte(self, outcome: Outcome) -> HistogramSnapshot:
+        """Seconds until the first byte: those until the last one, but for answers that began before they were whole."""
+        durations, early = self.request_duration[outcome], self.early[outcome]
+        parts = zip(durations.counts, early.whole.counts, early.first_byte.counts, strict=True)
+        return HistogramSnapshot(
+            durations.bounds,
+            tuple(count - whole + first for count, whole, first in parts),
+            max(0.0, durations.total - early.whole.total + early.first_byte.total),
+            MappingProxyType({}),
+        )
+
+
+class EarlyAnswers:
+    """What callers waited for answers that began before they were whole. All others' first byte comes with their last:
+    so counting the first byte costs a hit nothing.
+    """
+
+    __slots__ = ("first_byte", "whole")
+
+    def __init__(self) -> None:
+        self.first_byte = Histogram(REQUEST_SECONDS)
+        self.whole = Histogram(REQUEST_SECONDS)
+
+    def observe(self, first_byte_seconds: float, seconds: float) -> None:
+        """Count one of them."""
+        self.first_byte.observe(first_byte_seconds)
+        self.whole.observe(seconds)
 
 
 def total(figures: Iterable[PipelineStats]) -> dict[str, Any]:

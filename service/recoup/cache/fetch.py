@@ -8,13 +8,16 @@ import copy
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Hashable, Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn
 
+from recoup.cache.config import Default
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.deadlocks import waits_for_this_thread
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import ABANDONED, Flight, FlightResult, Marker, depth, mark, unmark
 from recoup.cache.limiter import ConcurrencyLimiter
+from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.read_path import ReadPath, TryHit
 from recoup.cache.state import CacheState
 from recoup.cache.stats import BypassReason, Lookup, MissReason, Outcome
@@ -85,8 +88,11 @@ def refuse_one_shot(value: Any) -> None:
 _PLAIN_RESULTS = frozenset({bytes, str, int, float, bool, type(None), list, tuple, dict, set, frozenset})
 
 
-def _looks(wait_seconds: float | None) -> Iterator[float]:
-    """Seconds to wait between two looks at whether a wait can end at all: up to a minute, in all `wait_seconds`."""
+def _looks(wait_seconds: float | None, joining: Joining | None = None) -> Iterator[float]:
+    """Seconds to wait between two looks at whether a wait can end at all: up to a minute, in all `wait_seconds`.
+
+    Whoever has joined an open result is not waiting any more, and looks on for as long as it takes.
+    """
     left = _NEVER if wait_seconds is None else wait_seconds
     seconds = _FIRST_LOOK
     while left > seconds:
@@ -94,6 +100,8 @@ def _looks(wait_seconds: float | None) -> Iterator[float]:
         left -= seconds
         seconds = min(2 * seconds, _LONGEST_LOOK)
     yield left
+    while joining is not None and joining.joined:
+        yield _LONGEST_LOOK
 
 
 class Request(NamedTuple):
@@ -107,6 +115,17 @@ class Request(NamedTuple):
     wait_seconds: float | None
     bypass_reason: BypassReason
     store_if: Callable[[Any], object] | None
+    decide: Callable[[Any], Decision] | None = None
+    on_open: Callable[[Lookup[Any]], None] | None = None
+
+    def decision(self, value: Any) -> Decision:
+        """What may be done with a result, or with one that is still coming."""
+        if self.decide is not None:
+            return self.decide(value)
+        return _KEPT if self.store_if is None or self.store_if(value) else _NOT_KEPT
+
+
+_KEPT, _NOT_KEPT = Decision(), Decision(store=False)
 
 
 class Progress:
@@ -125,11 +144,34 @@ class Bypass(NamedTuple):
     flight: Flight | None = None
 
 
+class Joining:
+    """A follower that need not wait for the end; `joined`: it was given the open result."""
+
+    __slots__ = ("_on_open", "joined")
+
+    def __init__(self, on_open: Callable[[Lookup[Any]], None]) -> None:
+        self._on_open = on_open
+        self.joined = False
+
+    def __call__(self, value: OpenResult) -> None:
+        """Give it the open result."""
+        self.joined = True
+        self._on_open(Lookup(value, "coalesced"))
+
+
 class Follow(NamedTuple):
     """Wait for another's generation. `generating`: the generations that wait."""
 
     flight: Flight
     generating: tuple[Marker, ...]
+    joining: Joining | None
+
+    def is_answered(self, result: FlightResult) -> bool:
+        """Whether the lookup ends with what the flight brought; if not, it begins again."""
+        return self._has_joined() or (result is not ABANDONED and result.shared)
+
+    def _has_joined(self) -> bool:
+        return self.joining is not None and self.joining.joined
 
 
 class Lead(NamedTuple):
@@ -169,7 +211,7 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return self._lead(request, step, generate)
                 result = self._wait(step, request.wait_seconds)
-                if result is not ABANDONED:
+                if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
                 # An error's traceback holds this frame, and a flight holds its error.
@@ -187,7 +229,7 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return await self._alead(request, step, generate)
                 result = await self._await(step, request.wait_seconds)
-                if result is not ABANDONED:
+                if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
                 del step
@@ -227,7 +269,11 @@ class Fetcher:
         now = state.clock()
         if entry is not None and mode != "refresh" and now < entry.expires_at:
             return self._answered(self._read_path.hit_locked(entry, now), "hit")
-        flight = state.flights.get(key)
+        alone = bool(state.unshared) and state.unshared.holds(key, now)
+        flight = None if alone else state.flights.get(key)
+        if flight is not None and flight.open_result is not None and not flight.open_result.joinable:
+            self._unshare(flight, "too_large")
+            flight, alone = None, True
         if (
             flight is not None
             and entry is not None
@@ -249,9 +295,12 @@ class Fetcher:
             if generating is None:
                 state.count_bypass(pipeline, "uncacheable")
                 return Bypass("uncacheable", flight)
-            return Follow(flight, generating)
+            return Follow(flight, generating, self._join(request, flight))
         flight = Flight(key, pipeline, threading.get_ident(), task)
-        state.flights.begin(flight)
+        if alone:
+            state.flights.begin_alone(flight)
+        else:
+            state.flights.begin(flight)
         try:
             reason = state.count_miss(key, entry, pipeline, now, refresh=mode == "refresh")
         except BaseException:
@@ -308,7 +357,8 @@ class Fetcher:
         progress = Progress(False)
         before = None if bypass.flight is None else mark(bypass.flight)
         try:
-            value, cost = await self._agenerate(request, generate, progress)
+            opened = partial(self._opened_past, request, bypass)
+            value, cost = await self._agenerate(request, generate, progress, opened)
         except BaseException as error:
             self._count_failure(request.pipeline, progress, error)
             raise
@@ -350,20 +400,31 @@ class Fetcher:
         return value, cost
 
     async def _agenerate(
-        self, request: Request, generate: Callable[[], Awaitable[Any]], progress: Progress
+        self,
+        request: Request,
+        generate: Callable[[], Awaitable[Any]],
+        progress: Progress,
+        opened: Callable[[OpenResult], None],
     ) -> tuple[Any, float]:
         if request.limiter is None:
-            return await self._atimed(request.pipeline, generate, progress)
+            return await self._atimed(request.pipeline, generate, progress, opened)
         async with request.limiter.admit():
-            return await self._atimed(request.pipeline, generate, progress)
+            return await self._atimed(request.pipeline, generate, progress, opened)
 
     async def _atimed(
-        self, pipeline: str, generate: Callable[[], Awaitable[Any]], progress: Progress
+        self,
+        pipeline: str,
+        generate: Callable[[], Awaitable[Any]],
+        progress: Progress,
+        opened: Callable[[OpenResult], None],
     ) -> tuple[Any, float]:
         self._count_start(pipeline, progress)
         clock = self._state.clock
         started = clock()
         value = await generate()
+        if isinstance(value, OpenResult):
+            opened(value)
+            value = await value.whole()
         cost = clock() - started
         refuse_one_shot(value)
         return value, cost
@@ -373,6 +434,53 @@ class Fetcher:
             with self._state.lock:
                 self._state.store.of(pipeline).generating += 1
                 progress.counted = True
+
+    # --- results that are still coming
+
+    def _join(self, request: Request, flight: Flight) -> Joining | None:
+        """Let a follower that need not wait for the end have what is there, now or once it is. Under the lock."""
+        if request.on_open is None:
+            return None
+        joining = Joining(request.on_open)
+        if flight.open_result is None:
+            flight.joining.append(joining)
+        else:
+            joining(flight.open_result)
+        return joining
+
+    def _opened(self, request: Request, lead: Lead, value: OpenResult) -> None:
+        """Give everybody what is there. Never fails: who is not given it waits for the end."""
+        flight = lead.flight
+        try:
+            shared = request.decision(value).share
+            with self._state.lock:
+                if shared:
+                    flight.open_result = value
+                else:
+                    self._unshare(flight, "uncacheable")
+                    flight.future.set_result(ABANDONED)
+                joining, flight.joining = flight.joining, []
+            if request.on_open is not None:
+                request.on_open(Lookup(value, "miss", reason=lead.reason))
+            for join in joining if shared else ():
+                join(value)
+        except Exception as error:  # noqa: BLE001  # fail open
+            self._state.note_internal_error("flight", error)
+
+    def _opened_past(self, request: Request, bypass: Bypass, value: OpenResult) -> None:
+        if request.on_open is None:
+            return
+        try:
+            request.on_open(Lookup(value, "bypass", bypass_reason=bypass.reason))
+        except Exception as error:  # noqa: BLE001  # fail open
+            self._state.note_internal_error("flight", error)
+
+    def _unshare(self, flight: Flight, reason: MissReason) -> None:
+        """Let whoever asks from now on, and within a minute, generate for themselves. Under the lock."""
+        state = self._state
+        state.unshared.note(flight.key, state.clock())
+        state.store.ghosts.note(flight.key, reason)
+        state.flights.seclude(flight)
 
     # --- leading
 
@@ -391,7 +499,7 @@ class Fetcher:
     async def _alead(self, request: Request, lead: Lead, generate: Callable[[], Awaitable[Any]]) -> Lookup[Any]:
         before = mark(lead.flight)
         try:
-            value, cost = await self._agenerate(request, generate, lead.progress)
+            value, cost = await self._agenerate(request, generate, lead.progress, partial(self._opened, request, lead))
         except BaseException as error:
             self._fail(request, lead, error)
             del lead
@@ -410,7 +518,11 @@ class Fetcher:
         except Exception as failure:  # noqa: BLE001  # fail open: the leader's own error is what its caller gets
             self._state.note_internal_error("flight", failure)
         finally:
-            if isinstance(error, Exception) and not isinstance(error, concurrent.futures.CancelledError):
+            flight.open_result = None
+            flight.joining.clear()
+            if flight.future.done():
+                pass  # nobody waits for it
+            elif isinstance(error, Exception) and not isinstance(error, concurrent.futures.CancelledError):
                 flight.future.set_exception(error)
             else:
                 flight.future.set_result(ABANDONED)
@@ -418,31 +530,38 @@ class Fetcher:
     def _finish(self, request: Request, lead: Lead, value: Any, cost: float) -> Lookup[Any]:
         """Count, store, and answer everybody. Never fails: the result is there, whatever storing it does."""
         flight, ttl = lead.flight, request.ttl_seconds
-        stored = False
+        stored, shared, state = False, True, self._state
         dropped: list[CacheEntry[Any]] = []
         try:
-            size = self._size_to_keep(request, value)
-            with self._state.lock:
+            decision = request.decision(value)
+            shared = decision.share
+            size = state.size_of(request.key, value) if decision.store and decision.share else None
+            if not isinstance(decision.ttl_seconds, Default):
+                ttl = decision.ttl_seconds
+            with state.lock:
                 self._count_end(request.pipeline, lead.progress).count_generation("miss", cost)
                 try:
+                    if not decision.share:
+                        self._unshare(flight, decision.reason)
                     if not flight.detached:
-                        stored = self._state.put(request.key, value, size, ttl, cost, request.pipeline, dropped)
+                        stored = state.put(
+                            request.key, value, size, ttl, cost, request.pipeline, dropped, decision.reason
+                        )
+                    if stored and state.unshared:
+                        state.unshared.forget(request.key)
                 finally:
-                    self._state.flights.leave(flight)
+                    state.flights.leave(flight)
         except Exception as error:  # noqa: BLE001  # fail open
             self._state.note_internal_error("store", error)
         finally:
             expires_in = ttl if stored else None
-            flight.future.set_result(FlightResult(value, cost, expires_in))
+            flight.open_result = None
+            flight.joining.clear()
+            if not flight.future.done():
+                flight.future.set_result(FlightResult(value, cost, expires_in, shared))
         return Lookup(
             value, "miss", reason=lead.reason, stored=stored, cost_seconds=cost, expires_in_seconds=expires_in
         )
-
-    def _size_to_keep(self, request: Request, value: Any) -> int | None:
-        """The bytes of the entry; None where the caller or the sizer has it not kept."""
-        if request.store_if is not None and not request.store_if(value):
-            return None
-        return self._state.size_of(request.key, value)
 
     # --- following
 
@@ -470,7 +589,7 @@ class Fetcher:
         # Cancelled, only this caller's ear for the flight is closed. The flight goes on.
         waiter = asyncio.wrap_future(flight.future)
         try:
-            for seconds in _looks(wait_seconds):
+            for seconds in _looks(wait_seconds, follow.joining):
                 done, _ = await asyncio.wait({waiter}, timeout=seconds)
                 if not done:
                     if self._is_abandoned(flight):
@@ -504,7 +623,7 @@ class Fetcher:
         """Note that a caller waits no more. `counts`: and that its lookup ended here, without a result."""
         if counts or follow.generating:
             with self._state.lock:
-                self._state.flights.unfollow(*follow)
+                self._state.flights.unfollow(follow.flight, follow.generating)
                 if counts:
                     self._state.store.of(follow.flight.pipeline).coalesced += 1
 

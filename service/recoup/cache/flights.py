@@ -7,20 +7,26 @@ share one flight. A leader that is cancelled or interrupted abandons its flight,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
+
+from recoup.cache.open_results import OpenResult
 
 
 @dataclass(frozen=True, slots=True)
 class FlightResult:
-    """What a flight brought: the result, what its generation cost in seconds, and when it expires."""
+    """What a flight brought: the result, what its generation cost in seconds, when it expires, and whether it may
+    answer those who wait for it.
+    """
 
     value: Any
     cost_seconds: float
     expires_in_seconds: float | None = None
+    shared: bool = True
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.
@@ -50,9 +56,11 @@ class Flight:
         future: Resolved with a `FlightResult`, or with the leader's error.
         marker: Marks the contexts of its generation.
         detached: Its key was invalidated meanwhile: its result answers those who wait, and is not stored.
+        open_result: What is there of its result while it is still coming; None: nothing is.
+        joining: Called with it, once it is there, for every follower that does not wait for the end.
     """
 
-    __slots__ = ("detached", "future", "key", "loop", "marker", "pipeline", "task", "thread")
+    __slots__ = ("detached", "future", "joining", "key", "loop", "marker", "open_result", "pipeline", "task", "thread")
 
     def __init__(self, key: Hashable, pipeline: str, thread: int, task: asyncio.Task[Any] | None) -> None:
         self.key = key
@@ -61,6 +69,8 @@ class Flight:
         self.task = task
         self.loop = None if task is None else task.get_loop()
         self.detached = False
+        self.open_result: OpenResult | None = None
+        self.joining: list[Callable[[OpenResult], None]] = []
         self.marker = Marker()
         self.future: Future[FlightResult] = Future()
         # Running: so a follower that is cancelled cannot cancel it for the others.
@@ -88,6 +98,8 @@ class Flights:
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, Flight] = {}
+        #: Those that nobody may join, by key.
+        self._alone: dict[Hashable, list[Flight]] = {}
         #: What each generation waits for, by its marker.
         self._awaited: dict[Marker, list[Flight]] = {}
 
@@ -104,6 +116,15 @@ class Flights:
     def begin(self, flight: Flight) -> None:
         """List a flight, in the place of one that is over."""
         self._by_key[flight.key] = flight
+
+    def begin_alone(self, flight: Flight) -> None:
+        """List a flight that nobody may join, and that is none in the way of others of its key."""
+        self._alone.setdefault(flight.key, []).append(flight)
+
+    def seclude(self, flight: Flight) -> None:
+        """Let nobody else join a flight that goes on."""
+        self.leave(flight)
+        self.begin_alone(flight)
 
     def follow(self, flight: Flight) -> tuple[Marker, ...] | None:
         """Note that the current context waits for a flight; gives what `unfollow` takes.
@@ -135,23 +156,32 @@ class Flights:
         """Let nobody else join a flight."""
         if self._by_key.get(flight.key) is flight:
             del self._by_key[flight.key]
+        alone = self._alone.get(flight.key)
+        if alone is not None and flight in alone:
+            alone.remove(flight)
+            if not alone:
+                del self._alone[flight.key]
 
     def detach(self, key: Hashable) -> None:
         """Let nobody else join the flight of a key, and let its result not be stored: the key was invalidated."""
         flight = self._by_key.pop(key, None)
         if flight is not None:
             flight.detached = True
+        for alone in self._alone.pop(key, ()):
+            alone.detached = True
 
     def detach_all(self, pipeline: str | None) -> None:
         """Detach the flights of a pipeline, or of all of them."""
-        for flight in [flight for flight in self._by_key.values() if pipeline in (None, flight.pipeline)]:
-            self.detach(flight.key)
+        listed = [*self._by_key.values(), *chain.from_iterable(self._alone.values())]
+        for key in {flight.key for flight in listed if pipeline in (None, flight.pipeline)}:
+            self.detach(key)
 
     def abandon_all(self) -> None:
         """Forget all flights: their leaders are not in this process."""
-        for flight in self._by_key.values():
+        for flight in (*self._by_key.values(), *chain.from_iterable(self._alone.values())):
             flight.detached = True
         self._by_key = {}
+        self._alone = {}
         self._awaited = {}
 
 

@@ -24,10 +24,22 @@ from recoup.cache.counters import PipelineCounters, total
 from recoup.cache.entry import CacheEntry
 from recoup.cache.fetch import Fetcher, Mode, Request, failure_kind
 from recoup.cache.limiter import ConcurrencyLimiter
+from recoup.cache.open_results import Decision
 from recoup.cache.read_path import ReadPath
 from recoup.cache.sizing import measure
 from recoup.cache.state import DEFAULT_PIPELINE, CacheState
-from recoup.cache.stats import CONFIG_SETTINGS, SORTS, BypassReason, CacheStats, Lookup, Outcome, PipelineStats, Sort, V
+from recoup.cache.stats import (
+    CONFIG_SETTINGS,
+    SORTS,
+    BypassReason,
+    CacheStats,
+    Lookup,
+    Outcome,
+    PipelineStats,
+    Sort,
+    StreamEnd,
+    V,
+)
 from recoup.cache.store import Observer
 from recoup.errors import ConfigurationError
 from recoup.fields import echo, refusal
@@ -184,14 +196,35 @@ class ResultCache(Generic[V]):
         wait_seconds: float | None = None,
         bypass_reason: BypassReason = "request",
         store_if: Callable[[V], object] | None = None,
+        decide: Callable[[Any], Decision] | None = None,
+        on_open: Callable[[Lookup[Any]], None] | None = None,
     ) -> Lookup[V]:
         """`fetch` for coroutines, with the same arguments. Waits, for the limiter, too, without holding a thread.
 
         A leader that is cancelled leaves its generation to the next caller in line.
+
+        Where `generate` gives an `OpenResult`, the generation goes on until that is whole, and what its `whole` gives
+        is the result. Callers with `on_open` need not wait for it: they are given the open result as it is, a follower
+        that comes later, too. Their lookups still end, and are counted, with the generation.
+
+        Args:
+            key: As for `fetch`.
+            generate: As for `fetch`, or an `OpenResult`.
+            pipeline: As for `fetch`.
+            ttl_seconds: As for `fetch`.
+            mode: As for `fetch`.
+            limiter: As for `fetch`.
+            wait_seconds: As for `fetch`; who was given an open result has waited.
+            bypass_reason: As for `fetch`.
+            store_if: As for `fetch`.
+            decide: In place of `store_if`: what may be done with a result, or with one that is still open. One that
+                must not be shared releases those who wait for it: they generate for themselves, all at once, and so
+                does whoever asks within `UNSHARED_SECONDS`.
+            on_open: Called with a lookup whose value is the open result, at most once, on the leader's event loop.
         """
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
-        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if)
+        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, on_open)
         return await self._fetcher.afetch(request, generate)
 
     # --- a mapping's habits
@@ -350,6 +383,30 @@ class ResultCache(Generic[V]):
         return self._state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
 
     # --- statistics
+
+    def record_stream(
+        self, pipeline: str, outcome: Outcome, first_byte_seconds: float, seconds: float, trace_id: str
+    ) -> None:
+        """Note what a caller waited for a lookup whose answer began before it was whole. Takes the lock.
+
+        Args:
+            pipeline: The lookup's pipeline.
+            outcome: How it ended.
+            first_byte_seconds: What its caller waited for the first byte.
+            seconds: What its caller waited for the last byte, as `record_request` takes it.
+            trace_id: Makes it its bucket's newest exemplar.
+        """
+        self._check(pipeline)
+        with self._state.lock:
+            counters = self._state.store.of(pipeline)
+            counters.request_duration[outcome].observe(seconds, trace_id, self.wall_clock())
+            counters.early[outcome].observe(first_byte_seconds, seconds)
+
+    def record_stream_end(self, pipeline: str, end: StreamEnd) -> None:
+        """Count a generation whose answer was passed on as it came, by how it ended. Takes the lock."""
+        self._check(pipeline)
+        with self._state.lock:
+            self._state.store.of(pipeline).streams[end] += 1
 
     def record_request(self, pipeline: str, outcome: Outcome, seconds: float, trace_id: str | None = None) -> None:
         """Note what a caller waited for one lookup. One append to a bounded buffer; counted when statistics are read.

@@ -15,6 +15,7 @@ from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flights
+from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
@@ -66,6 +67,7 @@ class CacheState:
         self.lock = threading.RLock()
         self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy]())
         self.flights = Flights()
+        self.unshared = UnsharedKeys()
         self.visible: dict[Hashable, CacheEntry[Any]] = {}
         self.reads: Buffer[CacheEntry[Any]] = Buffer(self._count_reads, self.lock, READ_BUFFER)
         self.read_times: list[float] = []
@@ -184,6 +186,7 @@ class CacheState:
         cost: float,
         pipeline: str,
         dropped: list[CacheEntry[Any]],
+        unstored: MissReason = "uncacheable",
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
 
@@ -195,6 +198,7 @@ class CacheState:
             cost: Seconds that its generation took.
             pipeline: The pipeline that it is counted for.
             dropped: Takes what goes: to be let go outside the lock, as finalisers may take their time.
+            unstored: Why the next lookup is a miss, where this one is not to be kept.
         """
         if not self.config.enabled:
             return False
@@ -211,7 +215,7 @@ class CacheState:
             if old is not None:
                 dropped.append(old)
                 store.remove(old, "replaced", now)
-            store.ghosts.note(key, "uncacheable" if size is None else "too_large")
+            store.ghosts.note(key, unstored if size is None else "too_large")
             return False
         if ttl is None:
             expires_at = _NEVER

@@ -22,6 +22,7 @@ BypassReason = Literal["request", "credentials", "disabled", "uncacheable", "err
 EvictionCause = Literal["size", "memory", "quota", "expired"]
 InvalidationCause = Literal["cleared", "deleted", "replaced"]
 SpentPurpose = Literal["miss", "bypass", "refresh", "verification"]
+StreamEnd = Literal["complete", "cut", "too_large", "not_stored"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
 
 OUTCOMES: tuple[Outcome, ...] = ("hit", "stale", "coalesced", "miss", "bypass")
@@ -31,6 +32,8 @@ EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "quota", "expire
 INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "replaced")
 #: What generation time was spent on.
 SPENT_PURPOSES: tuple[SpentPurpose, ...] = ("miss", "bypass", "refresh", "verification")
+#: How a generation ended whose answer was passed on as it came: stored; broken off; over a limit; otherwise not kept.
+STREAM_ENDS: tuple[StreamEnd, ...] = ("complete", "cut", "too_large", "not_stored")
 SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest")
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
 CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight")
@@ -98,6 +101,7 @@ class PipelineStats:
     recouped_seconds: float
     regretted_seconds: float
     spent_seconds: Mapping[SpentPurpose, float]
+    streams: Mapping[StreamEnd, int]
     generations: int
     generation_seconds: float
     generation_failures: Mapping[str, int]
@@ -118,13 +122,14 @@ class PipelineStats:
 
 @dataclass(frozen=True, slots=True)
 class PipelineHistograms:
-    """The distributions of one pipeline; `request_duration` is by outcome. Seconds and bytes."""
+    """The distributions of one pipeline; `request_duration` and `first_byte` are by outcome. Seconds and bytes."""
 
     entry_size: HistogramSnapshot
     hit_age: HistogramSnapshot
     eviction_age: HistogramSnapshot
     generation_duration: HistogramSnapshot
     request_duration: Mapping[Outcome, HistogramSnapshot]
+    first_byte: Mapping[Outcome, HistogramSnapshot]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,7 @@ def _figures(stats: PipelineStats) -> dict[str, Any]:
         "bypass_reasons": dict(stats.bypass_reasons),
         "recouped_seconds": stats.recouped_seconds,
         "regretted_seconds": stats.regretted_seconds,
+        "streams": dict(stats.streams),
         "generations": stats.generations,
         "generation_seconds": stats.generation_seconds,
         "generation_failures": dict(stats.generation_failures),

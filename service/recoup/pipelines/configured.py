@@ -54,13 +54,18 @@ class ConfiguredPipeline:
             UnsupportedMediaError: A form with parts, whose boundary the pipeline was not given.
         """
         content_type = request.content_type
-        if content_type is not None and content_type.startswith("multipart/") and "content-type" not in request.headers:
+        is_form = content_type is not None and content_type.startswith("multipart/")
+        if is_form and request.direct is None and "content-type" not in request.headers:
             raise UnsupportedMediaError(
                 f"the pipeline {self.name!r} does not take {content_type}; it would, with Content-Type in key_headers"
             )
+        return Prepared(canonical=self.canonical(request), job=request)
+
+    def canonical(self, request: Request) -> Any:
+        """What a request means: content type, body, query, key headers."""
         headers = [request.headers.get(name) for name in self.key_headers]
-        body = canonical_body(request.body, content_type)
-        return Prepared(canonical=(content_type, body, canonical_query(request.query), headers), job=request)
+        body = canonical_body(request.body, request.content_type)
+        return request.content_type, body, canonical_query(request.query), headers
 
     def describe(self) -> dict[str, Any]:
         """What it takes; nothing of where or how it generates, which may be nobody else's business."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httptools
@@ -30,6 +31,9 @@ _PROMPT_SECONDS = 5.0
 _SWITCHING_PROTOCOLS = 101
 _WITHOUT_CONTENT = (204, 304)
 
+#: A request's body that is still coming, framed as its headers say.
+Body = AsyncIterator[bytes]
+
 
 class ExchangeError(Exception):
     """An exchange that failed: no connection, no HTTP, or an answer that is not whole.
@@ -47,9 +51,14 @@ class ExchangeError(Exception):
 
 
 class _Answer:
-    """What the parser finds of the answer to one request."""
+    """What the parser finds of the answer to one request.
 
-    def __init__(self) -> None:
+    Args:
+        bodiless: Whether it has no body, whatever its headers say: it answers a HEAD.
+    """
+
+    def __init__(self, bodiless: bool = False) -> None:
+        self._bodiless = bodiless
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
@@ -126,6 +135,9 @@ class _Answer:
         self.keep_alive = self.parser.should_keep_alive()
         self.until_close = self._check_framing()
         self.has_head = True
+        if self._bodiless:
+            self.complete = True
+            self.keep_alive = self.until_close = False  # the parser would wait for a body
 
     def on_message_complete(self) -> None:
         if self.has_head and not self.complete:
@@ -256,18 +268,28 @@ class Connection(asyncio.Protocol):
             return False
         return False
 
-    async def ask(self, head: bytes, body: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
+    async def ask(
+        self, head: bytes, body: bytes | Body, *, bodiless: bool = False
+    ) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Send a request, and wait for the status and the headers of its answer.
+
+        Args:
+            head: Its first line and its headers.
+            body: Its body, framed as its headers say; one that is still coming is sent as it comes.
+            bodiless: Whether the answer has no body, whatever its headers say.
 
         Raises:
             ExchangeError: There is no answer, or none that is HTTP.
         """
         if self._lost or self._transport.is_closing():
             raise ExchangeError("the connection was closed", unanswered=True, unsent=True)
-        self._answer = answer = _Answer()
+        self._answer = answer = _Answer(bodiless)
         self._asked_at = self._loop.time()
         self._acknowledged_before, self._written_before = self._acknowledged(), self._written
-        if len(body) <= _PIECE_BYTES:
+        if not isinstance(body, bytes):
+            self._write(head)
+            self._sender = self._loop.create_task(self._send_all(body))
+        elif len(body) <= _PIECE_BYTES:
             self._write(head + body)
         else:
             self._write(head)
@@ -323,12 +345,26 @@ class Connection(asyncio.Protocol):
     async def _send(self, body: memoryview) -> None:
         """Send a long body. One write of all of it would be one copy of all of it, at once."""
         for start in range(0, len(body), _PIECE_BYTES):
-            while self._blocked and not self._lost:
-                self._writable = self._loop.create_future()
-                await self._writable
-            if self._lost or self._transport.is_closing():
+            if not await self._can_write():
                 return
             self._write(body[start : start + _PIECE_BYTES])
+
+    async def _send_all(self, body: Body) -> None:
+        """Send a body that is still coming. One that breaks off ends the exchange."""
+        try:
+            async for piece in body:
+                if not await self._can_write():
+                    return
+                self._write(piece)
+        except Exception as error:  # noqa: BLE001  # the exchange tells its caller
+            self._fail(f"the request's body broke off: {error}")
+
+    async def _can_write(self) -> bool:
+        """Wait until what was written is sent, mostly; whether the connection is still open then."""
+        while self._blocked and not self._lost:
+            self._writable = self._loop.create_future()
+            await self._writable
+        return not self._lost and not self._transport.is_closing()
 
     def _let_write(self) -> None:
         if self._writable is not None and not self._writable.done():

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
 from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.headers import is_header_name, is_header_value
+from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -51,16 +52,27 @@ COMMON_OPTIONS = (
 )
 
 
+def _is_pattern(name: str) -> bool:
+    return is_header_name(name) and "*" not in name[:-1] and name != "*"
+
+
 def is_pipeline_name(name: object) -> bool:
     """Whether a pipeline may have this name, which is part of paths, keys and labels. `NAME_RULE` says it in words."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
-    """The tables `[pipelines.NAME]` of a file, by name, in the file's order; their options are not checked yet.
+class Definitions(NamedTuple):
+    """What stands in a file: the tables `[pipelines.NAME]` by name and `[[passthrough]]`, in the file's order."""
+
+    pipelines: dict[str, dict[str, Any]]
+    passthrough: list[dict[str, Any]]
+
+
+def read_definitions(path: Path) -> Definitions:
+    """The tables of a file; their options are not checked yet.
 
     Raises:
-        ConfigurationError: The file cannot be read, is not TOML, or has anything but pipelines in it.
+        ConfigurationError: The file cannot be read, is not TOML, or has anything but pipelines and passthrough in it.
     """
     try:
         document = _toml.loads(path.read_text(encoding="utf-8"))
@@ -69,14 +81,19 @@ def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
     except ValueError as error:
         raise ConfigurationError(f"{path}: not a TOML file: {error}") from error
     for name in document:
-        if name != "pipelines":
-            raise ConfigurationError(f"{path}: unknown table {echo(name)}; expected only [pipelines.NAME]")
+        if name not in ("pipelines", "passthrough"):
+            raise ConfigurationError(
+                f"{path}: unknown table {echo(name)}; expected only [pipelines.NAME] and [[passthrough]]"
+            )
     tables = document.get("pipelines")
     if not isinstance(tables, dict) or not tables:
         raise ConfigurationError(f"{path}: no pipeline in it: expected at least one table [pipelines.NAME]")
     for name, table in tables.items():
         _check_table(path, name, table)
-    return tables
+    passthrough = document.get("passthrough", [])
+    if not isinstance(passthrough, list) or not all(isinstance(table, dict) for table in passthrough):
+        raise ConfigurationError(f"{path}: {refusal('passthrough', echo(passthrough), 'tables [[passthrough]]')}")
+    return Definitions(tables, passthrough)
 
 
 def _check_table(path: Path, name: str, table: object) -> None:
@@ -95,11 +112,16 @@ class OptionTable:
         file: Where they are, for the errors.
         pipeline: The pipeline's name.
         table: The options by name.
+        where: What has the options, for the errors; None: the pipeline.
+
+    Attributes:
+        where: See above.
     """
 
-    def __init__(self, file: Path, pipeline: str, table: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, pipeline: str, table: Mapping[str, Any], where: str | None = None) -> None:
         self.file = file
         self.pipeline = pipeline
+        self.where = f"pipeline {pipeline!r}" if where is None else where
         self.mistakes: list[ConfigurationError] = []
         self._table = table
 
@@ -184,6 +206,44 @@ class OptionTable:
             return ()
         return lower
 
+    def words(self, option: str) -> tuple[str, ...]:
+        """Texts of one line, none empty."""
+        words = self._table.get(option, [])
+        if not isinstance(words, list) or not all(
+            isinstance(word, str) and word and word.isprintable() for word in words
+        ):
+            self.mistakes.append(self.refused(option, "a list of texts of one line, none empty"))
+            return ()
+        return tuple(words)
+
+    def header_patterns(self, option: str) -> tuple[str, ...]:
+        """Names of headers, in lower case; one may end in `*`, for all that begin so."""
+        names = self._table.get(option, [])
+        usable = isinstance(names, list) and all(isinstance(name, str) and _is_pattern(name) for name in names)
+        if not usable:
+            self.mistakes.append(
+                self.refused(option, 'a list of header names, none of the connection\'s own; one may end in "*"')
+            )
+            return ()
+        return tuple(name.lower() for name in names)
+
+    def path(self, option: str) -> PathPattern | None:
+        """A path that requests are answered at; None: there is none, or it cannot be used, which is collected."""
+        if option not in self._table:
+            return None
+        text = self.take(option, Text(PATH_RULE), "")
+        try:
+            pattern = parse_path(text)
+        except ValueError:
+            if text:
+                self.mistakes.append(self.refused(option, PATH_RULE))
+            return None
+        if not pattern.open and is_own_path(pattern.prefix):
+            self.mistakes.append(self.refused(option, "a path that Recoup does not answer itself"))
+        elif pattern.open and pattern.prefix.startswith(OWN_PREFIXES):
+            self.mistakes.append(self.refused(option, "paths that Recoup does not answer itself"))
+        return pattern
+
     def header_table(self, option: str) -> dict[str, str]:
         """Text by header name, names in lower case. Its errors do not show the values, which may be secrets."""
         table = self._table.get(option, {})
@@ -198,7 +258,7 @@ class OptionTable:
         return {name.lower(): value for name, value in table.items() if name not in bad}
 
     def _at(self, problem: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.file}: pipeline {self.pipeline!r}: {problem}")
+        return ConfigurationError(f"{self.file}: {self.where}: {problem}")
 
     def common(self) -> PipelineOptions:
         """The options that every configured pipeline has."""

@@ -6,20 +6,24 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from recoup import __version__
-from recoup.pipelines.connection import Connection, ExchangeError
+from recoup.pipelines.connection import Body, Connection, ExchangeError
 from recoup.pipelines.upstream_url import UpstreamURL
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 #: A connection that was idle for longer may have been forgotten on the way, without a word to either end.
 _IDLE_SECONDS = 60.0
+#: Connections that are kept open to one upstream.
+MOST_IDLE = 128
 #: RFC 9110, 9.2.2: what these ask for happens once, however often they are sent.
-_IDEMPOTENT = ("GET", "PUT")
+_IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
+#: Without a body, these say nothing of its length.
+_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS", "DELETE", "TRACE")
 _OWN_HEADERS = {b"user-agent": f"recoup/{__version__}".encode(), b"accept-encoding": b"identity"}
 
 
@@ -31,11 +35,13 @@ class Answer:
         status: 200 to 599; interim answers are skipped.
         headers: Names in lower case; all of them, in their order.
         chunks: The body's bytes as they come, encoded as they are. Raises ExchangeError where the body is cut short.
+        abort: Closes its connection, at once: its body is cut short, unless all of it has come.
     """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     chunks: AsyncIterator[bytes]
+    abort: Callable[[], None]
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of a header."""
@@ -53,12 +59,12 @@ class Upstream:
 
     Args:
         url: Where it is; certificates are verified against the system's authorities.
-        connections: Connections that are kept open.
+        connections: Connections that are kept open; at most `MOST_IDLE`.
     """
 
     def __init__(self, url: UpstreamURL, *, connections: int) -> None:
         self._url = url
-        self._connections = connections
+        self._connections = min(connections, MOST_IDLE)
         self._idle: list[tuple[Connection, float]] = []
         self._tls: ssl.SSLContext | None = None
         self._closed = False
@@ -70,19 +76,23 @@ class Upstream:
             self._tls = await asyncio.to_thread(_tls_context)
 
     @asynccontextmanager
-    async def exchange(self, method: str, query: str, headers: Headers, body: bytes) -> AsyncIterator[Answer]:
+    async def exchange(
+        self, method: str, query: str, headers: Headers, body: bytes | Body, *, rest: str = "", plain: bool = False
+    ) -> AsyncIterator[Answer]:
         """Send one request; within the block its answer can be read. There is no time limit but the caller's own.
 
         Args:
             method: The HTTP method.
             query: An encoded query, added to the URL's own.
             headers: Request headers, names in lower case, but those of the connection.
-            body: Sent as it is.
+            body: Sent as it is. One that is still coming is framed as `headers` say.
+            rest: An encoded path, added to the URL's own.
+            plain: Add no headers but `Host`, and the length of a body that is there.
 
         Raises:
             ExchangeError: There was no connection, or no answer that is HTTP.
         """
-        head = self._head(method, query, headers, body)
+        head = self._head(method, rest, query, headers, body, plain=plain)
         connection, answer = await self._ask(method, head, body)
         try:
             yield answer
@@ -97,11 +107,13 @@ class Upstream:
         for connection, _ in idle:
             connection.abort()
 
-    async def _ask(self, method: str, head: bytes, body: bytes) -> tuple[Connection, Answer]:
-        connection = self._take()
+    async def _ask(self, method: str, head: bytes, body: bytes | Body) -> tuple[Connection, Answer]:
+        # A body that is still coming cannot be sent again.
+        connection = self._take() if isinstance(body, bytes) else None
+        bodiless = method == "HEAD"
         if connection is not None:
             try:
-                return connection, await _answer_of(connection, head, body)
+                return connection, await _answer_of(connection, head, body, bodiless)
             except ExchangeError as error:
                 # An upstream may close an idle connection at any moment, as a request is on its way. What was not
                 # answered can be sent again if that happens once all the same; a generation by POST only if the
@@ -109,7 +121,7 @@ class Upstream:
                 if not error.unsent and not (error.unanswered and method in _IDEMPOTENT):
                     raise
         connection = await self._connect()
-        return connection, await _answer_of(connection, head, body)
+        return connection, await _answer_of(connection, head, body, bodiless)
 
     def _take(self) -> Connection | None:
         """The connection that was used last: the one that is open most likely."""
@@ -166,28 +178,29 @@ class Upstream:
                 return sock
         raise OSError("the host has no address")
 
-    def _head(self, method: str, query: str, headers: Headers, body: bytes) -> bytes:
-        target = self._url.target
+    def _head(self, method: str, rest: str, query: str, headers: Headers, body: bytes | Body, *, plain: bool) -> bytes:
+        target = self._url.target + rest
         if query:
             target += ("&" if "?" in target else "?") + query
         given = list(headers)
         names = {name for name, _ in given}
         lines = [(b"host", self._url.authority.encode())]
-        lines += [(name, value) for name, value in _OWN_HEADERS.items() if name not in names]
-        if body or method != "GET":
+        if not plain:
+            lines += [(name, value) for name, value in _OWN_HEADERS.items() if name not in names]
+        if isinstance(body, bytes) and (body or method not in _WITHOUT_BODY):
             lines.append((b"content-length", b"%d" % len(body)))
         lines += given
         start = f"{method} {target} HTTP/1.1\r\n".encode()
         return start + b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n"
 
 
-async def _answer_of(connection: Connection, head: bytes, body: bytes) -> Answer:
+async def _answer_of(connection: Connection, head: bytes, body: bytes | Body, bodiless: bool) -> Answer:
     try:
-        status, headers = await connection.ask(head, body)
+        status, headers = await connection.ask(head, body, bodiless=bodiless)
     except BaseException:
         connection.finish()
         raise
-    return Answer(status, headers, _chunks(connection))
+    return Answer(status, headers, _chunks(connection), connection.abort)
 
 
 async def _chunks(connection: Connection) -> AsyncIterator[bytes]:

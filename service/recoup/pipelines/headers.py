@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -48,3 +49,15 @@ def is_header_bytes(value: bytes) -> bool:
 def is_content_type(value: object) -> bool:
     """Whether it is a text that may stand as a content type: one line of ASCII, not empty and not endless."""
     return isinstance(value, str) and _CONTENT_TYPE.fullmatch(value) is not None
+
+
+class HeaderNames:
+    """Names of headers, in lower case; one that ends in `*` stands for all that begin so."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        given = tuple(name.encode() for name in names)
+        self._exact = frozenset(name for name in given if not name.endswith(b"*"))
+        self._beginnings = tuple(name[:-1] for name in given if name.endswith(b"*"))
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._exact or name.startswith(self._beginnings)

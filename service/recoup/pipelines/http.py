@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from contextlib import AsyncExitStack
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from recoup.errors import BadRequestError, GenerationTimeoutError, UpstreamError, UpstreamRefusedError
+from recoup.errors import BadRequestError, GenerationTimeoutError, OwnAnswer, UpstreamError, UpstreamRefusedError
 from recoup.in_flight import answer_in_flight
 from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
 from recoup.pipelines.connection import ExchangeError
 from recoup.pipelines.decoding import decoded, too_large
 from recoup.pipelines.exchange import Answer, Upstream
-from recoup.pipelines.headers import CONNECTION_HEADERS, is_content_type, is_header_bytes
-from recoup.pipelines.protocol import Prepared, Request, Result, make_result
+from recoup.pipelines.headers import CONNECTION_HEADERS, HeaderNames, is_content_type, is_header_bytes
+from recoup.pipelines.hop_by_hop import RawHeaders, end_to_end
+from recoup.pipelines.paths import PathPattern
+from recoup.pipelines.protocol import Direct, Prepared, Request, Result, finish_result
+from recoup.pipelines.stream import Stream
 from recoup.pipelines.time_limit import time_limit
 from recoup.pipelines.upstream_url import parse_upstream_url
+from recoup.pipelines.upstream_word import Word, word_of
 
 #: The methods that can ask for a generation; the others mean something else, or have no body to answer with.
 METHODS = ("POST", "PUT", "PATCH", "GET")
@@ -33,6 +38,10 @@ _LONGEST_RETRY = 86_400
 _REFUSAL_BYTES = 2048
 #: Accepted, but not done; reset; a part. What they carry is no result to answer others with.
 _UNSTORABLE = (202, 204, 205, 206)
+#: Without it, what is stored could not be read.
+_ALWAYS_KEPT = ("content-encoding",)
+_NO_TAG = "-"
+_NOT_DIRECT = Direct()
 
 
 class HttpPipeline(ConfiguredPipeline):
@@ -47,7 +56,18 @@ class HttpPipeline(ConfiguredPipeline):
         url: The upstream, `http://` or `https://`; it may have a query, which the request's is added to.
         method: One of `METHODS`.
         headers: Sent to the upstream with every request, in place of the caller's own.
-        max_result_bytes: A larger result is a 502.
+        max_result_bytes: A larger result is a 502; below a path of the pipeline's own it is passed on, and not stored.
+        path: Where it is served beside `/api/generate/`; None: nowhere. If it is open, the URL ends where its rest is
+            to be added.
+        keep_headers: The upstream's headers that are stored, in lower case; one that ends in `*` stands for all that
+            begin so.
+        stream_end: The data or names of events of which the last one ends a stream of events well; empty: its framing
+            does.
+        obey: Whether the upstream's word is taken on what may be stored, and for how long.
+
+    Attributes:
+        path: See above.
+        methods: The methods that are answered there.
     """
 
     kind: ClassVar[str] = "http"
@@ -60,8 +80,18 @@ class HttpPipeline(ConfiguredPipeline):
         method: str = "POST",
         headers: Mapping[str, str] = MappingProxyType({}),
         max_result_bytes: int = 256 * 2**20,
+        path: PathPattern | None = None,
+        keep_headers: tuple[str, ...] = (),
+        stream_end: tuple[str, ...] = (),
+        obey: bool = True,
     ) -> None:
         super().__init__(options)
+        self.path = path
+        self.methods = ("GET", "HEAD") if method == "GET" else (method,)
+        self._stream_end = stream_end
+        self._obey = obey
+        self._varies_by: Container[str] = frozenset(self.key_headers)
+        self._keeps = HeaderNames((*keep_headers, *_ALWAYS_KEPT))
         self._method = method
         self._headers = {name.lower(): (value.encode("latin-1"),) for name, value in headers.items()}
         self._max_result_bytes = max_result_bytes
@@ -85,7 +115,19 @@ class HttpPipeline(ConfiguredPipeline):
                 )
         return super().prepare(request)
 
-    async def generate(self, prepared: Prepared) -> Result:
+    def canonical(self, request: Request) -> Any:
+        """As of any configured pipeline, and the rest of the path where that is open."""
+        meaning = super().canonical(request)
+        direct = request.direct or _NOT_DIRECT
+        # Decoded, `?a` and `?a=` are the same; sent on as they came, they are not.
+        odd: tuple[str | bytes, ...] = tuple(part for part in direct.query.split("&") if part and "=" not in part)
+        if request.content_type is not None and request.content_type.startswith("multipart/"):
+            odd += tuple(value for name, value in direct.headers if name == b"content-type")  # with its boundary
+        if self.path is not None and self.path.open:
+            return (*meaning, direct.rest, odd)
+        return (*meaning, odd) if odd else meaning
+
+    async def generate(self, prepared: Prepared) -> Result | Stream:
         """Ask the upstream.
 
         Raises:
@@ -95,9 +137,13 @@ class HttpPipeline(ConfiguredPipeline):
         """
         request: Request = prepared.job
         headers = self._headers_for(request)
-        query = urlencode(request.query, doseq=True, errors="surrogatepass")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout_seconds
         try:
             async with time_limit(self.timeout_seconds):
+                if request.direct is not None:
+                    return await self._open(request, request.direct, headers, deadline)
+                query = urlencode(request.query, doseq=True, errors="surrogatepass")
                 return await self._exchange(query, headers, request.body)
         except asyncio.TimeoutError:
             raise GenerationTimeoutError(f"the upstream took longer than {self.timeout_seconds:g} seconds") from None
@@ -113,8 +159,51 @@ class HttpPipeline(ConfiguredPipeline):
         encodings = answer.text(b"content-encoding")
         if encodings:
             content = await asyncio.to_thread(decoded, content, encodings, self._max_result_bytes)
-        storable = bool(content) and answer.status not in _UNSTORABLE
-        return await make_result(content, _content_type(answer), storable=storable)
+        head = self._result_head(answer, [line for line in answer.headers if line[0] != b"content-encoding"])
+        return await finish_result(head, content, kept_out=head.kept_out or ("" if content else "empty"))
+
+    async def _open(
+        self, request: Request, direct: Direct, headers: list[tuple[bytes, bytes]], deadline: float
+    ) -> Stream:
+        """The upstream's answer, to be passed on as it comes."""
+        async with AsyncExitStack() as stack:
+            try:
+                answer = await stack.enter_async_context(
+                    self._upstream.exchange(self._method, direct.query, headers, request.body, rest=direct.rest)
+                )
+                passed_on = end_to_end(answer.headers)
+                if answer.status >= 400:
+                    whole = await _collect(answer, self._max_result_bytes)
+                    raise _own_refusal(answer, passed_on, whole)
+            except ExchangeError as error:
+                raise UpstreamError(f"the exchange with the upstream failed: {error}") from error
+            return Stream(
+                answer.status,
+                passed_on,
+                answer.chunks,
+                head=self._result_head(answer, passed_on),
+                max_bytes=self._max_result_bytes,
+                ends=self._stream_end,
+                exchange=stack.pop_all(),
+                timeout_seconds=deadline - asyncio.get_running_loop().time(),
+            )
+
+    def _result_head(self, answer: Answer, passed_on: RawHeaders) -> Result:
+        """What an answer will be as a result, without its body."""
+        word = word_of(answer.headers, self._varies_by) if self._obey else Word()
+        storable = 200 <= answer.status < 300 and answer.status not in _UNSTORABLE
+        kept_out = word.kept_out or ("" if storable else "status")
+        return Result(
+            b"",
+            _content_type(answer),
+            _NO_TAG,
+            storable=storable,
+            status=answer.status,
+            headers=tuple((name, value) for name, value in passed_on if name in self._keeps),
+            shared=not kept_out,
+            kept_out=kept_out,
+            ttl_seconds=word.ttl_seconds,
+        )
 
     async def start(self) -> None:
         """Connections are made when they are needed."""
@@ -132,6 +221,11 @@ class HttpPipeline(ConfiguredPipeline):
 
     def _headers_for(self, request: Request) -> list[tuple[bytes, bytes]]:
         headers = {name: values for name, values in request.headers.items() if name not in CONNECTION_HEADERS}
+        if request.direct is not None:
+            for raw, value in request.direct.headers:
+                name = raw.decode("latin-1")
+                if name not in request.headers:
+                    headers[name] = (*headers.get(name, ()), value)
         if request.content_type is not None:
             headers.setdefault("content-type", (request.content_type.encode("utf-8", "surrogateescape"),))
         headers.update(self._headers)
@@ -193,6 +287,17 @@ def _refusal(answer: Answer, body: bytes) -> UpstreamError:
         upstream_body=body.decode("utf-8", "replace"),
         retry_after_seconds=retry_after,
         www_authenticate=tuple(answer.values(b"www-authenticate")),
+    )
+
+
+def _own_refusal(answer: Answer, passed_on: RawHeaders, body: bytes) -> UpstreamError:
+    """An answer that is no result, to be passed on as it is below a path of the pipeline's own."""
+    kind = UpstreamRefusedError if answer.status < 500 else UpstreamError
+    return kind(
+        f"the upstream answered {answer.status}",
+        status=answer.status,
+        upstream_status=answer.status,
+        own_answer=OwnAnswer(answer.status, tuple(passed_on), body),
     )
 
 

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from recoup.cache import DEFAULT
+from recoup.cache.open_results import Decision, OpenResult
 
 #: Result content types are few; this many bytes of digest make an ETag.
 _ETAG_BYTES = 16
 #: A body of more bytes is not hashed on the event loop: that would take over a fifth of a millisecond.
 _LARGE_BYTES = 1 << 18
+#: What keeps a result out whose body is over a limit.
+TOO_LARGE = "too-large"
+
+
+class Direct(NamedTuple):
+    """How a request came that was made below its pipeline's own path: what is passed on as it is.
+
+    Attributes:
+        rest: What of its path follows the pipeline's.
+        query: As it was sent.
+        headers: Those that are passed on and do not belong to the key; names in lower case.
+    """
+
+    rest: str = ""
+    query: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +45,14 @@ class Request:
         headers: The headers that the pipeline names in `key_headers` and `ignore_headers`, and those that name a caller
             (a request with one that is not named is never stored). Names are in lower case; each has all its values
             as bytes, in their order. A header that is present but empty is `(b"",)`.
+        direct: How it came where it was made below the pipeline's own path; None: it was not.
     """
 
     body: bytes
     content_type: str | None = None
     query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     headers: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    direct: Direct | None = None
 
     def header(self, name: str) -> str | None:
         """The text of a header, or None where the request has none of that name.
@@ -68,17 +90,51 @@ class Result:
         content_type: Their media type with its parameters.
         etag: Made from the body where it is left out, in about a millisecond for a megabyte.
         storable: False where it answers its own request alone and is not to be stored.
+        status: The status that it is answered with below a path of its pipeline.
+        headers: Further headers that are stored with it, and answered there; names in lower case.
+        shared: False where it must not answer anybody but the caller that it was generated for.
+        kept_out: What keeps it from being stored, as a word for `Cache-Status`; empty: nothing does.
+        ttl_seconds: How long it may be kept, as its upstream says; None: it says nothing.
     """
 
     body: bytes
     content_type: str
     etag: str = ""
     storable: bool = True
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    shared: bool = True
+    kept_out: str = ""
+    ttl_seconds: float | None = None
+
+    def decision(self) -> Decision:
+        """What the cache may do with it."""
+        return Decision(
+            store=self.storable and not self.kept_out,
+            share=self.shared,
+            ttl_seconds=DEFAULT if self.ttl_seconds is None else self.ttl_seconds or None,
+            reason="too_large" if self.kept_out == TOO_LARGE else "uncacheable",
+        )
 
     def __post_init__(self) -> None:
         if not self.etag:
             digest = blake2b(self.body, digest_size=_ETAG_BYTES, person=b"recoup-etag")
             object.__setattr__(self, "etag", f'"{digest.hexdigest()}"')
+
+
+async def finish_result(head: Result, body: bytes, *, kept_out: str, shared: bool = True) -> Result:
+    """A result whose body is there now; the entity tag of a large one is computed in a thread.
+
+    Args:
+        head: The result without its body.
+        body: Its body.
+        kept_out: What keeps it from being stored; empty: nothing does.
+        shared: Whether it may answer others, if `head` may.
+    """
+    make = partial(
+        replace, head, body=body, etag="", storable=not kept_out, kept_out=kept_out, shared=head.shared and shared
+    )
+    return make() if len(body) <= _LARGE_BYTES else await asyncio.to_thread(make)
 
 
 async def make_result(body: bytes, content_type: str, *, storable: bool = True) -> Result:
@@ -132,8 +188,10 @@ class Pipeline(Protocol):
             RequestError: The request is not to be generated; says why.
         """
 
-    async def generate(self, prepared: Prepared) -> Result:
+    async def generate(self, prepared: Prepared) -> Result | OpenResult:
         """Generate, slowly. At most `max_concurrent` calls run at one time.
+
+        An open result is passed on as it comes; what its `whole` gives is a `Result`.
 
         Raises:
             GenerationError: It failed.

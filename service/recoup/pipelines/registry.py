@@ -14,8 +14,13 @@ from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.pipelines.definition import COMMON_OPTIONS, NAME_RULE, OptionTable, is_pipeline_name, read_definitions
 from recoup.pipelines.headers import is_header_value
 from recoup.pipelines.http import METHODS, HttpPipeline, is_upstream_url
+from recoup.pipelines.passthrough import Passthrough
+from recoup.pipelines.paths import PATH_RULE, PathPattern, conflict
 from recoup.pipelines.protocol import Pipeline
-from recoup.pipelines.python import DEFAULT_MEMORY_BYTES, PATH_RULE, PythonPipeline, is_callable_path
+from recoup.pipelines.python import DEFAULT_MEMORY_BYTES, PythonPipeline, is_callable_path
+from recoup.pipelines.python import PATH_RULE as CALLABLE_RULE
+from recoup.pipelines.upstream_word import IGNORE, OBEY
+from recoup.pipelines.whole_upstream import upstream_parts
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +30,17 @@ class PipelineRegistry(Mapping[str, Pipeline]):
 
     Args:
         pipelines: In the order that they are to be shown.
+        passthrough: What is passed on as it is.
 
     Raises:
         ConfigurationError: A name that cannot be used, or that two of them have.
+
+    Attributes:
+        passthrough: See above.
     """
 
-    def __init__(self, pipelines: Iterable[Pipeline]) -> None:
+    def __init__(self, pipelines: Iterable[Pipeline], passthrough: Iterable[Passthrough] = ()) -> None:
+        self.passthrough = tuple(passthrough)
         self._pipelines: dict[str, Pipeline] = {}
         for pipeline in pipelines:
             if not is_pipeline_name(pipeline.name):
@@ -60,6 +70,8 @@ class PipelineRegistry(Mapping[str, Pipeline]):
             for pipeline in self._pipelines.values():
                 await pipeline.start()
                 started.append(pipeline)
+            for passthrough in self.passthrough:
+                await passthrough.start()
         except BaseException:
             await _close_all(started, 0.0)
             raise
@@ -70,38 +82,115 @@ class PipelineRegistry(Mapping[str, Pipeline]):
 
     async def close(self, grace_seconds: float) -> None:
         """End all of them at once, within one `grace_seconds`. One that fails to is logged, and holds up nobody."""
+        for passthrough in self.passthrough:
+            passthrough.close()
         await _close_all(self._pipelines.values(), grace_seconds)
 
 
 def load_pipelines(
-    path: Path | None, *, relief_workers: int | None = None, environ: Mapping[str, str] | None = None
+    path: Path | None,
+    *,
+    upstream: str | None = None,
+    relief_workers: int | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> PipelineRegistry:
     """The pipelines of a TOML file, exactly those that it names; without a file, the built-in ones.
 
     Args:
         path: The file.
+        upstream: A base URL, in place of a file: one pipeline before it, and all else passed on to it.
         relief_workers: Worker processes of `relief`, where the file says nothing else; None: its own default.
         environ: Where `headers_from_env` and `environment` are looked up; None: the process environment.
 
     Raises:
         ConfigurationError: The file or an option cannot be used, or a library for a pipeline is not installed.
     """
+    if upstream is not None:
+        if path is not None:
+            raise ConfigurationError(
+                "RECOUP_UPSTREAM and RECOUP_PIPELINES are both set: expected one of them; a file may have a pipeline "
+                'with path = "/*" of its own'
+            )
+        return PipelineRegistry(*upstream_parts(upstream))
     if path is None:
         return PipelineRegistry([_relief(_BUILT_IN, _given(workers=relief_workers))])
     environ = os.environ if environ is None else environ
     pipelines: list[Pipeline] = []
     mistakes: list[ConfigurationError] = []
-    for name, table in read_definitions(path).items():
+    paths = PathsTaken()
+    definitions = read_definitions(path)
+    for name, table in definitions.pipelines.items():
         options = OptionTable(path, name, table)
         try:
-            pipelines.append(_pipeline(options, _Context(environ, relief_workers)))
+            pipelines.append(pipeline := _pipeline(options, _Context(environ, relief_workers)))
+            paths.take(options, getattr(pipeline, "path", None), getattr(pipeline, "methods", ()))
         except ConfigurationError as error:
             mistakes += options.mistakes
             if error not in options.mistakes and not isinstance(error, SeveralMistakesError):
                 mistakes.append(error)
+    passthrough: list[Passthrough] = []
+    for number, table in enumerate(definitions.passthrough, 1):
+        options = OptionTable(path, "", table, f"passthrough {number}")
+        try:
+            passthrough.append(made := _passthrough(options))
+            paths.take(options, made.path, ("any method",))
+        except ConfigurationError:
+            mistakes += options.mistakes
     if mistakes:
         raise mistakes[0] if len(mistakes) == 1 else SeveralMistakesError(mistakes)
-    return PipelineRegistry(pipelines)
+    return PipelineRegistry(pipelines, passthrough)
+
+
+class PathsTaken:
+    """The paths that a file gives, so that no two of its tables have the same."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[OptionTable, PathPattern, tuple[str, ...]]] = []
+
+    def take(self, options: OptionTable, path: PathPattern | None, methods: tuple[str, ...]) -> None:
+        """Take a path for one table.
+
+        Raises:
+            ConfigurationError: Another table has it.
+        """
+        if path is None:
+            return
+        for other, taken, others in self._taken:
+            method = conflict(path, methods, taken, others)
+            if method is not None:
+                options.mistakes.append(
+                    options.fault("path", f"{path.text!r} is that of {other.where}, too ({method}): expected another")
+                )
+                options.finish()
+        self._taken.append((options, path, methods))
+
+
+def _passthrough(options: OptionTable) -> Passthrough:
+    options.check_known(("path", "url"))
+    if "path" not in options:
+        options.mistakes.append(options.fault("path", f"missing: expected {PATH_RULE}"))
+    path = options.path("path")
+    url = _url(options, path)
+    options.finish()
+    assert path is not None  # noqa: S101  # or it was collected, and `finish` raised
+    return Passthrough(path, url)
+
+
+def _url(options: OptionTable, path: PathPattern | None) -> str:
+    """The URL of an upstream; if the path is open, without the `*` that both end in."""
+    url = options.required("url", _URL_RULE)
+    if url is None:
+        return ""
+    is_open = path is not None and path.open
+    if is_open != url.endswith("/*"):
+        expected = 'a URL that ends in "/*", as path does' if is_open else 'a URL without "/*", as path has none'
+        options.mistakes.append(options.fault("url", f"expected {expected}"))
+    url = url[:-1] if url.endswith("/*") else url
+    if not is_upstream_url(url) or (is_open and "?" in url):
+        # There may be a user with a password in it, which is not to be shown.
+        fault = options.fault("url", f"expected {_URL_RULE}") if "@" in url else options.refused("url", _URL_RULE)
+        options.mistakes.append(fault)
+    return url
 
 
 def _pipeline(options: OptionTable, context: _Context) -> Pipeline:
@@ -128,18 +217,26 @@ class _Kind(NamedTuple):
 
 
 def _make_http(options: OptionTable, context: _Context) -> Pipeline:
-    url = options.required("url", _URL_RULE)
-    if url is not None and not is_upstream_url(url):
-        # There may be a user with a password in it, which is not to be shown.
-        fault = options.fault("url", f"expected {_URL_RULE}") if "@" in url else options.refused("url", _URL_RULE)
-        options.mistakes.append(fault)
+    path = options.path("path")
+    url = _url(options, path)
     common = options.common()
     method = options.choice("method", METHODS, "POST")
     headers = _upstream_headers(options, context.environ, {*common.key_headers, *common.ignore_headers})
     max_result_mb = options.megabytes("max_result_mb", 256)
+    keep_headers = options.header_patterns("keep_headers")
+    stream_end = options.words("stream_end")
+    word = options.choice("upstream_cache_control", (OBEY, IGNORE), OBEY)
     options.finish()
     return HttpPipeline(
-        common, url=url or "", method=method, headers=headers, max_result_bytes=int(max_result_mb * 2**20)
+        common,
+        url=url,
+        method=method,
+        headers=headers,
+        max_result_bytes=int(max_result_mb * 2**20),
+        path=path,
+        keep_headers=keep_headers,
+        stream_end=stream_end,
+        obey=word == OBEY,
     )
 
 
@@ -168,9 +265,9 @@ def _upstream_headers(options: OptionTable, environ: Mapping[str, str], passed_o
 
 
 def _make_python(options: OptionTable, context: _Context) -> Pipeline:
-    path = options.required("callable", PATH_RULE)
+    path = options.required("callable", CALLABLE_RULE)
     if path is not None and not is_callable_path(path):
-        options.mistakes.append(options.refused("callable", PATH_RULE))
+        options.mistakes.append(options.refused("callable", CALLABLE_RULE))
     common = options.common()
     memory_bytes = _memory(options, DEFAULT_MEMORY_BYTES)
     environment = _worker_variables(options, context.environ)
@@ -231,8 +328,19 @@ def _given(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
+_HTTP_OPTIONS = (
+    "url",
+    "method",
+    "headers",
+    "headers_from_env",
+    "max_result_mb",
+    "path",
+    "keep_headers",
+    "stream_end",
+    "upstream_cache_control",
+)
 _KINDS: dict[str, _Kind] = {
-    "http": _Kind((*COMMON_OPTIONS, "url", "method", "headers", "headers_from_env", "max_result_mb"), _make_http),
+    "http": _Kind((*COMMON_OPTIONS, *_HTTP_OPTIONS), _make_http),
     "python": _Kind((*COMMON_OPTIONS, "callable", "memory_mb", "environment"), _make_python),
     "relief": _Kind(("kind", "workers", "ttl_seconds", "timeout_seconds", "max_waiting", "memory_mb"), _make_relief),
 }

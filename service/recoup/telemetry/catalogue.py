@@ -19,6 +19,7 @@ from recoup.cache.stats import (
     MISS_REASONS,
     OUTCOMES,
     SPENT_PURPOSES,
+    STREAM_ENDS,
 )
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.in_flight import PARTS as IN_FLIGHT_PARTS
@@ -183,6 +184,23 @@ REQUEST_DURATION = Metric(
     buckets=histogram.REQUEST_SECONDS,
     exemplars=True,
 )
+FIRST_BYTE = Metric(
+    "recoup_first_byte_seconds",
+    "histogram",
+    ("pipeline", "outcome"),
+    "seconds",
+    "Time that callers waited for the first byte of an answer, by the outcome of their lookup.",
+    {"outcome": OUTCOMES},
+    buckets=histogram.REQUEST_SECONDS,
+)
+STREAMS = Metric(
+    "recoup_streams_total",
+    "counter",
+    ("pipeline", "end"),
+    "",
+    "Generations whose answer was passed on as it came, by how it ended.",
+    {"end": STREAM_ENDS},
+)
 HTTP_REQUESTS = Metric(
     "recoup_http_requests_total",
     "counter",
@@ -272,6 +290,8 @@ METRICS: tuple[Metric, ...] = (
     GENERATIONS_IN_PROGRESS,
     GENERATIONS_WAITING,
     REQUEST_DURATION,
+    FIRST_BYTE,
+    STREAMS,
     HTTP_REQUESTS,
     ENTRY_SIZE,
     HIT_AGE,

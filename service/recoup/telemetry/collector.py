@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 import recoup
-from recoup.cache.stats import OUTCOMES, CacheStats, HistogramSnapshot, PipelineHistograms, PipelineStats
+from recoup.cache.stats import OUTCOMES, CacheStats, HistogramSnapshot, Outcome, PipelineHistograms, PipelineStats
 from recoup.telemetry import catalogue
 from recoup.telemetry.catalogue import Metric
 from recoup.telemetry.families import Distribution, Value, distributions, empty, family, values
@@ -97,11 +97,16 @@ def _histograms(read: Callable[[PipelineHistograms], HistogramSnapshot]) -> Dist
     return lambda stats: [((name,), read(histograms)) for name, histograms in stats.histograms.items()]
 
 
-def _request_durations(stats: CacheStats) -> Iterator[Distribution]:
-    nothing = empty(catalogue.REQUEST_DURATION)
-    for name, histograms in stats.histograms.items():
-        for outcome in OUTCOMES:
-            yield (name, outcome), histograms.request_duration.get(outcome, nothing)
+def _by_outcome(
+    metric: Metric, read: Callable[[PipelineHistograms], Mapping[Outcome, HistogramSnapshot]]
+) -> DistributionReader:
+    def series(stats: CacheStats) -> Iterator[Distribution]:
+        nothing = empty(metric)
+        for name, histograms in stats.histograms.items():
+            for outcome in OUTCOMES:
+                yield (name, outcome), read(histograms).get(outcome, nothing)
+
+    return series
 
 
 _VALUES: Mapping[Metric, Reader] = {
@@ -120,6 +125,7 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.RECOUPED: _by_pipeline(lambda figures: figures.recouped_seconds),
     catalogue.REGRETTED: _by_pipeline(lambda figures: figures.regretted_seconds),
     catalogue.SPENT: _by_word(catalogue.SPENT, "purpose", lambda figures: figures.spent_seconds),
+    catalogue.STREAMS: _by_word(catalogue.STREAMS, "end", lambda figures: figures.streams),
     catalogue.GENERATION_FAILURES: _by_word(
         catalogue.GENERATION_FAILURES, "error", lambda figures: figures.generation_failures
     ),
@@ -132,7 +138,8 @@ _VALUES: Mapping[Metric, Reader] = {
 
 _DISTRIBUTIONS: Mapping[Metric, DistributionReader] = {
     catalogue.GENERATION_DURATION: _histograms(lambda histograms: histograms.generation_duration),
-    catalogue.REQUEST_DURATION: _request_durations,
+    catalogue.REQUEST_DURATION: _by_outcome(catalogue.REQUEST_DURATION, lambda it: it.request_duration),
+    catalogue.FIRST_BYTE: _by_outcome(catalogue.FIRST_BYTE, lambda it: it.first_byte),
     catalogue.ENTRY_SIZE: _histograms(lambda histograms: histograms.entry_size),
     catalogue.HIT_AGE: _histograms(lambda histograms: histograms.hit_age),
     catalogue.EVICTION_AGE: _histograms(lambda histograms: histograms.eviction_age),

@@ -11,6 +11,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from recoup.cache import LRUCache
 from recoup.in_flight import InFlight
+from recoup.pipelines.passthrough import Passthrough
 from recoup.pipelines.protocol import Pipeline
 from recoup.pipelines.registry import PipelineRegistry, load_pipelines
 from recoup.settings import Settings
@@ -24,8 +25,10 @@ from recoup.web.generation.waiting import Admission
 from recoup.web.health import health_blueprint
 from recoup.web.management import management_blueprint
 from recoup.web.openapi import openapi_blueprint
+from recoup.web.passing import PassingEndpoint
 from recoup.web.problems import register_error_handlers
 from recoup.web.recorder import RequestRecord, RequestRecorder
+from recoup.web.routing import PathTable
 from recoup.web.runbook import runbook_blueprint
 from recoup.web.sending import Deliveries
 
@@ -58,25 +61,30 @@ def create_app(
     """
     settings = Settings.from_environment() if settings is None else settings
     cache = LRUCache(**settings.cache_options()) if cache is None else cache
-    own = load_pipelines(settings.pipelines, relief_workers=settings.workers) if pipelines is None else None
+    own = (
+        load_pipelines(settings.pipelines, upstream=settings.upstream, relief_workers=settings.workers)
+        if pipelines is None
+        else None
+    )
     budget = InFlight(int(settings.in_flight_mb * 2**20))
     served: Mapping[str, Pipeline] = own or pipelines or {}
+    passthrough: tuple[Passthrough, ...] = getattr(served, "passthrough", ())
     service = Service(settings, cache, served, Admission(most_waiting), budget, Deliveries(budget))
-    return _assemble(service, own)
+    return _assemble(service, own, PathTable(served, passthrough))
 
 
 #: A rate begins with a counter's second sample: these are there before the first generation fails.
 _FAILURES = [(GENERATE_ROUTE, "POST", status) for status in (502, 503, 504)]
 
 
-def _assemble(service: Service, own: PipelineRegistry | None) -> Application:
+def _assemble(service: Service, own: PipelineRegistry | None, paths: PathTable) -> Application:
     settings, cache = service.settings, service.cache
     flask = Flask("recoup", static_folder=None)
     flask.extensions[EXTENSION] = service
     _add_blueprints(flask, service)
     recorder = None
     if settings.telemetry:
-        http = HttpCounter(known=[*_successes(flask), *_FAILURES, (METRICS_ROUTE, "GET", 200)])
+        http = HttpCounter(known=[*_successes(flask), *_FAILURES, *_path_successes(paths), (METRICS_ROUTE, "GET", 200)])
         recorder = RequestRecorder(cache, http, RequestLog(settings.log_hits_per_second))
         _serve_metrics(flask, recorder, build_registry(cache, http, service.in_flight))
     _record_requests(flask, recorder)
@@ -97,7 +105,17 @@ def _assemble(service: Service, own: PipelineRegistry | None) -> Application:
         budget=service.in_flight,
         deliveries=service.deliveries,
     )
-    return Application(service, flask, endpoint=endpoint, bridge=bridge, recorder=recorder, own_pipelines=own)
+    passing = PassingEndpoint(service.in_flight, service.deliveries, recorder, settings.body_timeout_seconds)
+    return Application(
+        service,
+        flask,
+        endpoint=endpoint,
+        bridge=bridge,
+        paths=paths,
+        passing=passing,
+        recorder=recorder,
+        own_pipelines=own,
+    )
 
 
 def _add_blueprints(flask: Flask, service: Service) -> None:
@@ -115,6 +133,11 @@ def _successes(flask: Flask) -> Iterator[tuple[str, str, int]]:
     for rule in flask.url_map.iter_rules():
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.rule, method, 204 if method == "DELETE" else 200
+
+
+def _path_successes(paths: PathTable) -> Iterator[tuple[str, str, int]]:
+    for served in paths.served:
+        yield from ((served.pattern.text, method, 200) for method in served.methods or ("GET", "POST"))
 
 
 def _describe(value: Any) -> dict[str, Any]:

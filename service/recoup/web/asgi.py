@@ -13,19 +13,24 @@ from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import MethodNotAllowed
 
 from recoup.cache import LRUCache
-from recoup.errors import BadRequestError, NotFoundError
+from recoup.errors import BadRequestError, NotFoundError, NotImplementedHereError
 from recoup.in_flight import InFlight
+from recoup.pipelines.paths import sent_path
 from recoup.pipelines.protocol import Pipeline
 from recoup.pipelines.registry import PipelineRegistry
 from recoup.settings import Settings
 from recoup.telemetry import request_id
 from recoup.web.bridge import FlaskBridge, raw_path
+from recoup.web.generation.door import Door
 from recoup.web.generation.endpoint import GENERATE_PREFIX, GENERATE_ROUTE, GenerationEndpoint
+from recoup.web.generation.own_answer import REQUEST_ID, own_problem
 from recoup.web.generation.waiting import Admission
 from recoup.web.management import THE_REST
+from recoup.web.passing import PassingEndpoint
 from recoup.web.problems import PATH_CHARACTERS, problem_document
 from recoup.web.recorder import RequestRecord, RequestRecorder
 from recoup.web.responses import encode, raw_headers
+from recoup.web.routing import PathTable, ServedPath
 from recoup.web.sending import Deliveries, Receive, Send, send_at_once
 
 _PREFIX_LENGTH = len(GENERATE_PREFIX)
@@ -85,6 +90,8 @@ class Application:
         flask: Answers what is no generation.
         endpoint: Answers generation.
         bridge: Asks `flask`.
+        paths: The configured paths.
+        passing: Passes on what a passthrough answers.
         recorder: Records what is refused before either is asked; None: nobody does.
         own_pipelines: Started and ended with the server; None: the caller's affair.
 
@@ -100,6 +107,8 @@ class Application:
         *,
         endpoint: GenerationEndpoint,
         bridge: FlaskBridge,
+        paths: PathTable,
+        passing: PassingEndpoint,
         recorder: RequestRecorder | None,
         own_pipelines: PipelineRegistry | None = None,
     ) -> None:
@@ -107,12 +116,16 @@ class Application:
         self.flask = flask
         self._endpoint = endpoint
         self._bridge = bridge
+        self._paths = paths
+        self._passing = passing
         self._recorder = recorder
         self._own_pipelines = own_pipelines
 
     def routes(self) -> Iterator[tuple[str, str]]:
         """Every method and path that it answers with more than an error, as templates of Flask's."""
         yield "POST", GENERATE_ROUTE
+        for served in self._paths.served:
+            yield from ((method, served.pattern.text) for method in served.methods or ())
         for rule in self.flask.url_map.iter_rules():
             # Below the management API one rule answers whatever is no route of it.
             if not rule.endpoint.endswith(THE_REST):
@@ -128,34 +141,64 @@ class Application:
             _check_framing(scope)
             if path.startswith(GENERATE_PREFIX) and (name := path[_PREFIX_LENGTH:]) and b"/" not in name:
                 await self._generate(name, scope, receive, send)
+            elif self._paths and (served := self._find(path, scope)):
+                await self._serve_path(served, path, scope, receive, send)
             else:
                 await self._bridge.answer(scope, receive, send)
         except _RouteRefusedError as refusal:
-            await self._refuse(scope, send, refusal.error, refusal.route)
+            await self._refuse(scope, send, refusal.error, refusal.route, below_path=refusal.below_path)
         except Exception as error:  # noqa: BLE001  # every error has its answer
             await self._refuse(scope, send, error, None)
 
     async def _generate(self, name: bytes, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise _RouteRefusedError(MethodNotAllowed(["POST"]), GENERATE_ROUTE)
-        route = self._endpoint.route(name)
-        if route is None:
+        door = self._endpoint.door(name)
+        if door is None:
             shown = name.decode("utf-8", "replace")[:200]
             error = NotFoundError(f"There is no pipeline {shown!r}.", allowed=sorted(self.service.pipelines))
             raise _RouteRefusedError(error, GENERATE_ROUTE)
-        await self._endpoint.answer(route, scope, receive, send)
+        await self._endpoint.answer(door, scope, receive, send)
 
-    async def _refuse(self, scope: dict[str, Any], send: Send, error: Exception, route: str | None) -> None:
+    def _find(self, path: bytes, scope: dict[str, Any]) -> list[ServedPath]:
+        return self._paths.find(path.decode("latin-1"), scope["method"], scope["headers"])
+
+    async def _serve_path(
+        self, found: list[ServedPath], path: bytes, scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        served, method, headers = found[0], scope["method"], scope["headers"]
+        template = served.pattern.text
+        try:
+            rest = served.pattern.rest(sent_path(path)) or ""
+            if any(name == b"upgrade" and b"websocket" in value.lower() for name, value in headers):
+                raise NotImplementedHereError("WebSocket connections are not passed on: only HTTP is served here.")
+            if not served.takes(method, headers):
+                raise MethodNotAllowed(sorted({name for path in found for name in path.methods or ()}))
+        except Exception as error:
+            raise _RouteRefusedError(error, template, below_path=True) from error
+        if served.passthrough is None:
+            door = Door(self._endpoint.route(served.pipeline), template, rest)
+            await self._endpoint.answer(door, scope, receive, send)
+        else:
+            try:
+                await self._passing.answer(served.passthrough, template, rest, scope, receive, send)
+            except Exception as error:
+                raise _RouteRefusedError(error, template, below_path=True) from error
+
+    async def _refuse(
+        self, scope: dict[str, Any], send: Send, error: Exception, route: str | None, *, below_path: bool = False
+    ) -> None:
         given = dict(scope["headers"])
         own_id = request_id(given.get(b"x-request-id", b"").decode("latin-1"))
         bind_contextvars(request_id=own_id)
         status, document, headers = problem_document(error, instance=quote(scope["path"], safe=PATH_CHARACTERS))
-        body = encode(document)
+        body = encode(own_problem(document, error) if below_path else document)
         if self._recorder is not None:
             record = RequestRecord(own_id, given.get(b"traceparent", b"").decode("latin-1"))
             self._recorder.record(record, scope["method"], scope["path"], route, status, len(body))
         error.__traceback__ = None  # its frames hold the body
-        own = [(b"content-length", b"%d" % len(body)), (b"x-request-id", own_id.encode())]
+        name = REQUEST_ID if below_path else b"x-request-id"
+        own = [(b"content-length", b"%d" % len(body)), (name, own_id.encode())]
         shown = b"" if scope["method"] == "HEAD" else body
         await send_at_once(send, status, [*raw_headers(headers), *own], shown)
 
@@ -175,10 +218,11 @@ class Application:
 class _RouteRefusedError(Exception):
     """A refusal of one route."""
 
-    def __init__(self, error: Exception, route: str) -> None:
+    def __init__(self, error: Exception, route: str, *, below_path: bool = False) -> None:
         super().__init__(error)
         self.error = error
         self.route = route
+        self.below_path = below_path
 
 
 def _check_framing(scope: Mapping[str, Any]) -> None:

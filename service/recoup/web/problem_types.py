@@ -14,6 +14,7 @@ from recoup.errors import (
     NotAuthorizedError,
     NotCachedError,
     NotFoundError,
+    NotImplementedHereError,
     OverloadedError,
     QueueFullError,
     RecoupError,
@@ -108,6 +109,12 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
         "Send one of those in `allowed`, and name it in `Content-Type`.",
     ),
     ProblemType(
+        "not-implemented",
+        NotImplementedHereError,
+        "The request asks for another protocol (WebSocket), which is not passed on.",
+        "Use the upstream's HTTP interface, or connect to the upstream itself for this.",
+    ),
+    ProblemType(
         "unprocessable",
         UnprocessableError,
         "The request is well-formed but cannot be generated: an image that cannot be decoded, a value out of bounds.",
@@ -181,3 +188,9 @@ _BY_ERROR = {problem.error: problem for problem in PROBLEM_TYPES}
 def type_of(error: type[BaseException]) -> ProblemType | None:
     """The type of problem that a class of errors becomes; None: it says no more than its status."""
     return next((_BY_ERROR[cls] for cls in error.__mro__ if cls in _BY_ERROR), None)
+
+
+def slug_of(error: BaseException) -> str:
+    """The name of the type of problem that an error becomes; of one without a type: what its status is called."""
+    problem = type_of(type(error)) or type_of(STATUS_ERRORS.get(getattr(error, "code", None) or 0, Exception))
+    return getattr(error, "name", "error").lower().replace(" ", "-") if problem is None else problem.slug

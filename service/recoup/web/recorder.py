@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from recoup.cache import LRUCache
+from recoup.cache import Lookup, LRUCache
 from recoup.cache.buffer import Buffer
 from recoup.cache.stats import MissReason, Outcome
 from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Hits that may wait to be recorded.
 _MOST_HITS = 1024
-#: Of a hit: its pipeline, its route, its status, what its caller waited, and its trace id.
-_Hit = tuple[str, str, int, float, str]
+#: Of a hit: its pipeline, its route, its method, its status, what its caller waited, and its trace id.
+_Hit = tuple[str, str, str, int, float, str]
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ class RequestRecord:
     __slots__ = (
         "bypass_reason",
         "cost_seconds",
+        "ended_at",
         "error",
+        "first_byte_at",
         "key",
         "outcome",
         "pipeline",
@@ -64,6 +66,15 @@ class RequestRecord:
         self.bypass_reason: str | None = None
         self.cost_seconds: float | None = None
         self.error: str | None = None
+        self.first_byte_at: float | None = None
+        self.ended_at: float | None = None
+
+    def streamed(self, lookup: Lookup[Any], first_byte_at: float, ended_at: float) -> None:
+        """Note how a lookup ended whose answer began before it was whole, and when it began and was whole."""
+        self.outcome = lookup.outcome
+        self.reason = lookup.reason
+        self.bypass_reason = lookup.bypass_reason
+        self.first_byte_at, self.ended_at = first_byte_at, ended_at
 
     def asked(self, request: GenerationRequest) -> None:
         """Note what was asked for."""
@@ -119,7 +130,8 @@ class RequestRecorder:
             traceparent = trace[0].decode("latin-1") if trace else None
             if started < self._silent_until:
                 trace_id = (traceparent and parse_traceparent(traceparent)) or own_id
-                self._hits.append((request.route.name, route, response.status, response.seconds, trace_id))
+                hit = (request.route.name, route, scope["method"], response.status, response.seconds, trace_id)
+                self._hits.append(hit)
                 return
             record = RequestRecord(own_id, traceparent, started)
             record.asked(request)
@@ -135,24 +147,29 @@ class RequestRecorder:
 
     def _settle(self, hits: list[_Hit]) -> None:
         # Column by column, since each hit pays for this.
-        names, routes, statuses, waits, trace_ids = zip(*hits, strict=True)
+        names, routes, methods, statuses, waits, trace_ids = zip(*hits, strict=True)
         for name in set(names):
             if names.count(name) == len(names):
                 self._cache.record_requests(name, "hit", waits, trace_ids)
             else:
                 own = [pipeline == name for pipeline in names]
                 self._cache.record_requests(name, "hit", [*compress(waits, own)], [*compress(trace_ids, own)])
-        answers = [*zip(routes, statuses, strict=True)]
-        for route, status in set(answers):
-            self._http.add(route, "POST", status, answers.count((route, status)))
+        answers = [*zip(routes, methods, statuses, strict=True)]
+        for answer in set(answers):
+            self._http.add(*answer, answers.count(answer))
         self._request_log.hits_dropped(len(hits))
 
     def _record(
         self, record: RequestRecord, method: str, path: str, route: str | None, status: int, size: int | None
     ) -> None:
-        seconds = time.perf_counter() - record.started
+        seconds = (record.ended_at or time.perf_counter()) - record.started
         if record.outcome is not None and record.pipeline is not None:
-            self._cache.record_request(record.pipeline, record.outcome, seconds, record.trace_id or record.request_id)
+            trace_id = record.trace_id or record.request_id
+            if record.first_byte_at is None:
+                self._cache.record_request(record.pipeline, record.outcome, seconds, trace_id)
+            else:
+                first = record.first_byte_at - record.started
+                self._cache.record_stream(record.pipeline, record.outcome, first, seconds, trace_id)
         self._http.count(route, method, status)
         self._warn_of_bypass(record)
         self._request_log.log_request(

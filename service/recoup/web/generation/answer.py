@@ -50,7 +50,7 @@ def lookup_response(
     """The answer from a lookup, however it ended."""
     headers = _headers(
         request,
-        cache_status(lookup, request.key, refreshed=refreshed),
+        cache_status(lookup, request.key, refreshed=refreshed, kept_out=kept_out_by(lookup.value)),
         server_timing(lookup, seconds),
         request_id,
         lookup.age_seconds if lookup.outcome in ("hit", "stale") else None,
@@ -59,6 +59,12 @@ def lookup_response(
     return GenerationResponse(
         status, headers, body, lookup.outcome, seconds, lookup.cost_seconds, lookup.reason, lookup.bypass_reason
     )
+
+
+def kept_out_by(result: Any) -> str:
+    """What keeps a result from being stored, as a word for `Cache-Status`; `max-age=0` is no token."""
+    word: str = getattr(result, "kept_out", "")
+    return f'"{word}"' if "=" in word else word
 
 
 def _headers(request: GenerationRequest, status: str, timing: str, request_id: str, age: float | None) -> RawHeaders:
@@ -83,6 +89,8 @@ def _content(request: GenerationRequest, result: Any, headers: RawHeaders) -> tu
     if request.if_none_match is not None and matches(request.if_none_match, etag):
         return 304, b""
     body = value.body
+    # An encoded result was generated below the pipeline's own path, and is what it says it is here, too.
+    headers += [line for line in value.headers if line[0] == b"content-encoding"]
     headers.append((b"content-type", value.content_type.encode("latin-1", "replace")))
     headers.append((b"content-length", b"%d" % len(body)))
     return 200, body

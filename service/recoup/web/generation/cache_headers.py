@@ -71,11 +71,19 @@ def hit_status(expires_in_seconds: float, key: str) -> str:
     return f'{CACHE_NAME}; hit; ttl={math.floor(expires_in_seconds)}; key="{key}"'
 
 
-def cache_status(lookup: Lookup[Any], key: str, *, refreshed: bool) -> str:
-    """`Cache-Status` of a lookup; `refreshed`: it was made because the request would have no stored result."""
+def cache_status(lookup: Lookup[Any], key: str, *, refreshed: bool, kept_out: str = "") -> str:
+    """`Cache-Status` of a lookup.
+
+    Args:
+        lookup: The lookup.
+        key: Its key.
+        refreshed: Whether it was made because the request would have no stored result.
+        kept_out: What kept its result from being stored, as a word; empty: nothing did.
+    """
     if lookup.outcome in ("hit", "stale"):
         return hit_status(math.inf if lookup.expires_in_seconds is None else lookup.expires_in_seconds, key)
-    return f'{CACHE_NAME}; {_forwarded(lookup, refreshed=refreshed)}; key="{key}"'
+    why = f"; not-stored={kept_out}" if kept_out and lookup.outcome == "miss" else ""
+    return f'{CACHE_NAME}; {_forwarded(lookup, refreshed=refreshed)}{why}; key="{key}"'
 
 
 def _forwarded(lookup: Lookup[Any], *, refreshed: bool) -> str:

@@ -19,14 +19,25 @@ from urllib.parse import quote
 from structlog.contextvars import bind_contextvars
 
 from recoup.cache import LRUCache, Mode
-from recoup.errors import NotCachedError, RecoupError
+from recoup.errors import NotCachedError, RecoupError, UpstreamError
 from recoup.in_flight import Holding, InFlight
 from recoup.pipelines.protocol import Pipeline
+from recoup.pipelines.stream import Stream
 from recoup.telemetry import request_id
 from recoup.web.generation.answer import SANDBOX, GenerationResponse, hit_response, lookup_response
+from recoup.web.generation.asked import Asked
 from recoup.web.generation.body import BodyTimeouts, coding_of, decode, read_away, read_body
+from recoup.web.generation.door import Door
 from recoup.web.generation.forms import form_file
-from recoup.web.generation.lookups import CallerLeftError, LookupTasks
+from recoup.web.generation.lookups import Beginning, CallerLeftError, LookupTasks, Whole
+from recoup.web.generation.own_answer import (
+    REQUEST_ID,
+    own_beginning,
+    own_hit,
+    own_lookup,
+    own_problem,
+    own_refusal,
+)
 from recoup.web.generation.request import (
     GenerationRequest,
     Headers,
@@ -36,11 +47,12 @@ from recoup.web.generation.request import (
     joined,
     media_type,
     read_request,
-    select,
+    text,
 )
+from recoup.web.generation.streaming import Sent, StreamSender
 from recoup.web.generation.waiting import Admission
 from recoup.web.problems import PATH_CHARACTERS, problem_document
-from recoup.web.recorder import RequestRecord, RequestRecorder
+from recoup.web.recorder import RequestRecorder
 from recoup.web.responses import RawHeaders, encode, raw_headers
 from recoup.web.sending import AT_ONCE_BYTES, Deliveries, Receive, Send, send_at_once
 
@@ -103,91 +115,127 @@ class GenerationEndpoint:
         self._timeouts = BodyTimeouts(limits.body_timeout_seconds)
         self._keying = ThreadPoolExecutor(_KEYING_THREADS, thread_name_prefix="recoup-key")
         self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
-        self._routes = {name.encode(): Route(pipeline) for name, pipeline in pipelines.items()}
-        for route in self._routes.values():
-            cache.register(route.name, route.limiter)
+        self._doors = {name.encode(): Door(Route(pipeline), GENERATE_ROUTE) for name, pipeline in pipelines.items()}
+        for door in self._doors.values():
+            cache.register(door.route.name, door.route.limiter)
 
-    def route(self, name: bytes) -> Route | None:
-        """The pipeline of a name, as it is served; None: there is none."""
-        return self._routes.get(name)
+    def door(self, name: bytes) -> Door | None:
+        """The pipeline of a name, as it is served under `/api/generate/`; None: there is none."""
+        return self._doors.get(name)
+
+    def route(self, name: str) -> Route:
+        """The pipeline of a name, as it is served."""
+        return self._doors[name.encode()].route
 
     def close(self) -> None:
         """End the threads that compute keys."""
         self._keying.shutdown(wait=False, cancel_futures=True)
 
-    async def answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever comes of it."""
-        headers = select(scope["headers"], route.wanted)
-        own_id = request_id(_text(headers, b"x-request-id"))
+        headers = door.select(scope["headers"])
+        own_id = request_id(text(headers, b"x-request-id"))
         holding = Holding(self._budget, "bodies")
-        started = self._clock()
-        request = None
+        asked = Asked(door, scope, headers, own_id, self._clock())
         try:
             body = await self._timeouts.within(
                 read_body, receive, content_length(headers), self._limits.max_body_bytes, holding
             )
-            started = self._clock()
-            request = await self._read(route, headers, scope["query_string"], body, holding)
+            asked.started = self._clock()
+            request = asked.request = await self._read(door, headers, own_id, scope["query_string"], body, holding)
             del body
-            response = self._try_hit(request, own_id, started)
+            response: GenerationResponse | Beginning | None = self._try_hit(door, request, own_id, asked.started)
             if response is None:
                 bind_contextvars(request_id=own_id)
-                response = await self._look_up(request, own_id, started, receive, holding)
+                response = await self._look_up(asked, request, receive, holding)
+            if isinstance(response, Beginning):
+                await self._stream(asked, response, receive, send)
+                return
             delivery = None if len(response.body) <= AT_ONCE_BYTES else self._deliveries.begin(response.body)
         except CallerLeftError:
-            self._record_failure(scope, headers, own_id, started, route, request, _CALLER_LEFT, 0, CallerLeftError())
+            self._record_failure(asked, _CALLER_LEFT, 0, CallerLeftError())
             return
         except Exception as error:  # noqa: BLE001  # every error has its answer
             bind_contextvars(request_id=own_id)
-            failure = self._failure(scope, headers, own_id, started, route, request, error)
+            failure = self._failure(asked, error)
         else:
-            self._record(scope, headers, own_id, started, request, response)
-            if delivery is None:
-                await send_at_once(send, response.status, response.headers, response.body)
+            self._record(asked, request, response)
+            if delivery is None or scope["method"] == "HEAD":
+                if delivery is not None:
+                    self._deliveries.end(delivery)
+                shown = b"" if scope["method"] == "HEAD" else response.body
+                await send_at_once(send, response.status, response.headers, shown)
             else:
-                request = None  # its body need not wait for the reader
+                asked.request = request = None  # type: ignore[assignment]  # its body need not wait for the reader
                 holding.release()
                 await delivery.send(receive, send, response.status, response.headers)
             return
         finally:
             holding.release()
         await send_at_once(send, *failure)
-        if request is None and failure[0] in _REFUSED_WHILE_SENDING:
+        if asked.request is None and failure[0] in _REFUSED_WHILE_SENDING:
             await read_away(receive)
+
+    async def _stream(self, asked: Asked, beginning: Beginning, receive: Receive, send: Send) -> None:
+        """Answer with what is still coming."""
+        request, lookup = asked.request, beginning.lookup
+        assert request is not None  # noqa: S101  # it was looked up
+        stream: Stream = lookup.value
+        try:
+            sender = StreamSender(beginning.reader, self._deliveries, self._budget, self._clock)
+            refreshed = self._is_refresh(request)
+            seconds = self._clock() - asked.started
+            status, headers = own_beginning(request, lookup, stream, asked.own_id, seconds, refreshed=refreshed)
+            sent = await sender.send(receive, send, status, headers, body=asked.scope["method"] != "HEAD")
+        finally:
+            beginning.close()
+        ended_at = max(sent.first_byte_at or asked.started, stream.ended_at or 0.0)
+        self._record_stream(asked, beginning, status, sent, ended_at)
 
     # --- reading
 
     async def _read(
-        self, route: Route, headers: Headers, query: bytes, body: bytes, holding: Holding
+        self, door: Door, headers: Headers, own_id: str, query: bytes, body: bytes, holding: Holding
     ) -> GenerationRequest:
         """The request of a body; in a thread where it takes long."""
         kind = content_type(headers)
         coding = coding_of(joined(headers, b"content-encoding"))
-        if route.takes_forms and media_type(kind) == "multipart/form-data":
+        takes_form = door.rest is None and door.route.takes_forms and media_type(kind) == "multipart/form-data"
+        read = partial(
+            read_request,
+            door.route,
+            headers,
+            door.named(headers),
+            query,
+            direct=door.direct(headers, query, own_id),
+        )
+        if takes_form:
             holding.grow(len(body))  # the form's file is a copy
         elif coding == "identity" and len(body) <= _KEYED_AT_ONCE_BYTES:
-            return read_request(route, headers, query, body, kind)
-        work = partial(self._read_slowly, route, headers, query, body, kind, coding, holding)
+            return read(body, kind)
+        work = partial(self._read_slowly, read, body, kind, coding, holding, takes_form=takes_form)
         return await asyncio.get_running_loop().run_in_executor(self._keying, work)
 
     def _read_slowly(
         self,
-        route: Route,
-        headers: Headers,
-        query: bytes,
+        read: Callable[[bytes, str | None], GenerationRequest],
         body: bytes,
         kind: str | None,
         coding: str,
         holding: Holding,
+        *,
+        takes_form: bool,
     ) -> GenerationRequest:
         body = decode(body, coding, self._limits.max_body_bytes, holding)
-        if kind is not None and route.takes_forms and media_type(kind) == "multipart/form-data":
+        if kind is not None and takes_form:
             body, kind = form_file(body, kind)
-        return read_request(route, headers, query, body, kind)
+        return read(body, kind)
 
     # --- looking up
 
-    def _try_hit(self, request: GenerationRequest, own_id: str, started: float) -> GenerationResponse | None:
+    def _try_hit(
+        self, door: Door, request: GenerationRequest, own_id: str, started: float
+    ) -> GenerationResponse | None:
         """The answer where it is stored, counted as a hit; None counts nothing."""
         if request.mode != "default" or request.max_age is not None:
             return None
@@ -198,19 +246,29 @@ class GenerationEndpoint:
             return None
         if entry is None:
             return None
-        return hit_response(request, entry, self._cache.clock(), own_id, self._clock() - started)
+        respond = hit_response if door.rest is None else own_hit
+        return respond(request, entry, self._cache.clock(), own_id, self._clock() - started)
 
     async def _look_up(
-        self, request: GenerationRequest, own_id: str, started: float, receive: Receive, holding: Holding
-    ) -> GenerationResponse:
-        """The answer, from the cache or generated. Counts exactly one outcome."""
+        self, asked: Asked, request: GenerationRequest, receive: Receive, holding: Holding
+    ) -> GenerationResponse | Beginning:
+        """The answer, from the cache or generated, or its beginning. Counts exactly one outcome."""
         mode = self._mode_by_age(request)
+        below_path = asked.door.rest is not None
         if mode == "only_if_cached":
-            lookup = await self._lookups.fetch(request, mode)
+            whole = Whole(await self._lookups.fetch(request, mode), None)
         else:
-            lookup = await self._lookups.run(request, mode, receive, holding)
-        seconds = self._clock() - started
-        return lookup_response(request, lookup, own_id, seconds, refreshed=mode == "refresh")
+            result = await self._lookups.run(request, mode, receive, holding, early=below_path)
+            if isinstance(result, Beginning):
+                return result
+            whole = result
+        seconds, refreshed = self._clock() - asked.started, mode == "refresh"
+        if below_path:
+            return own_lookup(request, whole.lookup, whole.stream, asked.own_id, seconds, refreshed=refreshed)
+        return lookup_response(request, whole.lookup, asked.own_id, seconds, refreshed=refreshed)
+
+    def _is_refresh(self, request: GenerationRequest) -> bool:
+        return request.max_age is not None and request.mode == "default"
 
     def _mode_by_age(self, request: GenerationRequest) -> Mode:
         """The mode of a request that says how old a result may be."""
@@ -225,66 +283,60 @@ class GenerationEndpoint:
 
     # --- recording, and failing
 
-    def _record(
-        self,
-        scope: Scope,
-        headers: Headers,
-        own_id: str,
-        started: float,
-        request: GenerationRequest,
-        response: GenerationResponse,
-    ) -> None:
+    def _record(self, asked: Asked, request: GenerationRequest, response: GenerationResponse) -> None:
         recorder = self._recorder
         if recorder is None:
             return
+        door, scope = asked.door, asked.scope
         if response.outcome == "hit":
-            recorder.record_hit(scope, headers, own_id, GENERATE_ROUTE, started, request, response)
+            recorder.record_hit(scope, asked.headers, asked.own_id, door.template, asked.started, request, response)
             return
-        record = RequestRecord(own_id, _text(headers, b"traceparent"), started)
-        record.asked(request)
+        record = asked.record()
         record.answered(response)
-        recorder.record(record, scope["method"], scope["path"], GENERATE_ROUTE, response.status, len(response.body))
+        recorder.record(record, scope["method"], scope["path"], door.template, response.status, len(response.body))
 
-    def _failure(
-        self,
-        scope: Scope,
-        headers: Headers,
-        own_id: str,
-        started: float,
-        route: Route,
-        request: GenerationRequest | None,
-        error: Exception,
-    ) -> tuple[int, RawHeaders, bytes]:
-        """The answer of an error, recorded; the error forgets where it came from, and so whatever was held there."""
-        status, document, own = problem_document(error, instance=quote(scope["path"], safe=PATH_CHARACTERS))
-        body = encode(document)
-        known = error if isinstance(error, RecoupError) else None
-        self._record_failure(scope, headers, own_id, started, route, request, status, len(body), known)
-        _forget_frames(error)
-        length = (b"content-length", b"%d" % len(body))
-        return status, [*raw_headers(own), length, (b"x-request-id", own_id.encode()), *SANDBOX], body
-
-    def _record_failure(
-        self,
-        scope: Scope,
-        headers: Headers,
-        own_id: str,
-        started: float,
-        route: Route,
-        request: GenerationRequest | None,
-        status: int,
-        size: int,
-        error: BaseException | None,
-    ) -> None:
+    def _record_stream(self, asked: Asked, beginning: Beginning, status: int, sent: Sent, ended_at: float) -> None:
+        if sent.left:
+            self._record_failure(asked, _CALLER_LEFT, sent.size, CallerLeftError())
+            return
         if self._recorder is None:
             return
-        record = RequestRecord(own_id, _text(headers, b"traceparent"), started)
-        record.pipeline = route.name
-        if request is not None:
-            record.asked(request)
+        record = asked.record()
+        if sent.cut:
+            record.error = f"StreamCutError: {sent.cut}"
+        else:
+            record.streamed(beginning.lookup, sent.first_byte_at or ended_at, ended_at)
+        scope = asked.scope
+        self._recorder.record(record, scope["method"], scope["path"], asked.door.template, status, sent.size)
+
+    def _failure(self, asked: Asked, error: Exception) -> tuple[int, RawHeaders, bytes]:
+        """The answer of an error, recorded; the error forgets where it came from, and so whatever was held there."""
+        known = error if isinstance(error, RecoupError) else None
+        own = error.own_answer if isinstance(error, UpstreamError) else None
+        if own is not None and asked.request is not None:
+            self._record_failure(asked, own.status, len(own.body), known)
+            seconds = self._clock() - asked.started
+            headers = own_refusal(asked.request, own, asked.own_id, seconds, first=error.__cause__ is None)
+            _forget_frames(error)
+            return own.status, headers, b"" if asked.scope["method"] == "HEAD" else own.body
+        status, document, raw = problem_document(error, instance=quote(asked.scope["path"], safe=PATH_CHARACTERS))
+        below_path = asked.door.rest is not None
+        body = encode(own_problem(document, error) if below_path else document)
+        self._record_failure(asked, status, len(body), known)
+        _forget_frames(error)
+        length = (b"content-length", b"%d" % len(body))
+        name = REQUEST_ID if below_path else b"x-request-id"
+        shown = b"" if asked.scope["method"] == "HEAD" else body
+        return status, [*raw_headers(raw), length, (name, asked.own_id.encode()), *SANDBOX], shown
+
+    def _record_failure(self, asked: Asked, status: int, size: int, error: BaseException | None) -> None:
+        if self._recorder is None:
+            return
+        record = asked.record()
         if error is not None:
             record.error = f"{type(error).__name__}: {error}"
-        self._recorder.record(record, scope["method"], scope["path"], GENERATE_ROUTE, status, size)
+        scope = asked.scope
+        self._recorder.record(record, scope["method"], scope["path"], asked.door.template, status, size)
 
 
 def _forget_frames(error: BaseException | None) -> None:
@@ -294,8 +346,3 @@ def _forget_frames(error: BaseException | None) -> None:
         seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-
-
-def _text(headers: Headers, name: bytes) -> str | None:
-    value = joined(headers, name)
-    return None if value is None else value.decode("latin-1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from recoup.cache import DEFAULT, ConcurrencyLimiter, Mode, digest
 from recoup.cache.config import Default
 from recoup.cache.stats import BypassReason
 from recoup.errors import BadRequestError, NotCachedError, TooLargeError
-from recoup.pipelines.protocol import Pipeline, Prepared, Request
+from recoup.pipelines.protocol import Direct, Pipeline, Prepared, Request
 from recoup.web.generation.cache_headers import NO_DIRECTIVES, Directives, request_directives
 
 #: Headers that name a caller: with one of them, a result may be that caller's own.
@@ -49,11 +49,13 @@ class Route:
         "name",
         "pipeline",
         "refreshable",
+        "sort_header",
         "takes_forms",
         "ttl_seconds",
         "vary",
         "version",
         "wanted",
+        "wanted_below_path",
     )
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -72,6 +74,9 @@ class Route:
         self.refreshable = getattr(pipeline, "refresh", "anyone") == "anyone"
         self.vary = ", ".join(self.key_headers).encode()
         self.wanted = frozenset((*_OWN_HEADERS, *(raw for raw, _ in self.headers)))
+        #: Where a pipeline is given all headers: what becomes of one.
+        self.sort_header: Callable[[bytes], str] | None = getattr(pipeline, "sort_header", None)
+        self.wanted_below_path = None if self.sort_header else frozenset((*self.wanted, b"tracestate"))
         # A form's file field is a convenience for images; any other pipeline gets a form as it came.
         self.takes_forms = any(str(media).startswith("image/") for media in pipeline.describe().get("accepts", ()))
 
@@ -105,6 +110,12 @@ def joined(headers: Headers, name: bytes) -> bytes | None:
     return values[0] if len(values) == 1 else b", ".join(values)
 
 
+def text(headers: Headers, name: bytes) -> str | None:
+    """All values of a header as one text, as Latin-1; None: it is not there."""
+    value = joined(headers, name)
+    return None if value is None else value.decode("latin-1")
+
+
 def content_type(headers: Headers) -> str | None:
     """The media type of the body with its parameters; None: there is none.
 
@@ -135,27 +146,34 @@ def content_length(headers: Headers) -> int | None:
 
 
 def read_request(
-    route: Route, headers: Headers, query_string: bytes, body: bytes, kind: str | None
+    route: Route,
+    headers: Headers,
+    named: Mapping[str, tuple[bytes, ...]],
+    query_string: bytes,
+    body: bytes,
+    kind: str | None,
+    direct: Direct | None = None,
 ) -> GenerationRequest:
     """Check a request and compute its key. May take long for a large body.
 
     Args:
         route: The pipeline.
         headers: At least those of `route.wanted`.
+        named: Those that the pipeline is given by name.
         query_string: As it came.
         body: Whole, and decoded.
         kind: Its content type.
+        direct: What is passed on as it came.
 
     Raises:
         RequestError: It is not to be generated.
     """
     directives = _directives(headers.get(b"cache-control"))
     mode, bypass_reason = _mode(route, directives, headers)
-    own = {name: headers[raw] for raw, name in route.headers if raw in headers}
-    prepared = route.pipeline.prepare(Request(body, media_type(kind), parse_query(query_string), own))
+    prepared = route.pipeline.prepare(Request(body, media_type(kind), parse_query(query_string), named, direct))
     return GenerationRequest(
         route,
-        _key(route, prepared, own),
+        _key(route, prepared, named),
         prepared,
         mode,
         bypass_reason,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
+from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS, STREAM_ENDS
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS
 from recoup.web.validation import Field
@@ -79,6 +79,7 @@ _FIGURES: dict[str, Schema] = {
     "miss_reasons": _counts(MISS_REASONS, "Misses by reason: they add up to `misses`."),
     "recouped_seconds": seconds("What the answers of hits and coalesced lookups had cost to generate."),
     "regretted_seconds": seconds("Spent on generating again what had been evicted."),
+    "streams": _counts(STREAM_ENDS, "Generations whose answer was passed on as it came, by how it ended."),
     "generations": count("Generations that ended with a result."),
     "generation_seconds": seconds("Spent on them."),
     "generation_failures": _counts(GENERATION_ERROR_KINDS, "Generations without a result, by kind of error."),
