@@ -11,6 +11,10 @@ import anthropic
 import openai
 import pytest
 
+from recoup.pipelines.registry import load_pipelines
+from recoup.settings import Settings
+from recoup.web.banner import banner
+
 from .model_server import ANTHROPIC_ERRORS, OPENAI_ERRORS, WORDS, ModelServer, model_server
 from .running import running
 
@@ -219,3 +223,10 @@ def test_what_is_neither_of_recoups_own_nor_json_passes_through(place: Place) ->
     client = place.openai()
     answer = client.models.with_raw_response.list()
     assert "recoup; fwd=bypass" in answer.headers["Cache-Status"]
+
+
+def test_the_base_url_to_give_to_clients_is_printed(place: Place) -> None:
+    settings = Settings(upstream="http://127.0.0.1:9000/", port=8123)
+    printed = banner(settings, list(load_pipelines(None, upstream=settings.upstream).values()))
+    assert "base URL    http://127.0.0.1:8123 for clients, in place of http://127.0.0.1:9000\n" in printed
+    assert "bypass the cache" not in printed

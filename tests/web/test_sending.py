@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from recoup.in_flight import InFlight
-from recoup.web.sending import PIECE_BYTES, PIECES_A_ROUND, Deliveries
+from recoup.web.sending import PIECE_BYTES, PIECES_A_ROUND, Caller, Deliveries
 
 PIECES, READERS = 100, 40
 BODY = bytes(range(256)) * (PIECES * PIECE_BYTES // 256)
@@ -34,7 +34,11 @@ class Connection:
 
 
 async def deliver(deliveries: Deliveries, connection: Connection) -> None:
-    await deliveries.begin(BODY).send(connection.receive, connection.send, 200, [])
+    caller = Caller(connection.receive)
+    try:
+        await deliveries.begin(BODY).send(caller, connection.send, 200, [])
+    finally:
+        caller.close()
 
 
 def test_a_round_of_the_loop_has_some_pieces_however_many_readers_there_are() -> None:

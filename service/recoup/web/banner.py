@@ -19,7 +19,9 @@ SAMPLE = Path("examples/photo.jpg")
 def banner(settings: Settings, pipelines: Sequence[Pipeline]) -> str:
     """The lines that the service prints once it is up."""
     base = f"http://{_visible_host(settings.host)}:{settings.port}"
+    upstream = None if settings.upstream is None else settings.upstream.rstrip("/")
     places = {
+        **({} if upstream is None else {"base URL": f"{base} for clients, in place of {upstream}"}),
         "docs": f"{base}/docs",
         "API": f"{base}/openapi.json",
         "statistics": f"{base}/api/cache/stats",

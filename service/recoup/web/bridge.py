@@ -18,7 +18,7 @@ from recoup.in_flight import Holding, InFlight
 from recoup.web.generation.body import BodyTimeouts, read_body
 from recoup.web.generation.request import content_length, select
 from recoup.web.responses import RawHeaders
-from recoup.web.sending import AT_ONCE_BYTES, Deliveries, Receive, Send, send_at_once
+from recoup.web.sending import AT_ONCE_BYTES, Caller, Deliveries, Receive, Send, send_at_once
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -84,7 +84,11 @@ class FlaskBridge:
             await send_at_once(send, response.status, response.headers, whole)
         else:
             delivery = self._deliveries.begin(whole, _RESERVE_BYTES)
-            await delivery.send(receive, send, response.status, response.headers)
+            caller = Caller(receive)
+            try:
+                await delivery.send(caller, send, response.status, response.headers)
+            finally:
+                caller.close()
 
 
 class _Response:

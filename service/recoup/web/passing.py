@@ -21,7 +21,7 @@ from recoup.web.generation.request import content_length
 from recoup.web.generation.streaming import StreamSender
 from recoup.web.recorder import RequestRecord, RequestRecorder
 from recoup.web.responses import RawHeaders
-from recoup.web.sending import Deliveries, Receive, Send, caller_leaves
+from recoup.web.sending import Caller, Deliveries, Receive, Send
 
 #: A body of up to so many bytes is read before it is sent on, over a connection that is there already.
 _READ_FIRST_BYTES = 64 * 1024
@@ -68,18 +68,18 @@ class PassingEndpoint:
         try:
             async with AsyncExitStack() as stack:
                 sending = await _Sending.of(scope, receive, self._timeouts, holding)
-                left = asyncio.ensure_future(sending.caller_leaves())
-                stack.callback(left.cancel)
+                caller = Caller(sending.receive)
+                stack.callback(caller.close)
                 query = scope["query_string"].decode("latin-1")
                 exchange = passthrough.exchange(scope["method"], rest, query, sending.headers, sending.body)
                 try:
-                    answer = await _unless_left(left, stack.enter_async_context, exchange)
+                    answer = await _unless_left(caller.leaving, stack.enter_async_context, exchange)
                 except ExchangeError as error:
                     raise UpstreamError(f"the exchange with the upstream failed: {error}") from error
                 if answer is None:
                     self._record(record, scope, template, _CALLER_LEFT, 0)
                     return
-                await self._answer(answer, record, template, scope, sending, send)
+                await self._answer(answer, record, template, scope, caller, send)
         finally:
             holding.release()
 
@@ -89,12 +89,12 @@ class PassingEndpoint:
         record: RequestRecord,
         template: str,
         scope: dict[str, Any],
-        sending: _Sending,
+        caller: Caller,
         send: Send,
     ) -> None:
         headers = [*end_to_end(answer.headers), _CACHE_STATUS, (REQUEST_ID, record.request_id.encode())]
         sender = StreamSender(_Chunks(answer), self._deliveries, self._budget, time.perf_counter)
-        sent = await sender.send(sending.caller_leaves, send, answer.status, headers, body=scope["method"] != "HEAD")
+        sent = await sender.send(caller, send, answer.status, headers, body=scope["method"] != "HEAD")
         if sent.cut:
             record.error = f"StreamCutError: {sent.cut}"
         self._record(record, scope, template, _CALLER_LEFT if sent.left else answer.status, sent.size)
@@ -136,11 +136,10 @@ class _Sending:
             sending._is_read.set()
         return sending
 
-    async def caller_leaves(self) -> dict[str, Any]:
-        """Return when the caller, whose request was read, has closed its connection; also as a server's `receive`."""
+    async def receive(self) -> dict[str, Any]:
+        """What comes after the body, as a server's `receive`."""
         await self._is_read.wait()
-        await caller_leaves(self._receive)
-        return {"type": "http.disconnect"}
+        return await self._receive()
 
     async def _pieces(self, length: int | None) -> AsyncIterator[bytes]:
         size = 0

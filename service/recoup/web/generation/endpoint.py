@@ -54,7 +54,7 @@ from recoup.web.generation.waiting import Admission
 from recoup.web.problems import PATH_CHARACTERS, problem_document
 from recoup.web.recorder import RequestRecorder
 from recoup.web.responses import RawHeaders, encode, raw_headers
-from recoup.web.sending import AT_ONCE_BYTES, Deliveries, Receive, Send, send_at_once
+from recoup.web.sending import AT_ONCE_BYTES, Caller, Deliveries, Receive, Send, send_at_once
 
 #: Where generations are asked for, as a route and as the beginning of a path.
 GENERATE_ROUTE = "/api/generate/<pipeline>"
@@ -137,6 +137,7 @@ class GenerationEndpoint:
         own_id = request_id(text(headers, b"x-request-id"))
         holding = Holding(self._budget, "bodies")
         asked = Asked(door, scope, headers, own_id, self._clock())
+        caller = Caller(receive)
         try:
             body = await self._timeouts.within(
                 read_body, receive, content_length(headers), self._limits.max_body_bytes, holding
@@ -147,9 +148,9 @@ class GenerationEndpoint:
             response: GenerationResponse | Beginning | None = self._try_hit(door, request, own_id, asked.started)
             if response is None:
                 bind_contextvars(request_id=own_id)
-                response = await self._look_up(asked, request, receive, holding)
+                response = await self._look_up(asked, request, caller, holding)
             if isinstance(response, Beginning):
-                await self._stream(asked, response, receive, send)
+                await self._stream(asked, response, caller, send)
                 return
             delivery = None if len(response.body) <= AT_ONCE_BYTES else self._deliveries.begin(response.body)
         except CallerLeftError:
@@ -168,15 +169,16 @@ class GenerationEndpoint:
             else:
                 asked.request = request = None  # type: ignore[assignment]  # its body need not wait for the reader
                 holding.release()
-                await delivery.send(receive, send, response.status, response.headers)
+                await delivery.send(caller, send, response.status, response.headers)
             return
         finally:
             holding.release()
+            caller.close()
         await send_at_once(send, *failure)
         if asked.request is None and failure[0] in _REFUSED_WHILE_SENDING:
             await read_away(receive)
 
-    async def _stream(self, asked: Asked, beginning: Beginning, receive: Receive, send: Send) -> None:
+    async def _stream(self, asked: Asked, beginning: Beginning, caller: Caller, send: Send) -> None:
         """Answer with what is still coming."""
         request, lookup = asked.request, beginning.lookup
         assert request is not None  # noqa: S101  # it was looked up
@@ -186,7 +188,7 @@ class GenerationEndpoint:
             refreshed = self._is_refresh(request)
             seconds = self._clock() - asked.started
             status, headers = own_beginning(request, lookup, stream, asked.own_id, seconds, refreshed=refreshed)
-            sent = await sender.send(receive, send, status, headers, body=asked.scope["method"] != "HEAD")
+            sent = await sender.send(caller, send, status, headers, body=asked.scope["method"] != "HEAD")
         finally:
             beginning.close()
         ended_at = max(sent.first_byte_at or asked.started, stream.ended_at or 0.0)
@@ -250,7 +252,7 @@ class GenerationEndpoint:
         return respond(request, entry, self._cache.clock(), own_id, self._clock() - started)
 
     async def _look_up(
-        self, asked: Asked, request: GenerationRequest, receive: Receive, holding: Holding
+        self, asked: Asked, request: GenerationRequest, caller: Caller, holding: Holding
     ) -> GenerationResponse | Beginning:
         """The answer, from the cache or generated, or its beginning. Counts exactly one outcome."""
         mode = self._mode_by_age(request)
@@ -258,7 +260,7 @@ class GenerationEndpoint:
         if mode == "only_if_cached":
             whole = Whole(await self._lookups.fetch(request, mode), None)
         else:
-            result = await self._lookups.run(request, mode, receive, holding, early=below_path)
+            result = await self._lookups.run(request, mode, caller, holding, early=below_path)
             if isinstance(result, Beginning):
                 return result
             whole = result

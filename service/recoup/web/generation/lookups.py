@@ -21,7 +21,7 @@ from recoup.pipelines.protocol import TOO_LARGE, Pipeline, Prepared, Request, Re
 from recoup.pipelines.stream import Reader, Stream
 from recoup.web.generation.request import GenerationRequest, Route
 from recoup.web.generation.waiting import Admission
-from recoup.web.sending import Receive, caller_leaves
+from recoup.web.sending import Caller
 
 #: Seconds that an answer may take to become whole, once it has begun, before it is passed on as it comes: so a short
 #: one is answered with what became of it. One whose parts mean something by themselves is passed on at once.
@@ -47,14 +47,14 @@ class LookupTasks:
         self._tasks: set[asyncio.Task[Lookup[Any]]] = set()
 
     async def run(
-        self, request: GenerationRequest, mode: Mode, receive: Receive, holding: Holding, *, early: bool = False
+        self, request: GenerationRequest, mode: Mode, caller: Caller, holding: Holding, *, early: bool = False
     ) -> Whole | Beginning:
         """Look up in a task of its own, for as long as the caller stays; a leader's goes on without it.
 
         Args:
             request: What is asked for.
             mode: How it is looked up.
-            receive: The server's.
+            caller: Who asks.
             holding: Holds the request's body.
             early: Whether an answer may begin before it is whole.
 
@@ -68,12 +68,11 @@ class LookupTasks:
         else:
             holding.release()
             task = self._follow(request._replace(prepared=_sharing_body(request.prepared, leader)), mode, opening)
-        left = asyncio.ensure_future(caller_leaves(receive))
+        left = caller.leaving
         begun = None
         try:
             begun = await _first_of(task, left, opening)
         finally:
-            left.cancel()
             if opening is not None and begun is None:
                 opening.close()
             if leader is not None and begun is None and not task.done():

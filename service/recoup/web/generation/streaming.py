@@ -6,7 +6,6 @@ promises, and the caller's library sees that the body is not whole.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +13,7 @@ from typing import Protocol
 from recoup.errors import OverloadedError, StreamCutError
 from recoup.in_flight import Holding, InFlight
 from recoup.web.responses import RawHeaders
-from recoup.web.sending import PIECE_BYTES, QUEUED_BYTES, Deliveries, Receive, Send, caller_leaves
+from recoup.web.sending import PIECE_BYTES, QUEUED_BYTES, Caller, Deliveries, Send
 
 #: Pieces of what comes slowly, and what the server's queue of them holds for one reader.
 SMALL_PIECE_BYTES = PIECE_BYTES // 4
@@ -75,11 +74,15 @@ class StreamSender:
         self._queued.grow(SMALL_QUEUED_BYTES)
         self._piece_bytes = SMALL_PIECE_BYTES
 
-    async def send(self, receive: Receive, send: Send, status: int, headers: RawHeaders, *, body: bool) -> Sent:
+    async def send(self, caller: Caller, send: Send, status: int, headers: RawHeaders, *, body: bool) -> Sent:
         """Send the answer; without `body` only its beginning, as a HEAD asks for."""
         sent = Sent()
-        left = asyncio.ensure_future(caller_leaves(receive))
-        left.add_done_callback(lambda _: self._reader.cut_off("its caller left"))
+        left = caller.leaving
+
+        def leave(_: object) -> None:
+            self._reader.cut_off("its caller left")
+
+        left.add_done_callback(leave)
         self._deliveries.count += 1
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -91,7 +94,7 @@ class StreamSender:
             sent.left = left.done() and not left.cancelled()
             sent.cut = "" if sent.left else str(error)
         finally:
-            left.cancel()
+            left.remove_done_callback(leave)
             self._deliveries.count -= 1
             self._queued.release()
         return sent
