@@ -125,7 +125,8 @@ def _unused_share() -> Panel:
 def _invalidations() -> Panel:
     return series(
         "Invalidations by cause",
-        "Entries that somebody removed: cleared all at once, deleted one by one, or replaced by a newer result.",
+        "Entries that somebody removed: cleared all at once, deleted one by one, purged with their group, or replaced "
+        "by a newer result.",
         style.EVENTS_A_SECOND,
         Line(rate(INVALIDATIONS, "cause"), "{{cause}}"),
         stacked=True,

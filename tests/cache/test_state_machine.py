@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from clock import FakeClock
 from recoup.cache import LRUCache
+from recoup.cache.groups import GROUP_BYTES, MEMBER_BYTES, MEMBERSHIP_BYTES
 from recoup.cache.histogram import AGE_SECONDS
 from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import GenerationFailedError
@@ -26,6 +28,9 @@ PASSING = st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 4.0, 5.0, 10.0, 45.0]
 LIVES = st.sampled_from([None, 0, 0.25, 1, 5, 15.0, 60])
 COSTS = st.sampled_from([0.0, 0.5, 2.0, 16.0])
 SIZES = st.sampled_from([0, 1, 100, 1000, 3000])
+GROUPS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)
+#: A purge: of which groups, of which pipeline, softly.
+PURGES = st.tuples(GROUPS, st.none() | PIPELINES, st.booleans())
 ENTRY_LIMITS = st.integers(1, 6)
 BYTE_LIMITS = st.sampled_from([1000, 2500, 4000, 8000, 10**6])
 
@@ -35,6 +40,11 @@ def bookkeeping() -> int:
     probe = LRUCache()
     probe.set(0, b"")
     return probe.stats().memory_bytes
+
+
+def own_bytes(name: str) -> int:
+    """Bytes of a group beside those of its members."""
+    return GROUP_BYTES + sys.getsizeof(name)
 
 
 @dataclass
@@ -47,6 +57,7 @@ class Held:
     created: float
     expires: float
     cost: float
+    groups: tuple[str, ...]
     hits: int = 0
 
 
@@ -81,6 +92,9 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.held: OrderedDict[int, Held] = OrderedDict()
         self.left: dict[int, str] = {}
         self.counts: dict[str, Counts] = {}
+        #: By pipeline and group, the keys in the order in which they joined; and which of them carries the group.
+        self.members: dict[tuple[str, str], list[int]] = {}
+        self.carriers: dict[tuple[str, str], int] = {}
         # Entries that expire and nobody asks for are collected in small steps: peaks lie between these.
         self.least_peaks, self.most_peaks = (0, 0), (0, 0)
 
@@ -93,8 +107,45 @@ class CacheAgainstModel(RuleBasedStateMachine):
         held = self.held.get(key)
         return held if held is not None and self.clock.now < held.expires else None
 
-    def evict(self, key: int, cause: str) -> None:
+    def join(self, key: int, held: Held) -> None:
+        """Into its groups: the first member of a group is accounted with the group itself."""
+        for name in held.groups:
+            members = self.members.setdefault((held.pipeline, name), [])
+            members.append(key)
+            self.carriers.setdefault((held.pipeline, name), key)
+
+    def leave(self, key: int) -> Held:
+        """Out of the cache, and out of its groups, which whoever joined last carries from then on."""
         held = self.held.pop(key)
+        for name in held.groups:
+            group = held.pipeline, name
+            self.members[group].remove(key)
+            if self.carriers[group] == key:
+                del self.carriers[group]
+                if self.members[group]:
+                    self.carriers[group] = heir = self.members[group][-1]
+                    self.held[heir].size += own_bytes(name)
+        return held
+
+    def size_of(self, value: bytes, pipeline: str, groups: tuple[str, ...]) -> int:
+        size = self.bookkeeping + len(value)
+        if groups:
+            size += MEMBERSHIP_BYTES + len(groups) * MEMBER_BYTES
+        return size + sum(own_bytes(name) for name in groups if not self.members.get((pipeline, name)))
+
+    def purged(self, groups: tuple[str, ...], pipeline: str | None, soft: bool) -> None:
+        for key, held in list(self.held.items()):
+            if pipeline not in (None, held.pipeline) or not set(groups) & set(held.groups):
+                continue
+            if soft:
+                held.expires = min(held.expires, self.clock.now)
+            elif self.live(key):
+                self.invalidate(key, "purged")
+            else:
+                self.evict(key, "expired")
+
+    def evict(self, key: int, cause: str) -> None:
+        held = self.leave(key)
         cause = "expired" if held.expires <= self.clock.now else cause
         counts = self.of(held.pipeline)
         counts.evictions[cause] += 1
@@ -103,7 +154,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.left[key] = "expired" if cause == "expired" else "evicted"
 
     def invalidate(self, key: int, cause: str) -> None:
-        self.of(self.held.pop(key).pipeline).invalidations[cause] += 1
+        self.of(self.leave(key).pipeline).invalidations[cause] += 1
         self.left[key] = "invalidated"
 
     def shrink(self) -> None:
@@ -134,7 +185,9 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.of(pipeline).misses[reason] += 1
         return reason
 
-    def put(self, key: int, value: bytes, ttl: float | None, cost: float, pipeline: str) -> bool:
+    def put(
+        self, key: int, value: bytes, ttl: float | None, cost: float, pipeline: str, groups: tuple[str, ...] = ()
+    ) -> bool:
         if not self.enabled:
             return False
         counts = self.of(pipeline)
@@ -144,12 +197,13 @@ class CacheAgainstModel(RuleBasedStateMachine):
             self.invalidate(key, "replaced")
         elif key in self.held:
             self.evict(key, "expired")
-        size = self.bookkeeping + len(value)
+        size = self.size_of(value, pipeline, groups)
         if size > self.limit:
             self.left[key] = "too_large"
             return False
         now = self.clock.now
-        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost)
+        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, groups)
+        self.join(key, self.held[key])
         self.left.pop(key, None)
         self.shrink()
         self.note_peaks()
@@ -180,12 +234,82 @@ class CacheAgainstModel(RuleBasedStateMachine):
                 self.miss(key, pipeline)
             assert expected == self.cache.get(key, pipeline=pipeline)
 
-    @rule(key=KEYS, size=SIZES, ttl=LIVES, cost=COSTS, pipeline=PIPELINES, passing=PASSING)
-    def set(self, key: int, size: int, ttl: float | None, cost: float, pipeline: str, passing: float) -> None:
+    @rule(key=KEYS, size=SIZES, ttl=LIVES, cost=COSTS, pipeline=PIPELINES, groups=GROUPS, passing=PASSING)
+    def set(
+        self,
+        key: int,
+        size: int,
+        ttl: float | None,
+        cost: float,
+        pipeline: str,
+        groups: tuple[str, ...],
+        passing: float,
+    ) -> None:
         self.clock.advance(passing)
         value = bytes(size)
-        stored = self.cache.set(key, value, ttl_seconds=ttl, cost_seconds=cost, pipeline=pipeline)
-        assert stored is self.put(key, value, ttl, cost, pipeline)
+        stored = self.cache.set(key, value, ttl_seconds=ttl, cost_seconds=cost, pipeline=pipeline, groups=groups)
+        assert stored is self.put(key, value, ttl, cost, pipeline, groups)
+
+    @rule(purge=PURGES, passing=PASSING)
+    def purge(self, purge: tuple[tuple[str, ...], str | None, bool], passing: float) -> None:
+        self.clock.advance(passing)
+        groups, pipeline, soft = purge
+        self.purged(groups, pipeline, soft)
+        self.cache.purge(groups, pipeline, soft=soft)
+
+    @rule(
+        key=KEYS,
+        size=SIZES,
+        cost=COSTS,
+        pipeline=PIPELINES,
+        groups=GROUPS,
+        purge=PURGES,
+        passing=PASSING,
+        refresh=st.booleans(),
+    )
+    def fetch_while_groups_are_purged(
+        self,
+        key: int,
+        size: int,
+        cost: float,
+        pipeline: str,
+        groups: tuple[str, ...],
+        purge: tuple[tuple[str, ...], str | None, bool],
+        passing: float,
+        refresh: bool,
+    ) -> None:
+        """What began before a purge of its groups is not stored, but for what is in none of them."""
+        if not self.enabled:
+            return
+        purged, of_pipeline, soft = purge
+
+        def generate() -> bytes:
+            self.clock.advance(cost)
+            self.purged(purged, of_pipeline, soft)
+            self.cache.purge(purged, of_pipeline, soft=soft)
+            return bytes(size)
+
+        self.clock.advance(passing)
+        expected = None
+        if self.live(key) and not refresh:
+            self.hit(key)
+            expected = "hit"
+        else:
+            self.miss(key, pipeline, refresh)
+        mode: Any = "refresh" if refresh else "default"
+        lookup = self.cache.fetch(key, generate, pipeline=pipeline, groups=groups, mode=mode)
+        if expected == "hit":
+            assert "hit" == lookup.outcome
+            return
+        counts = self.of(pipeline)
+        counts.generated += 1
+        counts.generating_seconds += cost
+        if of_pipeline in (None, pipeline) and set(purged) & set(groups):
+            assert not lookup.stored
+            if key not in self.held:
+                self.left[key] = "invalidated"
+        else:
+            assert lookup.stored is self.put(key, bytes(size), self.ttl, cost, pipeline, groups)
 
     @rule(key=KEYS, size=SIZES, passing=PASSING)
     def set_as_a_mapping(self, key: int, size: int, passing: float) -> None:
@@ -331,6 +455,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         assert len(self.held) == stats.entries == len(self.cache) == self.cache.count()
         for entry in entries:
             held = self.held[entry["key"]]
+            assert list(held.groups) == entry["groups"]
             assert (held.size, held.pipeline, held.hits, held.cost, self.clock.now - held.created) == (
                 entry["size_bytes"],
                 entry["pipeline"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,12 @@ BYTES_PER_MB = 2**20
 _POLICY = fields.Choice(tuple(POLICIES))
 _PIPELINE = fields.Text("a name, as text that is not empty")
 _COST = fields.Number(0, 1e100, "seconds")
+
+#: Groups that one result may be in (RFC 9875 wants at least 32), and the characters of a name.
+MOST_GROUPS: Final = 32
+LONGEST_GROUP: Final = 256
+NO_GROUPS: Final[tuple[str, ...]] = ()
+_GROUP = f"text of 1 to {LONGEST_GROUP} characters"
 
 T = TypeVar("T")
 
@@ -71,6 +78,35 @@ def checked_pipeline(value: object) -> str:
         expected = "text without lone surrogates"
         raise ConfigurationError(fields.refusal("pipeline", ascii(name[: fields.ECHO_LENGTH]), expected)) from None
     return name
+
+
+def is_group(name: object) -> bool:
+    """Whether a group may have this name."""
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_GROUP:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def checked_groups(value: Collection[str], most: int | None = MOST_GROUPS) -> tuple[str, ...]:
+    """Names of groups, each once, in their order.
+
+    Raises:
+        ConfigurationError: They are no collection, there are more than `most`, or one is no name of a group.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
+        raise ConfigurationError(fields.refusal("groups", fields.echo(value), "a list of names"))
+    for name in value:
+        if not is_group(name):
+            shown = ascii(name[: fields.ECHO_LENGTH]) if isinstance(name, str) else fields.echo(name)
+            raise ConfigurationError(fields.refusal("groups", shown, _GROUP))
+    names = tuple(dict.fromkeys(value))
+    if most is not None and len(names) > most:
+        raise ConfigurationError(f"groups: {len(names)} of them; expected at most {most}")
+    return names
 
 
 def checked_cost(value: object) -> float:

@@ -11,6 +11,7 @@ from recoup.cache.stats import V
 
 if TYPE_CHECKING:
     from recoup.cache.counters import PipelineCounters
+    from recoup.cache.groups import Membership
 
 _AGE_EDGES = (*AGE_SECONDS, math.inf)
 _FIRST_AGE_EDGE = AGE_SECONDS[0]
@@ -28,6 +29,7 @@ class CacheEntry(Generic[V]):
         used_at: When it was last stored or hit, monotonic seconds. Written by readers, without a lock.
         cost_seconds: Seconds that its generation took.
         hits: Hits that have been accounted.
+        membership: Its groups; None: it has none.
     """
 
     # `check_at`, the one time that a hit is held against, is the sooner of two: the entry expires, or its age passes
@@ -42,6 +44,7 @@ class CacheEntry(Generic[V]):
         "expires_at",
         "hits",
         "key",
+        "membership",
         "newer",
         "older",
         "size_bytes",
@@ -71,6 +74,7 @@ class CacheEntry(Generic[V]):
         self.cost_seconds = cost_seconds
         self.hits = self.age_bucket = 0
         self.newer = self.older = None
+        self.membership: Membership | None = None
         edge = created_at + _FIRST_AGE_EDGE
         self.check_at = expires_at if expires_at < edge else edge
 
@@ -78,6 +82,16 @@ class CacheEntry(Generic[V]):
     def pipeline(self) -> str:
         """The name of the pipeline that it belongs to."""
         return self.counters.name
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of its groups."""
+        return () if self.membership is None else self.membership.names
+
+    def expire(self, at: float) -> None:
+        """Let it expire at a moment, or earlier if it does so anyway."""
+        self.expires_at = min(self.expires_at, max(at, self.created_at))
+        self.check_at = min(self.check_at, self.expires_at)
 
     def pass_age_edge(self, now: float) -> None:
         """Move to the bucket of the age at `now`, and on to the next check."""
@@ -97,6 +111,7 @@ class CacheEntry(Generic[V]):
             "expires_in_seconds": None if self.expires_at == math.inf else self.expires_at - now,
             "hits": self.hits,
             "cost_seconds": self.cost_seconds,
+            "groups": list(self.groups),
         }
 
     def __repr__(self) -> str:

@@ -43,12 +43,14 @@ class Decision(NamedTuple):
         share: Whether it may answer anybody but the caller that it was generated for. If not, it is not kept, either.
         ttl_seconds: Seconds until it expires; None: never; `DEFAULT`: as the lookup says.
         reason: Where it is not kept: why the next lookup of its key is a miss.
+        groups: Groups of the result, beside those that its lookup named. Of an open result, they are all there are.
     """
 
     store: bool = True
     share: bool = True
     ttl_seconds: float | Default | None = DEFAULT
     reason: MissReason = "uncacheable"
+    groups: tuple[str, ...] = ()
 
 
 class UnsharedKeys:

@@ -8,13 +8,14 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Final
 
 from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import Flights
+from recoup.cache.flights import Flight, Flights
+from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
@@ -39,7 +40,8 @@ class CacheState:
     Attributes:
         lock: Guards `store`, `flights` and the counts. Re-entrant: an object that is dropped while it is held may use
             the cache in its finaliser.
-        visible: What readers look into: the live entries, or nothing while the cache is disabled.
+        visible: What readers look into: the live entries; those without what was purged, while a purge is not done; or
+            nothing while the cache is disabled.
         reads: The entries that were hit.
         read_times: When each of them was, in monotonic seconds. A list of its own: a pair would be a tenth of a hit.
         waits: What callers waited.
@@ -69,6 +71,10 @@ class CacheState:
         self.flights = Flights()
         self.unshared = UnsharedKeys()
         self.visible: dict[Hashable, CacheEntry[Any]] = {}
+        #: Makes the readers look into other entries.
+        self.show: Callable[[dict[Hashable, CacheEntry[Any]]], None]
+        self._purging_view = PurgingView(self.store.live)
+        self.store.on_settled = self.show_entries
         self.reads: Buffer[CacheEntry[Any]] = Buffer(self._count_reads, self.lock, READ_BUFFER)
         self.read_times: list[float] = []
         self.waits: Buffer[Wait] = Buffer(self._count_waits, self.lock, _WAIT_BUFFER)
@@ -76,6 +82,17 @@ class CacheState:
         self.internal_errors = dict.fromkeys(CORE_PARTS, 0)
         self.config_changes = dict.fromkeys(CONFIG_SETTINGS, 0)
         _states.add(self)
+
+    def show_entries(self) -> None:
+        """Let the readers see what they are to see now. Under the lock."""
+        if not self.config.enabled:
+            self.show({})
+        else:
+            self.show(self._purging_view if self.store.groups.pending else self.store.live)
+
+    def find(self, key: Hashable, now: float) -> CacheEntry[Any] | None:
+        """The entry of a key that readers may see, expired or not. Under the lock."""
+        return self.store.find(key, now) if self.config.enabled else None
 
     # --- failing open
 
@@ -177,6 +194,18 @@ class CacheState:
             self.note_internal_error("sizer", error)
             return None
 
+    def takes(self, flight: Flight) -> bool:
+        """Whether a flight's result may be stored, after what was invalidated meanwhile. Under the lock."""
+        if not flight.purged_epoch:
+            return not flight.detached
+        now = self.clock()
+        entry = self.store.find(flight.key, now)
+        if not flight.detached and self.stale_seconds and (entry is None or now >= entry.expires_at):
+            return True
+        if entry is None:
+            self.store.ghosts.note(flight.key, "invalidated")
+        return False
+
     def put(
         self,
         key: Hashable,
@@ -187,6 +216,7 @@ class CacheState:
         pipeline: str,
         dropped: list[CacheEntry[Any]],
         unstored: MissReason = "uncacheable",
+        groups: Collection[str] = (),
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
 
@@ -199,6 +229,7 @@ class CacheState:
             pipeline: The pipeline that it is counted for.
             dropped: Takes what goes: to be let go outside the lock, as finalisers may take their time.
             unstored: Why the next lookup is a miss, where this one is not to be kept.
+            groups: The names of its groups, each once.
         """
         if not self.config.enabled:
             return False
@@ -208,6 +239,10 @@ class CacheState:
         counters = store.counters.get(pipeline) or store.of(pipeline)
         now = self.clock()
         most = store.max_memory_bytes
+        if store.groups.pending:
+            store.find(key, now)  # one that was purged is not replaced
+        if groups and size is not None:
+            size += store.groups.size_of(counters.name, groups, store.live.get(key))
         if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
                 counters.regretted_seconds += cost
@@ -223,7 +258,7 @@ class CacheState:
             expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
         else:
             expires_at = now + ttl
-        left, replaced = store.insert(CacheEntry(key, value, counters, size, now, expires_at, cost), now)
+        left, replaced = store.insert(CacheEntry(key, value, counters, size, now, expires_at, cost), now, groups)
         if left == "evicted":
             counters.regretted_seconds += cost
         if replaced is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from itertools import repeat
 from math import fsum
 from operator import attrgetter
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
+from recoup.cache.groups import GroupIndex
 from recoup.cache.histogram import SIZE_BYTES
 from recoup.cache.policies.order import Order
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
@@ -25,6 +26,10 @@ from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 #: Every so many writes, one looks at twice as many entries for expiry.
 _SWEEP_EVERY = 4
 _FEW = 128
+#: Members of purged groups that are let go at once; at a write; and with the hits that were gathered.
+_SETTLED_AT_ONCE = 512
+_SETTLED_AT_WRITE = 16
+_SETTLED_WITH_READS = 512
 _INFINITY = float("inf")
 # As integers: they compare with a size at half the cost.
 _SIZES = tuple(map(int, SIZE_BYTES))
@@ -45,6 +50,10 @@ _expires_at = attrgetter("expires_at")
 def _partial_sums(times: list[float]) -> Iterator[float]:
     """Sums of a few times each: nearly as fast as one sum, and exact to a microsecond after years."""
     return (sum(times[start : start + _FEW]) for start in range(0, len(times), _FEW))
+
+
+def _nothing() -> None:
+    pass
 
 
 class Observer(Protocol):
@@ -79,6 +88,9 @@ class Store:
         self.counters: dict[str, PipelineCounters] = {}
         self._registered = 0
         self.ghosts = GhostList(max_size)
+        self.groups = GroupIndex()
+        #: Called when a purge that was not done is done.
+        self.on_settled: Callable[[], None] = _nothing
         self.observers: tuple[Observer, ...] = ()
         self.memory_bytes = 0
         self.peak_entries = 0
@@ -169,11 +181,20 @@ class Store:
                 self._sweep_at = self.order.after(self._sweep_at)
             self._passed = min(self._passed, min(map(_expires_at, counts)))
         self.order.touch(counts)
+        if self.groups.pending:
+            self.settle_some(_SETTLED_WITH_READS, times[-1])
+
+    def find(self, key: Hashable, now: float) -> Entry | None:
+        """The entry of a key, expired or not; not one that was purged."""
+        entry = self.live.get(key)
+        if self.groups.pending and entry is not None and not self.settle(entry, now):
+            return None
+        return entry
 
     # --- writes
 
-    def insert(self, entry: Entry, now: float) -> tuple[MissReason | None, Entry | None]:
-        """Put an entry in as the newest, in the place of an older one of its key.
+    def insert(self, entry: Entry, now: float, groups: Collection[str] = ()) -> tuple[MissReason | None, Entry | None]:
+        """Put an entry in as the newest, in the place of an older one of its key, and into its groups.
 
         Returns:
             Why an entry of its key had left before, and the entry that it replaces, each None where there is none.
@@ -197,6 +218,10 @@ class Store:
             del live[key]
             live[key] = entry
             self._replace(old, entry, now)
+            if old.membership is not None:
+                self._end_membership(old)
+        if groups:
+            self.groups.join(entry, groups)
         sizes = counters.entry_size
         sizes.counts[bisect_left(_SIZES, size)] += 1
         sizes.total += size
@@ -263,9 +288,64 @@ class Store:
         self.invalidate(entry, cause)
         return True
 
-    def shrink(self, now: float) -> list[Entry]:
-        """Evict until both limits hold; gives what went, so that it is dropped outside the lock."""
+    # --- purges
+
+    def purge(self, names: Collection[str], pipeline: str | None, now: float, *, soft: bool) -> list[Entry]:
+        """Purge groups: their members go, or expire where it is `soft`. The same time, however many there are.
+
+        Returns:
+            What went at once, so that it is dropped outside the lock.
+        """
         gone: list[Entry] = []
+        left = _SETTLED_AT_ONCE
+        for group in self.groups.mark(names, pipeline, now, soft=soft):
+            if group.unsettled or len(group) > left:
+                self.groups.defer(group)
+                continue
+            left -= len(group)
+            gone += [entry for entry in list(group) if not self.settle(entry, now)]
+        return gone
+
+    def settle(self, entry: Entry, now: float) -> bool:
+        """Do with an entry what the purges of its groups say; whether it is still held."""
+        membership = entry.membership
+        if membership is None or not membership.is_purged():
+            return True
+        if membership.is_hard_purged():
+            self.remove(entry, "purged", now)
+            return False
+        entry.expire(min(group.soft_at for group in membership.groups if group.soft_epoch > membership.epoch))
+        membership.epoch = self.groups.epoch
+        self._soonest_stored = min(self._soonest_stored, entry.expires_at)
+        return True
+
+    def settle_some(self, steps: int, now: float) -> list[Entry]:
+        """Settle the next few members of purged groups; gives what went, so that it is dropped outside the lock."""
+        gone: list[Entry] = []
+        if not self.groups.pending:
+            return gone
+        for _ in repeat(None, steps):
+            entry = self.groups.next_unsettled()
+            if entry is None:
+                break
+            if not self.settle(entry, now):
+                gone.append(entry)
+        if not self.groups.pending:
+            self.on_settled()
+        return gone
+
+    def settle_all(self, now: float) -> list[Entry]:
+        """Settle all members of purged groups. O(members)."""
+        return self.settle_some(sum(map(len, self.groups.pending)), now)
+
+    def shrink(self, now: float) -> list[Entry]:
+        """Evict until both limits hold; gives what went, so that it is dropped outside the lock.
+
+        What was purged and is not gone yet goes first.
+        """
+        gone: list[Entry] = []
+        while self.groups.pending and (len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes):
+            gone += self.settle_some(1, now)
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
             victim = self.order.victim()
             assert victim is not None  # noqa: S101  # something is over a limit
@@ -284,6 +364,8 @@ class Store:
             self.peak_entries = entries
         if self.memory_bytes > self.peak_memory_bytes:
             self.peak_memory_bytes = self.memory_bytes
+        if self.groups.pending:
+            return self.settle_some(_SETTLED_AT_WRITE, now)
         expired_before = now - self.stale_seconds
         if expired_before < self._soonest and expired_before < self._soonest_stored:
             return ()
@@ -344,3 +426,11 @@ class Store:
         counters = entry.counters
         counters.entries -= 1
         counters.memory_bytes -= size
+        if entry.membership is not None:
+            self._end_membership(entry)
+
+    def _end_membership(self, entry: Entry) -> None:
+        moved = self.groups.leave(entry)
+        if moved:
+            self.memory_bytes += moved
+            entry.counters.memory_bytes += moved
