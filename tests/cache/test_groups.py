@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clock import FakeClock
-from recoup.cache import LRUCache
+from recoup.cache import LRUCache, cached_result
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.errors import ConfigurationError
 
@@ -81,6 +81,20 @@ class TestAHardPurge:
             before = len(cache)
             cache.stats()
             assert len(cache) < before
+        assert live is cache._state.visible
+
+    @pytest.mark.parametrize("let_go", ["get", "delete", "clear"])
+    def test_of_many_leaves_the_readers_as_they_were_whoever_lets_the_last_go(
+        self, cache: LRUCache, let_go: str
+    ) -> None:
+        live = cache._state.visible
+        fill(cache, MANY)
+        cache.purge(["a"])
+        if let_go == "clear":
+            cache.clear()
+        else:
+            for number in range(MANY):
+                getattr(cache, let_go)(("a", number))
         assert live is cache._state.visible
 
     def test_of_many_goes_on_with_writes(self, cache: LRUCache) -> None:
@@ -182,7 +196,8 @@ class TestASoftPurge:
         clock.advance(3)
         cache.purge(["a"], soft=True)
         assert {-3.0} == {
-            cache._state.store.find(("a", n), clock.now).as_dict(clock.now)["expires_in_seconds"] for n in range(MANY)
+            cache._state.store.purges.find(("a", n), clock.now).as_dict(clock.now)["expires_in_seconds"]
+            for n in range(MANY)
         }  # type: ignore[union-attr]  # it is held
 
 
@@ -369,3 +384,29 @@ class TestWhatGroupsTake:
             with pytest.raises(ConfigurationError, match="groups"):
                 cache.fetch(1, lambda: pytest.fail("generated"), groups=bad)  # type: ignore[arg-type]  # likewise
         assert 0 == cache.stats().lookups
+
+
+class TestADecoratedFunction:
+    def test_puts_its_results_into_groups_by_name_or_by_its_arguments(self, cache: LRUCache) -> None:
+        @cached_result(cache=cache, groups=["all"])
+        def one(x: int) -> int:
+            return x
+
+        @cached_result(cache=cache, groups=lambda x, *, tags=(): [f"x:{x}", *tags])
+        def other(x: int, *, tags: tuple[str, ...] = ()) -> int:
+            return x
+
+        @cached_result(cache=cache, groups=lambda x: ["all"])
+        async def third(x: int) -> int:
+            return x
+
+        one(1)
+        other(1, tags=("big",))
+        asyncio.run(third(1))
+        assert [["all"], ["x:1", "big"], ["all"]] == [entry["groups"] for entry in cache.entries(sort="recent")[::-1]]
+        cache.purge(["all"])
+        assert [["x:1", "big"]] == [entry["groups"] for entry in cache.entries()]
+
+    def test_refuses_what_is_no_list_of_names_where_it_is_decorated(self, cache: LRUCache) -> None:
+        with pytest.raises(ConfigurationError, match="groups='a'"):
+            cached_result(cache=cache, groups="a")

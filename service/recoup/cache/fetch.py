@@ -271,7 +271,7 @@ class Fetcher:
             return bypass
         # Between this caller's look-up and the lock, another flight may have ended.
         now = state.clock()
-        entry = state.store.find(key, now)
+        entry = state.store.purges.find(key, now)
         if entry is not None and mode != "refresh" and now < entry.expires_at:
             return self._answered(self._read_path.hit_locked(entry, now), "hit")
         alone = bool(state.unshared) and state.unshared.holds(key, now)

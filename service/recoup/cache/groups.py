@@ -8,7 +8,7 @@ time whatever is held, and before and after it a hit costs what it costs without
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import Any, Final
 
 from recoup.cache.entry import CacheEntry
@@ -154,17 +154,23 @@ class PurgingView(dict[Hashable, Entry]):
         return entry
 
 
+def _nothing() -> None:
+    pass
+
+
 class GroupIndex:
     """The groups of all entries. Everything here runs under the cache's lock.
 
     Attributes:
         epoch: Purges so far.
         pending: Groups with members that have not been looked at since a purge.
+        on_settled: Called when there are none any more.
     """
 
     def __init__(self) -> None:
         self.epoch = 0
         self.pending: dict[Group, None] = {}
+        self.on_settled: Callable[[], None] = _nothing
         self._by_pipeline: dict[str, dict[str, Group]] = {}
 
     def size_of(self, pipeline: str, names: Collection[str], old: Entry | None) -> int:
@@ -214,7 +220,10 @@ class GroupIndex:
         return moved
 
     def _forget(self, group: Group) -> None:
-        self.pending.pop(group, None)
+        if group in self.pending:
+            del self.pending[group]
+            if not self.pending:
+                self.on_settled()
         known = self._by_pipeline[group.pipeline]
         del known[group.name]
         if not known:
@@ -259,11 +268,13 @@ class GroupIndex:
     def next_unsettled(self) -> Entry | None:
         """The next entry to be settled; None: there is none left."""
         while self.pending:
-            group, _ = self.pending.popitem()
+            group = next(reversed(self.pending))
             entry = group.take_unsettled()
             if entry is not None:
-                self.pending[group] = None
                 return entry
+            del self.pending[group]
+            if not self.pending:
+                self.on_settled()
         return None
 
 

@@ -316,7 +316,7 @@ class ResultCache(Generic[V]):
         with state.lock:
             state.flights.detach(key)
             now = self.clock()
-            entry = state.store.find(key, now)
+            entry = state.store.purges.find(key, now)
             if entry is None:
                 return False
             state.reads.drain_locked()
@@ -336,7 +336,7 @@ class ResultCache(Generic[V]):
         with state.lock:
             state.flights.detach_all(pipeline)
             state.reads.drain_locked()
-            purged = state.store.settle_all(self.clock())
+            purged = state.store.purges.settle_all(self.clock())
             chosen = [entry for entry in state.store.live.values() if pipeline in (None, entry.pipeline)]
             for entry in chosen:
                 state.store.invalidate(entry, "cleared")
@@ -365,7 +365,7 @@ class ResultCache(Generic[V]):
         state = self._state
         with state.lock:
             state.reads.drain_locked()
-            dropped = state.store.purge(names, pipeline, self.clock(), soft=soft)
+            dropped = state.store.purges.purge(names, pipeline, self.clock(), soft=soft)
             state.flights.purge(names, pipeline, state.store.groups.epoch, soft=soft)
             state.show_entries()
         dropped.clear()
@@ -523,7 +523,7 @@ class ResultCache(Generic[V]):
             state.reads.drain_locked()
             state.waits.drain_locked()
             now = self.clock()
-            dropped = [*store.settle_some(_SETTLED_ON_STATS, now), *store.sweep(_SWEEP_ON_STATS, now)]
+            dropped = [*store.purges.settle_some(_SETTLED_ON_STATS, now), *store.sweep(_SWEEP_ON_STATS, now)]
             pipelines = {name: counters.stats() for name, counters in store.counters.items()}
             stats = CacheStats(
                 **total(pipelines.values()),
@@ -612,7 +612,7 @@ class ResultCache(Generic[V]):
         with self._state.lock:
             self._state.reads.drain_locked()
             now = self.clock()
-            entry = self._state.store.find(key, now)
+            entry = self._state.store.purges.find(key, now)
         if entry is None or now >= entry.expires_at:
             return None
         return _described(entry, now, describe)

@@ -74,7 +74,7 @@ class CacheState:
         #: Makes the readers look into other entries.
         self.show: Callable[[dict[Hashable, CacheEntry[Any]]], None]
         self._purging_view = PurgingView(self.store.live)
-        self.store.on_settled = self.show_entries
+        self.store.groups.on_settled = self.show_entries
         self.reads: Buffer[CacheEntry[Any]] = Buffer(self._count_reads, self.lock, READ_BUFFER)
         self.read_times: list[float] = []
         self.waits: Buffer[Wait] = Buffer(self._count_waits, self.lock, _WAIT_BUFFER)
@@ -92,7 +92,7 @@ class CacheState:
 
     def find(self, key: Hashable, now: float) -> CacheEntry[Any] | None:
         """The entry of a key that readers may see, expired or not. Under the lock."""
-        return self.store.find(key, now) if self.config.enabled else None
+        return self.store.purges.find(key, now) if self.config.enabled else None
 
     # --- failing open
 
@@ -199,7 +199,7 @@ class CacheState:
         if not flight.purged_epoch:
             return not flight.detached
         now = self.clock()
-        entry = self.store.find(flight.key, now)
+        entry = self.store.purges.find(flight.key, now)
         if not flight.detached and self.stale_seconds and (entry is None or now >= entry.expires_at):
             return True
         if entry is None:
@@ -240,7 +240,7 @@ class CacheState:
         now = self.clock()
         most = store.max_memory_bytes
         if store.groups.pending:
-            store.find(key, now)  # one that was purged is not replaced
+            store.purges.find(key, now)  # one that was purged is not replaced
         if groups and size is not None:
             size += store.groups.size_of(counters.name, groups, store.live.get(key))
         if size is None or size > most:

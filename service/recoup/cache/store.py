@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from itertools import repeat
 from math import fsum
 from operator import attrgetter
@@ -21,13 +21,13 @@ from recoup.cache.ghosts import GhostList
 from recoup.cache.groups import GroupIndex
 from recoup.cache.histogram import SIZE_BYTES
 from recoup.cache.policies.order import Order
+from recoup.cache.purges import Purges
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Every so many writes, one looks at twice as many entries for expiry.
 _SWEEP_EVERY = 4
 _FEW = 128
-#: Members of purged groups that are let go at once; at a write; and with the hits that were gathered.
-_SETTLED_AT_ONCE = 512
+#: Members of purged groups that are let go at a write, and with the hits that were gathered.
 _SETTLED_AT_WRITE = 16
 _SETTLED_WITH_READS = 512
 _INFINITY = float("inf")
@@ -50,10 +50,6 @@ _expires_at = attrgetter("expires_at")
 def _partial_sums(times: list[float]) -> Iterator[float]:
     """Sums of a few times each: nearly as fast as one sum, and exact to a microsecond after years."""
     return (sum(times[start : start + _FEW]) for start in range(0, len(times), _FEW))
-
-
-def _nothing() -> None:
-    pass
 
 
 class Observer(Protocol):
@@ -89,8 +85,7 @@ class Store:
         self._registered = 0
         self.ghosts = GhostList(max_size)
         self.groups = GroupIndex()
-        #: Called when a purge that was not done is done.
-        self.on_settled: Callable[[], None] = _nothing
+        self.purges = Purges(self)
         self.observers: tuple[Observer, ...] = ()
         self.memory_bytes = 0
         self.peak_entries = 0
@@ -182,14 +177,7 @@ class Store:
             self._passed = min(self._passed, min(map(_expires_at, counts)))
         self.order.touch(counts)
         if self.groups.pending:
-            self.settle_some(_SETTLED_WITH_READS, times[-1])
-
-    def find(self, key: Hashable, now: float) -> Entry | None:
-        """The entry of a key, expired or not; not one that was purged."""
-        entry = self.live.get(key)
-        if self.groups.pending and entry is not None and not self.settle(entry, now):
-            return None
-        return entry
+            self.purges.settle_some(_SETTLED_WITH_READS, times[-1])
 
     # --- writes
 
@@ -288,56 +276,6 @@ class Store:
         self.invalidate(entry, cause)
         return True
 
-    # --- purges
-
-    def purge(self, names: Collection[str], pipeline: str | None, now: float, *, soft: bool) -> list[Entry]:
-        """Purge groups: their members go, or expire where it is `soft`. The same time, however many there are.
-
-        Returns:
-            What went at once, so that it is dropped outside the lock.
-        """
-        gone: list[Entry] = []
-        left = _SETTLED_AT_ONCE
-        for group in self.groups.mark(names, pipeline, now, soft=soft):
-            if group.unsettled or len(group) > left:
-                self.groups.defer(group)
-                continue
-            left -= len(group)
-            gone += [entry for entry in list(group) if not self.settle(entry, now)]
-        return gone
-
-    def settle(self, entry: Entry, now: float) -> bool:
-        """Do with an entry what the purges of its groups say; whether it is still held."""
-        membership = entry.membership
-        if membership is None or not membership.is_purged():
-            return True
-        if membership.is_hard_purged():
-            self.remove(entry, "purged", now)
-            return False
-        entry.expire(min(group.soft_at for group in membership.groups if group.soft_epoch > membership.epoch))
-        membership.epoch = self.groups.epoch
-        self._soonest_stored = min(self._soonest_stored, entry.expires_at)
-        return True
-
-    def settle_some(self, steps: int, now: float) -> list[Entry]:
-        """Settle the next few members of purged groups; gives what went, so that it is dropped outside the lock."""
-        gone: list[Entry] = []
-        if not self.groups.pending:
-            return gone
-        for _ in repeat(None, steps):
-            entry = self.groups.next_unsettled()
-            if entry is None:
-                break
-            if not self.settle(entry, now):
-                gone.append(entry)
-        if not self.groups.pending:
-            self.on_settled()
-        return gone
-
-    def settle_all(self, now: float) -> list[Entry]:
-        """Settle all members of purged groups. O(members)."""
-        return self.settle_some(sum(map(len, self.groups.pending)), now)
-
     def shrink(self, now: float) -> list[Entry]:
         """Evict until both limits hold; gives what went, so that it is dropped outside the lock.
 
@@ -345,7 +283,7 @@ class Store:
         """
         gone: list[Entry] = []
         while self.groups.pending and (len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes):
-            gone += self.settle_some(1, now)
+            gone += self.purges.settle_some(1, now)
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
             victim = self.order.victim()
             assert victim is not None  # noqa: S101  # something is over a limit
@@ -365,7 +303,7 @@ class Store:
         if self.memory_bytes > self.peak_memory_bytes:
             self.peak_memory_bytes = self.memory_bytes
         if self.groups.pending:
-            return self.settle_some(_SETTLED_AT_WRITE, now)
+            return self.purges.settle_some(_SETTLED_AT_WRITE, now)
         expired_before = now - self.stale_seconds
         if expired_before < self._soonest and expired_before < self._soonest_stored:
             return ()
@@ -404,6 +342,10 @@ class Store:
                 self._end_pass(expired_before)
         self._sweep_at = entry
         return gone or ()
+
+    def expects_expiry(self, at: float) -> None:
+        """Have the sweep look for an entry that expires at a moment."""
+        self._soonest_stored = min(self._soonest_stored, at)
 
     def _begin_pass(self) -> None:
         self._sweep_left = len(self.live)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from recoup.errors import UnsupportedMediaError
 from recoup.pipelines.canonical import canonical_body, canonical_query
+from recoup.pipelines.group_templates import GroupTemplates, Template
 from recoup.pipelines.protocol import Prepared, Request
 
 
@@ -24,6 +25,7 @@ class PipelineOptions:
     key_headers: tuple[str, ...] = ()
     ignore_headers: tuple[str, ...] = ()
     refresh: str = "anyone"
+    groups: tuple[Template, ...] = ()
 
 
 class ConfiguredPipeline:
@@ -45,6 +47,7 @@ class ConfiguredPipeline:
         self.key_headers = options.key_headers
         self.ignore_headers = options.ignore_headers
         self.refresh = options.refresh
+        self.groups = GroupTemplates(options.name, options.groups)
 
     def prepare(self, request: Request) -> Prepared:
         """Check the body and bring the request to its canonical form.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
 from recoup.pipelines.configured import PipelineOptions
+from recoup.pipelines.group_templates import group_templates
 from recoup.pipelines.headers import is_header_name, is_header_value
 from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
 
@@ -49,6 +50,7 @@ COMMON_OPTIONS = (
     "key_headers",
     "ignore_headers",
     "refresh",
+    "groups",
 )
 
 
@@ -277,4 +279,5 @@ class OptionTable:
             key_headers=key_headers,
             ignore_headers=ignore_headers,
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
+            groups=group_templates(self, (*key_headers, *ignore_headers)),
         )

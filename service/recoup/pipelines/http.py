@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from recoup.errors import BadRequestError, GenerationTimeoutError, OwnAnswer, UpstreamError, UpstreamRefusedError
 from recoup.in_flight import answer_in_flight
+from recoup.pipelines.cache_groups import cache_groups
 from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
 from recoup.pipelines.connection import ExchangeError
 from recoup.pipelines.decoding import decoded, too_large
@@ -203,6 +204,7 @@ class HttpPipeline(ConfiguredPipeline):
             shared=not kept_out,
             kept_out=kept_out,
             ttl_seconds=word.ttl_seconds,
+            groups=self.groups.usable(cache_groups(answer.headers)),
         )
 
     async def start(self) -> None:

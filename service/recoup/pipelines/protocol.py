@@ -95,6 +95,7 @@ class Result:
         shared: False where it must not answer anybody but the caller that it was generated for.
         kept_out: What keeps it from being stored, as a word for `Cache-Status`; empty: nothing does.
         ttl_seconds: How long it may be kept, as its upstream says; None: it says nothing.
+        groups: The groups that its upstream says that it is in.
     """
 
     body: bytes
@@ -106,6 +107,7 @@ class Result:
     shared: bool = True
     kept_out: str = ""
     ttl_seconds: float | None = None
+    groups: tuple[str, ...] = ()
 
     def decision(self) -> Decision:
         """What the cache may do with it."""
@@ -114,6 +116,7 @@ class Result:
             share=self.shared,
             ttl_seconds=DEFAULT if self.ttl_seconds is None else self.ttl_seconds or None,
             reason="too_large" if self.kept_out == TOO_LARGE else "uncacheable",
+            groups=self.groups,
         )
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ leader's, which means the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.stats import StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
+from recoup.pipelines.group_templates import GroupTemplates
 from recoup.pipelines.protocol import TOO_LARGE, Pipeline, Prepared, Request, Result
 from recoup.pipelines.stream import Reader, Stream
 from recoup.web.generation.request import GenerationRequest, Route
@@ -26,6 +27,8 @@ from recoup.web.sending import Caller
 #: Seconds that an answer may take to become whole, once it has begun, before it is passed on as it comes: so a short
 #: one is answered with what became of it. One whose parts mean something by themselves is passed on at once.
 _WHOLE_SECONDS = 0.01
+#: A body of more bytes is not read on the event loop, to find its groups.
+_LARGE_BYTES = 1 << 16
 
 
 class LookupTasks:
@@ -127,12 +130,10 @@ class LookupTasks:
         task.add_done_callback(_note_seen)
         return task
 
-    def fetch(
-        self, request: GenerationRequest, mode: Mode, opening: _Opening | None = None
-    ) -> Coroutine[Any, Any, Lookup[Any]]:
+    async def fetch(self, request: GenerationRequest, mode: Mode, opening: _Opening | None = None) -> Lookup[Any]:
         """The lookup itself, for the caller alone."""
         route = request.route
-        return self._cache.afetch(
+        return await self._cache.afetch(
             request.key,
             partial(_generate, route.pipeline, request.prepared),
             pipeline=route.name,
@@ -143,6 +144,7 @@ class LookupTasks:
             bypass_reason=request.bypass_reason,
             decide=_decide,
             on_open=None if opening is None else opening.begin,
+            groups=await _groups_of(route.pipeline, request.prepared) if mode != "bypass" else (),
         )
 
     def _count_end(self, pipeline: str, opening: _Opening, task: asyncio.Task[Lookup[Any]]) -> None:
@@ -251,6 +253,17 @@ def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
     """Take note of a task's error, which its caller may not be there any more to see."""
     if not task.cancelled():
         task.exception()
+
+
+async def _groups_of(pipeline: Pipeline, prepared: Prepared) -> tuple[str, ...]:
+    """The groups that a pipeline puts a request's result in; in a thread, where reading the request takes long."""
+    templates: GroupTemplates | None = getattr(pipeline, "groups", None)
+    request = prepared.job
+    if not templates or not isinstance(request, Request):
+        return ()
+    if len(request.body) <= _LARGE_BYTES:
+        return templates.of(request)
+    return await asyncio.to_thread(templates.of, request)
 
 
 def _decide(result: Any) -> Decision:

@@ -7,7 +7,7 @@ from typing import Any
 
 from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS, STREAM_ENDS
 from recoup.errors import GENERATION_ERROR_KINDS
-from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS
+from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, PURGE_FIELDS
 from recoup.web.validation import Field
 
 Schema = dict[str, Any]
@@ -99,6 +99,7 @@ _ENTRY: dict[str, Schema] = {
     },
     "hits": count("How often it answered."),
     "cost_seconds": seconds("What its generation took."),
+    "groups": _list_of({"type": "string"}, "The groups that it can be purged by."),
     "content_type": {"type": ["string", "null"], "description": "The media type of the result."},
 }
 
@@ -196,11 +197,23 @@ SCHEMAS: dict[str, Schema] = {
     "ConfigChange": of_fields(CONFIG_FIELDS, description="Any of the settings, at least one.", at_least=1),
     "ClearRequest": of_fields(CLEAR_FIELDS, description="What to clear."),
     "Cleared": strict({"cleared": count("Entries that were removed.")}),
+    "PurgeRequest": strict(
+        {field.name: field.schema() for field in PURGE_FIELDS},
+        optional=("pipeline", "soft"),
+        description="What to purge.",
+    ),
+    "Purged": strict(
+        {
+            "groups": _list_of({"type": "string"}, "The groups, each once."),
+            "soft": {"type": "boolean", "description": "Whether their results expired instead."},
+            "at": {"type": "string", "format": "date-time", "description": "When it was."},
+        }
+    ),
     "Entry": strict(_ENTRY, optional=("content_type",), description="What is known of one entry."),
     "EntryPage": strict(
         {
             "entries": _list_of(ref("Entry"), "The page, in the order asked for."),
-            "total": count("Entries held in all (of the pipeline, where one was named)."),
+            "total": count("Entries held in all (of the pipeline and the group, where they were named)."),
             "limit": count("As asked for."),
             "offset": count("As asked for."),
         }
