@@ -213,6 +213,7 @@ class Texts(Kind[list[str]]):
 #: The cache's own: its arguments, the environment and the management API have these bounds.
 MAX_SIZE: Final = Whole(1, 10**9)
 MAX_MEMORY_MB: Final = Number(1e-6, 10**7, "megabytes")
+RESERVE_MEMORY_MB: Final = Number(0, 10**7, "megabytes")
 TTL_SECONDS: Final = Number(0, 10**9, "seconds; 0: never expires")
 ENABLED: Final = Flag()
 TTL_JITTER: Final = Number(0, 0.5, "share")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -17,8 +18,9 @@ from clock import FakeClock
 from recoup.cache import LRUCache
 from recoup.cache.groups import GROUP_BYTES, MEMBER_BYTES, MEMBERSHIP_BYTES
 from recoup.cache.histogram import AGE_SECONDS
+from recoup.cache.policies.quotas import STAMP_BYTES
 from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
-from recoup.errors import GenerationFailedError
+from recoup.errors import ConfigurationError, GenerationFailedError
 
 MB = 2**20
 KEYS = st.integers(0, 7)
@@ -45,6 +47,25 @@ def bookkeeping() -> int:
 def own_bytes(name: str) -> int:
     """Bytes of a group beside those of its members."""
     return GROUP_BYTES + sys.getsizeof(name)
+
+
+@dataclass(frozen=True)
+class OwnLimits:
+    """The limits of one pipeline, in entries and bytes."""
+
+    pipeline: str
+    entries: int | None
+    memory: int | None
+    reserve: int
+
+
+QUOTAS = st.builds(
+    OwnLimits,
+    PIPELINES,
+    st.none() | st.integers(1, 3),
+    st.none() | st.sampled_from([1000, 2500]),
+    st.sampled_from([0, 0, 600, 1000, 2000]),
+)
 
 
 @dataclass
@@ -83,8 +104,8 @@ class Counts:
 class CacheAgainstModel(RuleBasedStateMachine):
     """Each rule does one thing to the cache and to the model."""
 
-    @initialize(size=ENTRY_LIMITS, limit=BYTE_LIMITS, ttl=LIVES)
-    def begin(self, size: int, limit: int, ttl: float | None) -> None:
+    @initialize(size=ENTRY_LIMITS, limit=BYTE_LIMITS, ttl=LIVES, quotas=st.lists(QUOTAS, max_size=3))
+    def begin(self, size: int, limit: int, ttl: float | None, quotas: list[OwnLimits]) -> None:
         self.clock = FakeClock(0.0)
         self.cache = LRUCache(max_size=size, max_memory_mb=limit / MB, ttl_seconds=ttl, clock=self.clock)
         self.bookkeeping = bookkeeping()
@@ -95,6 +116,9 @@ class CacheAgainstModel(RuleBasedStateMachine):
         #: By pipeline and group, the keys in the order in which they joined; and which of them carries the group.
         self.members: dict[tuple[str, str], list[int]] = {}
         self.carriers: dict[tuple[str, str], int] = {}
+        self.quotas: dict[str, OwnLimits] = {}
+        for quota in quotas:
+            self.set_quota(quota)
         # Entries that expire and nobody asks for are collected in small steps: peaks lie between these.
         self.least_peaks, self.most_peaks = (0, 0), (0, 0)
 
@@ -128,7 +152,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         return held
 
     def size_of(self, value: bytes, pipeline: str, groups: tuple[str, ...]) -> int:
-        size = self.bookkeeping + len(value)
+        size = self.bookkeeping + len(value) + (STAMP_BYTES if self.quotas else 0)
         if groups:
             size += MEMBERSHIP_BYTES + len(groups) * MEMBER_BYTES
         return size + sum(own_bytes(name) for name in groups if not self.members.get((pipeline, name)))
@@ -157,12 +181,41 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.of(self.leave(key).pipeline).invalidations[cause] += 1
         self.left[key] = "invalidated"
 
-    def shrink(self) -> None:
+    def shrink(self, writer: str | None = None) -> None:
         while len(self.held) > self.size or self.held_bytes() > self.limit:
-            self.evict(next(iter(self.held)), "size" if len(self.held) > self.size else "memory")
+            self.evict(self.victim(writer), "size" if len(self.held) > self.size else "memory")
 
-    def held_bytes(self) -> int:
-        return sum(held.size for held in self.held.values())
+    def victim(self, writer: str | None) -> int:
+        """The oldest of the pipelines above their reserve; else of whoever needs the room; else of all."""
+        above = [key for key, held in self.held.items() if self.held_bytes(held.pipeline) > self.reserve(held.pipeline)]
+        own = [key for key, held in self.held.items() if held.pipeline == writer]
+        return [*above, *own, *self.held][0]
+
+    def reserve(self, pipeline: str) -> int:
+        return self.quotas[pipeline].reserve if pipeline in self.quotas else 0
+
+    def reserved(self, *but: str) -> int:
+        return sum(quota.reserve for quota in self.quotas.values() if quota.pipeline not in but)
+
+    def shrink_pipeline(self, pipeline: str) -> None:
+        quota = self.quotas.get(pipeline)
+        if quota is None:
+            return
+        while True:
+            keys = [key for key, held in self.held.items() if held.pipeline == pipeline]
+            too_many = quota.entries is not None and len(keys) > quota.entries
+            too_large = quota.memory is not None and self.held_bytes(pipeline) > quota.memory
+            if not too_many and not too_large:
+                return
+            self.evict(keys[0], "quota")
+
+    def most_bytes(self, pipeline: str) -> int:
+        quota = self.quotas.get(pipeline)
+        own = self.limit if quota is None or quota.memory is None else quota.memory
+        return min(own, self.limit - self.reserved(pipeline))
+
+    def held_bytes(self, pipeline: str | None = None) -> int:
+        return sum(held.size for held in self.held.values() if pipeline in (None, held.pipeline))
 
     def hit(self, key: int) -> Held:
         held = self.held[key]
@@ -198,16 +251,17 @@ class CacheAgainstModel(RuleBasedStateMachine):
         elif key in self.held:
             self.evict(key, "expired")
         size = self.size_of(value, pipeline, groups)
-        if size > self.limit:
+        if size > self.most_bytes(pipeline):
             self.left[key] = "too_large"
             return False
         now = self.clock.now
         self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, groups)
         self.join(key, self.held[key])
         self.left.pop(key, None)
-        self.shrink()
+        self.shrink_pipeline(pipeline)
+        self.shrink(pipeline)
         self.note_peaks()
-        return True
+        return key in self.held
 
     def note_peaks(self) -> None:
         lasting = [held.size for held in self.held.values() if held.expires > self.clock.now]
@@ -406,6 +460,12 @@ class CacheAgainstModel(RuleBasedStateMachine):
     def configure(self, size: int | None, limit: int | None, ttl: float | None, passing: float) -> None:
         self.clock.advance(passing)
         changes: dict[str, Any] = {"ttl_seconds": ttl}
+        if limit is not None and 0 < self.reserved() >= limit:
+            before = self.cache.config()
+            with pytest.raises(ConfigurationError, match="reserve_memory_mb"):
+                self.cache.configure(max_memory_mb=limit / MB, **changes)
+            assert before == self.cache.config()
+            return
         if size is not None:
             changes["max_size"] = self.size = size
         if limit is not None:
@@ -414,6 +474,26 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.ttl = ttl
         self.shrink()
         assert self.cache.configure(**changes) == self.cache.config()
+
+    @rule(quota=QUOTAS)
+    def set_quota(self, quota: OwnLimits) -> None:
+        def change() -> None:
+            self.cache.set_quota(
+                quota.pipeline,
+                max_entries=quota.entries,
+                max_memory_mb=None if quota.memory is None else quota.memory / MB,
+                reserve_memory_mb=quota.reserve / MB,
+            )
+
+        leaves_nothing = 0 < self.reserved(quota.pipeline) + quota.reserve >= self.limit
+        if leaves_nothing or (quota.memory is not None and quota.reserve > quota.memory):
+            with pytest.raises(ConfigurationError, match="reserve_memory_mb"):
+                change()
+            return
+        self.quotas[quota.pipeline] = quota
+        self.shrink_pipeline(quota.pipeline)
+        self.shrink()
+        change()
 
     @rule(enabled=st.booleans())
     def enable(self, enabled: bool) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from recoup import LRUCache
+from recoup.check import check
+from recoup.errors import ConfigurationError
 from recoup.pipelines.registry import load_pipelines
 from recoup.settings import Settings
 
@@ -50,6 +52,30 @@ def ask(serving: Serving, path: str, **members: Any) -> Any:
     return serving.asking(
         path, json.dumps(members).encode(), "POST", content_type="application/json", headers={"X-Tenant": "t1"}
     )
+
+
+def test_a_pipeline_has_the_quota_of_its_file_and_says_so(serve: Serve, cache: LRUCache, tmp_path: Path) -> None:
+    file = tmp_path / "pipelines.toml"
+    quota = {"max_entries": 2, "max_memory_mb": 2.5, "reserve_memory_mb": 1.0}
+    options = "\n".join(f"{name} = {value}" for name, value in quota.items())
+    file.write_text(f'[pipelines.chat]\nkind = "http"\nurl = "http://127.0.0.1:9/"\n{options}\n')
+    registry = load_pipelines(file)
+    assert quota.items() <= registry["chat"].describe().items()
+    serve(Settings(wait_seconds=60.0), cache, registry)
+    for number in range(4):
+        cache.set(number, b"x", pipeline="chat")
+    assert {"quota": 2} == {cause: count for cause, count in cache.stats().evictions.items() if count}
+
+
+def test_reserves_over_the_limit_of_the_cache_stop_the_start_and_fail_the_check(
+    serve: Serve, cache: LRUCache, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pipelines.toml"
+    file.write_text('[pipelines.chat]\nkind = "http"\nurl = "http://127.0.0.1:9/"\nreserve_memory_mb = 100000\n')
+    with pytest.raises(ConfigurationError, match="the pipelines reserve 100000 MB"):
+        serve(Settings(wait_seconds=60.0), cache, load_pipelines(file))
+    assert 2 == check({"RECOUP_PIPELINES": str(file)})
+    assert "the pipelines reserve 100000 MB (reserve_memory_mb): expected less than" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", PATHS)

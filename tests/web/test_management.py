@@ -226,6 +226,15 @@ def test_any_change_is_made_whole_or_refused_whole(
         assert (400, before) == (response.status_code, cache.config())
 
 
+def test_a_change_that_leaves_nothing_beside_the_reserves_is_refused(manage: FlaskClient, cache: LRUCache) -> None:
+    cache.set_quota("relief", reserve_memory_mb=8)
+    document = assert_problem(
+        manage.post("/api/cache/config", json={"max_memory_mb": 8, "max_size": 5}), 400, "bad-request"
+    )
+    assert "reserve_memory_mb" in document["detail"]
+    assert CONFIG == cache.config()
+
+
 # --- purging
 
 

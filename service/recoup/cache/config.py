@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from recoup import fields
 from recoup.cache.policies import POLICIES
+from recoup.cache.policies.quotas import Quota
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
@@ -137,6 +138,34 @@ def checked_stale(value: object) -> float:
         ConfigurationError: They are not within their bounds.
     """
     return checked("stale_seconds", fields.STALE_SECONDS, value)
+
+
+def checked_quota(max_entries: object, max_memory_mb: object, reserve_memory_mb: object) -> Quota:
+    """A pipeline's quota.
+
+    Raises:
+        ConfigurationError: A limit is out of its bounds, or the reserve is over the pipeline's own limit.
+    """
+    entries = None if max_entries is None else checked("max_entries", fields.MAX_SIZE, max_entries)
+    memory = None if max_memory_mb is None else checked("max_memory_mb", fields.MAX_MEMORY_MB, max_memory_mb)
+    reserve = checked("reserve_memory_mb", fields.RESERVE_MEMORY_MB, reserve_memory_mb)
+    if memory is not None and reserve > memory:
+        shown = f"{reserve:g}"
+        raise ConfigurationError(fields.refusal("reserve_memory_mb", shown, f"at most max_memory_mb, {memory:g}"))
+    return Quota(entries, None if memory is None else int(memory * BYTES_PER_MB), int(reserve * BYTES_PER_MB))
+
+
+def check_reserves(reserved_bytes: int, max_memory_bytes: int) -> None:
+    """Refuse reserves that leave nothing to share.
+
+    Raises:
+        ConfigurationError: They are.
+    """
+    if reserved_bytes and reserved_bytes >= max_memory_bytes:
+        raise ConfigurationError(
+            f"the pipelines reserve {reserved_bytes / BYTES_PER_MB:g} MB (reserve_memory_mb): expected less than "
+            f"max_memory_mb, {max_memory_bytes / BYTES_PER_MB:g}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recoup.cache.histogram import AGE_SECONDS, GENERATION_SECONDS, REQUEST_SECONDS, SIZE_BYTES, Histogram
 from recoup.cache.limiter import ConcurrencyLimiter
@@ -23,6 +23,9 @@ from recoup.cache.stats import (
     SpentPurpose,
 )
 from recoup.errors import GENERATION_ERROR_KINDS
+
+if TYPE_CHECKING:
+    from recoup.cache.policies.quotas import Quota
 
 
 class PipelineCounters:
@@ -51,6 +54,7 @@ class PipelineCounters:
         "memory_bytes",
         "misses",
         "name",
+        "quota",
         "recouped_seconds",
         "regretted_seconds",
         "request_duration",
@@ -63,6 +67,7 @@ class PipelineCounters:
     def __init__(self, name: str) -> None:
         self.name = name
         self.limiter: ConcurrencyLimiter | None = None
+        self.quota: Quota | None = None
         self.entries = 0
         self.memory_bytes = 0
         self.generating = 0

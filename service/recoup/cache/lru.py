@@ -14,11 +14,13 @@ from recoup.cache.config import (
     NO_GROUPS,
     CacheConfig,
     Default,
+    check_reserves,
     checked_cost,
     checked_groups,
     checked_jitter,
     checked_pipeline,
     checked_policy,
+    checked_quota,
     checked_stale,
     checked_ttl,
 )
@@ -381,6 +383,44 @@ class ResultCache(Generic[V]):
             if limiter is not None:
                 counters.limiter = limiter
 
+    def set_quota(
+        self,
+        pipeline: str,
+        *,
+        max_entries: int | None = None,
+        max_memory_mb: float | None = None,
+        reserve_memory_mb: float = 0.0,
+    ) -> None:
+        """Give a pipeline limits of its own, within the cache's, and a reserve. It is registered. O(entries).
+
+        What is over its own limits is evicted with the cause `quota`, at once. Where the cache itself needs room, the
+        entry that was used least recently goes, of the pipelines that hold more than their reserve.
+
+        Args:
+            pipeline: Its name.
+            max_entries: Its limit of entries; None: the cache's alone.
+            max_memory_mb: Its limit of memory in MB (2^20 bytes); None: the cache's alone.
+            reserve_memory_mb: What others cannot take from it. A result of another pipeline is stored only where it
+                fits beside all reserves.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or the reserves of all pipelines leave nothing to share.
+                Nothing was changed.
+        """
+        checked_pipeline(pipeline)
+        quota = checked_quota(max_entries, max_memory_mb, reserve_memory_mb)
+        state = self._state
+        store = state.store
+        with state.lock:
+            known = store.counters.get(pipeline)
+            before = 0 if known is None or known.quota is None else known.quota.reserve_bytes
+            check_reserves(store.reserved_bytes - before + quota.reserve_bytes, store.max_memory_bytes)
+            state.reads.drain_locked()
+            store.set_quota(pipeline, quota)
+            now = self.clock()
+            dropped = [*store.shrink_pipeline(store.counters[pipeline], now), *store.shrink(now)]
+        dropped.clear()
+
     def config(self) -> dict[str, Any]:
         """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
         return self._state.config.as_dict()
@@ -410,6 +450,7 @@ class ResultCache(Generic[V]):
         with state.lock:
             before = state.config.as_dict()
             config = CacheConfig.checked(**{**before, **changes})
+            check_reserves(state.store.reserved_bytes, config.max_memory_bytes)
             after = config.as_dict()
             state.config = config
             state.store.limit(config.max_size, config.max_memory_bytes)

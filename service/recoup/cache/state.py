@@ -18,6 +18,7 @@ from recoup.cache.flights import Flight, Flights
 from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
+from recoup.cache.policies.quotas import STAMP_BYTES
 from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
@@ -67,7 +68,7 @@ class CacheState:
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
-        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy]())
+        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy])
         self.flights = Flights()
         self.unshared = UnsharedKeys()
         self.visible: dict[Hashable, CacheEntry[Any]] = {}
@@ -238,11 +239,13 @@ class CacheState:
         store = self.store
         counters = store.counters.get(pipeline) or store.of(pipeline)
         now = self.clock()
-        most = store.max_memory_bytes
+        most = store.most_bytes(counters) if store.reserved_bytes or counters.quota else store.max_memory_bytes
         if store.groups.pending:
             store.purges.find(key, now)  # one that was purged is not replaced
         if groups and size is not None:
             size += store.groups.size_of(counters.name, groups, store.live.get(key))
+        if store.has_quotas and size is not None:
+            size += STAMP_BYTES
         if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
                 counters.regretted_seconds += cost
@@ -258,17 +261,21 @@ class CacheState:
             expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
         else:
             expires_at = now + ttl
-        left, replaced = store.insert(CacheEntry(key, value, counters, size, now, expires_at, cost), now, groups)
+        entry = CacheEntry(key, value, counters, size, now, expires_at, cost)
+        left, replaced = store.insert(entry, now, groups)
         if left == "evicted":
             counters.regretted_seconds += cost
         if replaced is not None:
             dropped.append(replaced)
-        if store.memory_bytes > most or len(store.live) > store.max_size:
-            dropped += store.shrink(now)
+        if counters.quota is not None:
+            dropped += store.shrink_pipeline(counters, now)
+        if store.memory_bytes > store.max_memory_bytes or len(store.live) > store.max_size:
+            dropped += store.shrink(now, counters)
         gone = store.after_write(now)
         if gone:
             dropped += gone
-        return True
+        # Its own pipeline's reserves and limits may leave no room for it among others that are protected.
+        return counters.quota is None or store.live.get(key) is entry
 
     # --- forks
 

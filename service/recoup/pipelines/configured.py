@@ -9,6 +9,7 @@ from recoup.errors import UnsupportedMediaError
 from recoup.pipelines.canonical import canonical_body, canonical_query
 from recoup.pipelines.group_templates import GroupTemplates, Template
 from recoup.pipelines.protocol import Prepared, Request
+from recoup.pipelines.quota_options import NO_QUOTA, PipelineQuota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class PipelineOptions:
     ignore_headers: tuple[str, ...] = ()
     refresh: str = "anyone"
     groups: tuple[Template, ...] = ()
+    quota: PipelineQuota = NO_QUOTA
 
 
 class ConfiguredPipeline:
@@ -48,6 +50,7 @@ class ConfiguredPipeline:
         self.ignore_headers = options.ignore_headers
         self.refresh = options.refresh
         self.groups = GroupTemplates(options.name, options.groups)
+        self.quota = options.quota
 
     def prepare(self, request: Request) -> Prepared:
         """Check the body and bring the request to its canonical form.
@@ -86,4 +89,5 @@ class ConfiguredPipeline:
             "max_waiting": self.max_waiting,
             "key_headers": list(self.key_headers),
             "ignore_headers": list(self.ignore_headers),
+            **self.quota.describe(),
         }

@@ -19,6 +19,7 @@ from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.group_templates import group_templates
 from recoup.pipelines.headers import is_header_name, is_header_value
 from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
+from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -51,6 +52,7 @@ COMMON_OPTIONS = (
     "ignore_headers",
     "refresh",
     "groups",
+    *QUOTA_OPTIONS,
 )
 
 
@@ -279,5 +281,6 @@ class OptionTable:
             key_headers=key_headers,
             ignore_headers=ignore_headers,
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
+            quota=pipeline_quota(self),
             groups=group_templates(self, (*key_headers, *ignore_headers)),
         )

@@ -16,7 +16,7 @@ def reversed_order() -> None:
     """Evict what was used last instead of what was used least recently."""
     from recoup.cache.store import Store
 
-    def shrink(self: Store, now: float) -> list[Any]:
+    def shrink(self: Store, now: float, writer: Any = None) -> list[Any]:
         gone = []
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
             newest = next(self.order.newest_first())
@@ -40,11 +40,11 @@ def tenth() -> None:
 
     whole = Store.shrink
 
-    def shrink(self: Store, now: float) -> list[Any]:
+    def shrink(self: Store, now: float, writer: Any = None) -> list[Any]:
         limit = self.max_size
         self.max_size = max(1, limit // 10)
         try:
-            return whole(self, now)
+            return whole(self, now, writer)
         finally:
             self.max_size = limit
 

@@ -108,7 +108,10 @@ class _Management:
             raise _nothing_to_change()
         if changes.get("ttl_seconds") == 0:
             changes["ttl_seconds"] = None  # as in the environment: 0 says never
-        self._cache.configure(**changes)
+        try:
+            self._cache.configure(**changes)
+        except ConfigurationError as error:  # beside what is checked for each field: the pipelines' reserves
+            raise BadRequestError(f"Unusable body: {error}.", errors=[{"detail": str(error)}]) from error
         _log.info("cache configured", extra={"changes": changes})
         return json_response(self._cache.config())
 

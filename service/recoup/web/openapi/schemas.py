@@ -133,6 +133,9 @@ _PIPELINE: dict[str, Schema] = {
     "timeout_seconds": seconds("The most that one generation may take."),
     "max_concurrent": count("Generations at one time, at most."),
     "max_waiting": count("Callers that may wait for their turn, at most."),
+    "max_entries": count("Its own limit of entries, where it has one."),
+    "max_memory_mb": {"type": "number", "description": "Its own limit of memory in megabytes, where it has one."},
+    "reserve_memory_mb": {"type": "number", "description": "What others cannot take from it, where it has a reserve."},
     "key_headers": _list_of({"type": "string"}, "Request headers that belong to the key."),
     "ignore_headers": _list_of({"type": "string"}, "Request headers that do not, although they may name a caller."),
 }
@@ -219,7 +222,9 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Pipelines": strict({"pipelines": _list_of(ref("Pipeline"), "Every pipeline.")}),
-    "Pipeline": strict(_PIPELINE, description="A named generator."),
+    "Pipeline": strict(
+        _PIPELINE, optional=("max_entries", "max_memory_mb", "reserve_memory_mb"), description="A named generator."
+    ),
     "Parameter": strict(
         _PARAMETER, optional=("default", "unit", "minimum", "maximum", "choices"), description="One query member."
     ),
