@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cache.support import wait_until
 from recoup import LRUCache
 from recoup.cache.stats import SORTS
 from recoup.web import management_blueprint
@@ -262,6 +263,14 @@ def test_groups_are_purged(manage: FlaskClient, grouped: LRUCache, caplog: pytes
     assert ["a", "b", "d"] == [key for key in "abcd" if key in grouped]
     (record,) = [record for record in caplog.records if record.message == "cache purged"]
     assert (["blue", "green"], None, False) == (record.groups, record.pipeline, record.soft)  # type: ignore[attr-defined]  # they are extra
+
+
+def test_what_a_large_purge_leaves_behind_is_collected(manage: FlaskClient, cache: LRUCache) -> None:
+    cache.configure(max_size=5000)
+    for number in range(5000):
+        cache.set(number, b"", groups=["red"])
+    assert 200 == manage.post("/api/cache/purge", json={"groups": ["red"]}).status_code
+    wait_until(lambda: len(cache) == 0)
 
 
 def test_one_pipeline_is_purged_of_a_group(manage: FlaskClient, grouped: LRUCache) -> None:

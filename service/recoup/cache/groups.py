@@ -149,8 +149,12 @@ class PurgingView(dict[Hashable, Entry]):
     def __missing__(self, key: Hashable) -> Entry:
         entry = self._live[key]
         membership = entry.membership
-        if membership is not None and membership.is_purged():
-            raise KeyError(key)
+        if membership is not None:
+            # The lines of `is_purged`, on the way of a hit.
+            epoch = membership.epoch
+            for group in membership.groups:
+                if group.purged_epoch > epoch:
+                    raise KeyError(key)
         return entry
 
 

@@ -53,6 +53,8 @@ _MAX_JITTER: Final = 0.5
 _SWEEP_ON_STATS: Final = 256
 #: Likewise, members of purged groups.
 _SETTLED_ON_STATS: Final = 4096
+#: Likewise, where somebody collects them.
+_COLLECTED: Final = 512
 _ABSENT: Any = object()
 _NO_COST: Final = 0.0
 
@@ -349,8 +351,8 @@ class ResultCache(Generic[V]):
         """Let no result of these groups answer from now on. Takes the same time, whatever is held.
 
         It holds for generations that began before it, too: what they give answers those who wait already, and nobody
-        else. What is purged leaves memory at once where it is little, else in small steps, with whatever else is done;
-        until then it is counted as held.
+        else. What is purged leaves memory at once where it is little, else in small steps, with whatever else is done
+        or by `collect_purged`; until then it is counted as held.
 
         Args:
             groups: Names of groups.
@@ -372,6 +374,23 @@ class ResultCache(Generic[V]):
             state.show_entries()
         dropped.clear()
         return self.wall_clock()
+
+    def collect_purged(self, steps: int = _COLLECTED) -> bool:
+        """Let go of the next few entries that were purged and are still held, so that they leave sooner.
+
+        Args:
+            steps: How many are looked at, under the lock.
+
+        Returns:
+            Whether there are more.
+        """
+        store = self._state.store
+        with self._state.lock:
+            self._state.reads.drain_locked()
+            dropped = store.purges.settle_some(steps, self.clock())
+            more = bool(store.groups.pending)
+        dropped.clear()
+        return more
 
     # --- configuration
 

@@ -30,7 +30,7 @@ _SWEEP_EVERY = 4
 _FEW = 128
 #: Members of purged groups that are let go at a write, and with the hits that were gathered.
 _SETTLED_AT_WRITE = 16
-_SETTLED_WITH_READS = 512
+_SETTLED_WITH_READS = 128
 _INFINITY = float("inf")
 # As integers: they compare with a size at half the cost.
 _SIZES = tuple(map(int, SIZE_BYTES))

@@ -23,6 +23,7 @@ from recoup.fields import echo
 from recoup.web.generation.request import too_large
 from recoup.web.management.auth import Access
 from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY, PURGE_FIELDS
+from recoup.web.management.purging import PurgeCollector
 from recoup.web.problems import register_error_handlers
 from recoup.web.responses import NO_STORE, json_response
 from recoup.web.validation import Field, check_object, check_query, require_json_type
@@ -78,6 +79,7 @@ class _Management:
     def __init__(self, cache: LRUCache, describe: Describe | None) -> None:
         self._cache = cache
         self._describe = describe
+        self._collector = PurgeCollector(cache)
 
     def rules(self) -> list[tuple[str, str, Callable[..., Response]]]:
         """Every route: its path, its method, its view."""
@@ -136,6 +138,7 @@ class _Management:
             raise BadRequestError(
                 f"Unusable body: {error}.", errors=[{"detail": str(error), "pointer": "/groups"}]
             ) from error
+        self._collector.collect()
         _log.info("cache purged", extra={"groups": groups, "pipeline": pipeline, "soft": soft})
         return json_response({"groups": groups, "soft": soft, "at": _timestamp(at)})
 
