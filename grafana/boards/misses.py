@@ -55,8 +55,8 @@ def _avoidable_by_pipeline() -> Panel:
 def _evictions_by_cause() -> Panel:
     return series(
         "Evictions by cause",
-        "Entries that left by themselves: size is the limit of entries, memory the limit of bytes, quota a limit of their "
-        "pipeline's own, expired their age.",
+        "Entries that left by themselves: size is the limit of entries, memory the limit of bytes, quota that of their "
+        "own pipeline, expired their age.",
         style.EVENTS_A_SECOND,
         Line(rate(EVICTIONS, "cause"), "{{cause}}"),
         stacked=True,

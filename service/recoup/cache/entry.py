@@ -30,7 +30,6 @@ class CacheEntry(Generic[V]):
         cost_seconds: Seconds that its generation took.
         hits: Hits that have been accounted.
         membership: Its groups; None: it has none.
-        stamp: Tells in what order entries were used, where pipelines have quotas.
     """
 
     # `check_at`, the one time that a hit is held against, is the sooner of two: the entry expires, or its age passes
@@ -49,12 +48,10 @@ class CacheEntry(Generic[V]):
         "newer",
         "older",
         "size_bytes",
-        "stamp",
         "used_at",
         "value",
     )
 
-    stamp: int
     newer: CacheEntry[Any] | None
     older: CacheEntry[Any] | None
 

@@ -274,8 +274,8 @@ class CacheState:
         gone = store.after_write(now)
         if gone:
             dropped += gone
-        # Its own pipeline's reserves and limits may leave no room for it among others that are protected.
-        return counters.quota is None or store.live.get(key) is entry
+        # There may be no room for it among others that are protected; or with the group that it carries from now on.
+        return not dropped or store.live.get(key) is entry
 
     # --- forks
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from recoup.cache.counters import PipelineCounters
 
 Entry = CacheEntry[Any]
-#: Bytes of the number of an entry.
-STAMP_BYTES = 32
+#: Bytes of the number of an entry, and of its place in the dictionary of them.
+STAMP_BYTES = 80
 
 
 class Quota:
@@ -67,6 +67,8 @@ class QuotaOrder:
             counters.quota.order = make()
             self._parts.append(counters.quota.order)
         self._stamp = 0
+        # Not in the entries: most caches have no quotas.
+        self._stamps: dict[Entry, int] = {}
 
     def _part(self, entry: Entry) -> Order:
         quota = entry.counters.quota
@@ -75,7 +77,7 @@ class QuotaOrder:
     def insert(self, entry: Entry) -> None:
         """Take an entry in, which is not in."""
         self._stamp += 1
-        entry.stamp = self._stamp
+        self._stamps[entry] = self._stamp
         self._part(entry).insert(entry)
 
     def touch(self, reads: Mapping[Entry, int]) -> None:
@@ -83,7 +85,8 @@ class QuotaOrder:
         stamp = self._stamp = self._stamp + len(reads)
         by_part: dict[int, dict[Entry, int]] = {}
         for entry, count in reads.items():
-            entry.stamp = stamp
+            if entry in self._stamps:  # else it was removed since it was read
+                self._stamps[entry] = stamp
             stamp -= 1
             by_part.setdefault(id(self._part(entry)), {})[entry] = count
         for part in self._parts:
@@ -93,7 +96,7 @@ class QuotaOrder:
 
     def victim(self) -> Entry | None:
         """The oldest of those that the parts would evict next."""
-        return _oldest(part.victim() for part in self._parts)
+        return self._oldest([part.victim() for part in self._parts])
 
     def victim_for(self, writer: PipelineCounters | None) -> Entry | None:
         """The entry that makes room: the oldest of the pipelines that hold more than their reserve.
@@ -108,7 +111,7 @@ class QuotaOrder:
             quota = counters.quota
             if quota is not None and counters.memory_bytes > quota.reserve_bytes:
                 spare.append(quota.order.victim())
-        victim = _oldest(spare)
+        victim = self._oldest(spare)
         if victim is None and writer is not None and writer.quota is not None:
             victim = writer.quota.order.victim()
         return self.victim() if victim is None else victim
@@ -132,21 +135,18 @@ class QuotaOrder:
 
     def remove(self, entry: Entry) -> None:
         """Let an entry go, which is in."""
+        del self._stamps[entry]
         self._part(entry).remove(entry)
 
     def replace(self, old: Entry, entry: Entry) -> None:
         """Let an entry go, which is in, and take the one that has its key now in."""
-        self._part(old).remove(old)
+        self.remove(old)
         self.insert(entry)
 
     def newest_first(self) -> Iterator[Entry]:
         """All entries, the one to keep longest first."""
-        return heapq.merge(*(part.newest_first() for part in self._parts), key=_newness)
+        stamps = self._stamps
+        return heapq.merge(*(part.newest_first() for part in self._parts), key=lambda entry: -stamps[entry])
 
-
-def _newness(entry: Entry) -> int:
-    return -entry.stamp
-
-
-def _oldest(entries: Iterator[Entry | None] | list[Entry | None]) -> Entry | None:
-    return min((entry for entry in entries if entry is not None), key=lambda entry: entry.stamp, default=None)
+    def _oldest(self, entries: Sequence[Entry | None]) -> Entry | None:
+        return min((entry for entry in entries if entry is not None), key=self._stamps.__getitem__, default=None)
