@@ -21,7 +21,7 @@ NOTHING_COLLECTED := 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test loadtest loadtest-trials compose-test check format bench hostile wheel requirements clean
+.PHONY: help run test properties loadtest loadtest-trials compose-test check format bench hostile wheel requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -33,11 +33,14 @@ test: check  ## check everything, then run every test: those that measure time r
 	$(PYTEST) -n 2 --dist loadgroup -m "not load" $(PYTEST_ARGS)
 	$(PYTEST) -m load $(PYTEST_ARGS) || test $$? -eq $(NOTHING_COLLECTED)
 
+properties: $(VENV)/dev.stamp  ## draw 100,000 examples for each property of keys (minutes)
+	$(PYTEST) -n 2 -m properties --hypothesis-profile thorough --timeout 0 tests/pipelines $(PYTEST_ARGS)
+
 loadtest: $(VENV)/dev.stamp  ## run the load test and report its verdict (SCENARIO=, USERS=, DURATION=)
 	@$(BIN)/python -m loadtest $(if $(SCENARIO),--scenario '$(SCENARIO)') $(if $(USERS),--users '$(USERS)') \
 		$(if $(DURATION),--duration '$(DURATION)') $(LOADTEST_ARGS)
 
-loadtest-trials: $(VENV)/dev.stamp  ## break the cache in several ways, and check that the load test notices each
+loadtest-trials: $(VENV)/dev.stamp  ## tell the load test lies of many kinds, and check that it notices each
 	$(BIN)/python -m tests.load.trials
 
 compose-test: $(VENV)/dev.stamp  ## build the images and test the compose stack, on an engine of its own (as root)

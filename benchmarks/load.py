@@ -48,13 +48,13 @@ def load(
         script.write_text(_SCRIPT % (content_type, _escaped(body)))
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30)
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", done.stdout)
-    if found is None:
+    result = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)", done.stdout)
+    if result is None:
         raise RuntimeError(f"wrk says: {done.stdout}{done.stderr}")
-    requests, micros, errors = (int(found[group]) for group in (1, 2, 3))
+    requests, micros, errors = (int(result[group]) for group in (1, 2, 3))
     if errors or not requests:
         raise RuntimeError(f"{errors} of {requests} requests to {url} failed")
-    return Load(requests, requests / (micros / 1e6), float(found[4]) / 1e6, float(found[5]) / 1e6)
+    return Load(requests, requests / (micros / 1e6), float(result[4]) / 1e6, float(result[5]) / 1e6)
 
 
 def _escaped(body: str | bytes) -> str:

@@ -18,6 +18,8 @@ _CALLS = 10_000
 _ENTRIES = 1000
 _ROUNDS = 21
 _VALUE = b"x" * 1024
+#: A decorated hit makes a key of its arguments: it may take 2.5 us where `cachetools.cached` with a lock takes 1.5.
+_DECORATED = 2.5 / 1.5
 
 
 def _locked_set(size: int) -> Callable[[str], None]:
@@ -67,5 +69,5 @@ def decorated() -> list[Row]:
     what = "hit of a decorated function"
     return [
         Row(what, "recoup", f"{times['recoup'] * 1e9:.0f} ns"),
-        Row.times(what, "cachetools.cached + RLock", times, times["recoup"], at_least=1 / 1.3),
+        Row.times(what, "cachetools.cached + RLock", times, times["recoup"], at_least=1 / _DECORATED),
     ]

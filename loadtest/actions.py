@@ -113,6 +113,11 @@ def settle() -> Action:
     return Action("Settle", lambda service: time.sleep(service.settle_seconds))
 
 
+def wait(seconds: float) -> Action:
+    """Let time pass, for something to expire."""
+    return Action(f"Wait {seconds:g}", lambda service: time.sleep(seconds))
+
+
 def is_fault(action: Action) -> bool:
     """Whether an owner has to bring it about."""
     return action.name.startswith(_FAULT)

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
 from loadtest.journal import Request
@@ -17,23 +17,39 @@ from loadtest.plan import Call
 #: Gives a header by its name, or None; names are lower case.
 Header = Callable[[str], "str | None"]
 
-_GENERATED = re.compile(r"(?:^|,)\s*generate\s*;(?:[^,]*;)?\s*dur=([0-9.]+)")
+_DURATION = r"(?:^|,)\s*{}\s*;(?:[^,]*;)?\s*dur=([0-9.]+)"
+_GENERATED, _RECOUPED = (re.compile(_DURATION.format(name)) for name in ("generate", "recouped"))
+_TTL = re.compile(r";\s*ttl=(-?[0-9]+)")
+#: Of what stands in a journal of a whole body.
+_DIGEST_BYTES = 8
 
 
 def outcome_fields(header: Header) -> dict[str, Any]:
     """What the headers of an answer say, by the names of `journal.Request`."""
     outcome, reason = _status(header("cache-status") or "")
-    generated = _GENERATED.search(header("server-timing") or "")
+    timing = header("server-timing") or ""
+    ttl = _TTL.search(header("cache-status") or "")
     return {
         "outcome": outcome,
         "reason": reason,
         "retry_after": _seconds(header("retry-after")),
-        "generation_seconds": float(generated[1]) / 1e3 if generated else None,
+        "generation_seconds": _milliseconds(_GENERATED, timing),
+        "recouped_seconds": _milliseconds(_RECOUPED, timing),
+        "content_type": header("content-type"),
+        "etag": header("etag"),
+        "age": _seconds(header("age")),
+        "ttl": float(ttl[1]) if ttl else None,
     }
 
 
+def _milliseconds(pattern: re.Pattern[str], timing: str) -> float | None:
+    """A duration of a `Server-Timing`, in seconds."""
+    found = pattern.search(timing)
+    return float(found[1]) / 1e3 if found else None
+
+
 def _status(text: str) -> tuple[str | None, str | None]:
-    """The outcome and the miss reason that a `Cache-Status` names."""
+    """The outcome, and the reason of a miss or a bypass, that a `Cache-Status` names."""
     if not text:
         return None, None
     # Of several caches on the way, the one nearest to the caller stands last; the service's own is the only one.
@@ -44,21 +60,25 @@ def _status(text: str) -> tuple[str | None, str | None]:
     if "collapsed" in values:
         return "coalesced", None
     if values.get("fwd") == "bypass":
-        return "bypass", None
+        return "bypass", values.get("detail")
     return ("miss" if "fwd" in values else None), values.get("detail")
 
 
 def _seconds(text: str | None) -> float | None:
-    """Seconds of a `Retry-After`; None for one without, and for a date."""
+    """Seconds of a header, such as `Retry-After`; None for one without, and for a date."""
     return float(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
+def _bypass(call: Call) -> bool:
+    return "no-store" in call.headers.get("Cache-Control", "")
+
+
 def digest(body: Iterable[bytes]) -> str:
-    """Of a body in parts: quick, and equal for equal bodies; it tells damage apart, not malice."""
-    value = 0
+    """Of a body in parts: equal for equal bodies alone."""
+    value = blake2b(digest_size=_DIGEST_BYTES)
     for part in body:
-        value = zlib.crc32(part, value)
-    return f"{value:08x}"
+        value.update(part)
+    return value.hexdigest()
 
 
 def answered(call: Call, sent: tuple[float, float], status: int, header: Header, body: Sequence[bytes]) -> Request:
@@ -78,10 +98,27 @@ def answered(call: Call, sent: tuple[float, float], status: int, header: Header,
         return replace(record, outcome=fields["outcome"], reason=fields["reason"])
     digested = digest(body) if size else ""
     return Request(
-        *sent, call.kind, call.item, status, bytes=size, digest=digested, allowed=status in call.allowed, **fields
+        *sent,
+        call.kind,
+        call.item,
+        status,
+        bytes=size,
+        digest=digested,
+        allowed=status in call.allowed,
+        bypass=_bypass(call),
+        **fields,
     )
 
 
 def unanswered(call: Call, sent: tuple[float, float], error: str, *, allowed: bool = False) -> Request:
     """The record of a request without an answer, or with a broken one; `allowed`: the contract has that here."""
-    return Request(at=sent[0], seconds=sent[1], kind=call.kind, item=call.item, status=0, allowed=allowed, error=error)
+    return Request(
+        at=sent[0],
+        seconds=sent[1],
+        kind=call.kind,
+        item=call.item,
+        status=0,
+        allowed=allowed,
+        error=error,
+        bypass=_bypass(call),
+    )

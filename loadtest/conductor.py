@@ -29,6 +29,8 @@ _USERS_SECONDS = 60.0
 _ACTIONS_SECONDS = 300.0
 _FLUSH_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+#: The rest after a phase, as a share of what `Settle` waits: a scrape interval and half of one.
+_REST_SHARE = 0.75
 #: What the cache's configuration has that can be set.
 _SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled")
 
@@ -98,7 +100,7 @@ class Conductor:
             self._ended.set()
 
     def _run(self) -> None:
-        self.recorder.run(self.settings)
+        self.recorder.run(self.settings, self._before())
         manager = self._management(self.service.send)
         self._config = manager.configuration()
         try:
@@ -127,7 +129,12 @@ class Conductor:
             self._wait(phase, meanwhile)
         finally:
             self.runner.close()
-        self.recorder.end(phase, None if phase.interrupted else self._counters(phase))
+        counters = None if phase.interrupted else self._counters(phase)
+        self.recorder.end(phase, counters, None if counters is None else self._stats(phase))
+        if counters is not None:
+            # Until Prometheus has scraped what the phase came to, and nothing else.
+            self._stopped.wait(_REST_SHARE * self.settle_seconds)
+            self.recorder.rest()
 
     def _gather(self, phase: Phase) -> None:
         """Wait until the users are there, and no others: none is sent away while it is at work."""
@@ -202,6 +209,22 @@ class Conductor:
             return self.service.counters()
         except (OSError, ValueError) as error:
             self.recorder.action(phase, "read the counters", begun, str(error))
+            return None
+
+    def _before(self) -> dict[str, float] | None:
+        """The counters before anything is done; None: they cannot be had, which shows soon enough."""
+        try:
+            return self.service.counters()
+        except (OSError, ValueError) as error:
+            _log.error("the counters cannot be read: %s", error)
+            return None
+
+    def _stats(self, phase: Phase) -> dict[str, Any] | None:
+        begun = time.time()
+        try:
+            return dict(self._management(self.service.send).manage("GET", "/api/cache/stats"))
+        except (ActionError, ValueError) as error:
+            self.recorder.action(phase, "read the statistics", begun, str(error))
             return None
 
     def _agrees(self) -> bool:

@@ -2,10 +2,13 @@
 
 Lines have a member `line` that says what they are:
 
-- `run`, the first: `at`, and `settings`, those of `workload.Settings`;
-- `begin` and `end` of a phase: `scenario`, `part`, `at`, and `counters`, the service's own (see `Phase`);
+- `run`, the first: `at`, `settings`, those of `workload.Settings`, and `counters`, the service's when nothing was done
+  yet;
+- `begin` and `end` of a phase: `scenario`, `part`, `at`, `counters`, the service's own, and at the end `stats`, what
+  it tells its manager (see `Phase`);
 - `request`: what `Request` has, by the same names;
 - `action`: `scenario`, `part`, `at`, `action` (its name and fields as text), `seconds`, `error` (None: it went well);
+- `rest`, after an `end`: `at`, until when nothing was sent, so that Prometheus has scraped what the phase came to;
 - `ask`: `number`, `name`: a fault that the run's owner is to bring about. It answers in a file `answer-<number>` beside
   the journal, which is empty when all went well and has the error otherwise;
 - `done`: `at`, and `locust`, Locust's own count by the name of its statistics' entry
@@ -35,13 +38,19 @@ class Request:
         item: What was asked for.
         status: 0: no answer, or a broken one.
         outcome: From `Cache-Status`: `hit`, `stale`, `coalesced`, `miss`, `bypass`; None where the answer has none.
-        reason: The miss reason, from the same header; None where there is none.
+        reason: Of a miss or a bypass, from the same header; None where there is none.
         bytes: Length of the body.
         digest: Of the body, short: equal bodies have equal digests.
         allowed: Whether the contract has this answer here.
         error: What went wrong, where there is no whole answer.
         retry_after: What the header `Retry-After` says, in seconds; None without it.
         generation_seconds: What the service says that generation took (`Server-Timing`), where it does.
+        recouped_seconds: What it says that this answer recouped, from the same header.
+        content_type: Of the body.
+        etag: The entity tag.
+        age: Seconds since the result was stored, by the header `Age`.
+        ttl: Seconds until it expires, by `Cache-Status`.
+        bypass: Whether it asked for an answer past the cache (`no-store`).
     """
 
     at: float
@@ -57,6 +66,12 @@ class Request:
     error: str | None = None
     retry_after: float | None = None
     generation_seconds: float | None = None
+    recouped_seconds: float | None = None
+    content_type: str | None = None
+    etag: str | None = None
+    age: float | None = None
+    ttl: float | None = None
+    bypass: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,8 @@ class Phase:
             `recoup_lookups_total{pipeline="relief",outcome="hit"}` with labels in alphabetical order. Everything that
             `/metrics` has but buckets and exemplars.
         after: The same when it had ended; None where the service could not be asked.
+        stats: `GET /api/cache/stats` when it had ended; None as above.
+        rested: Until when nothing was sent after its end; None: there was no rest.
         requests: In the order in which they were answered.
         actions: What was done before and during it.
         locust_requests: Locust's own count for it.
@@ -101,6 +118,8 @@ class Phase:
     locust_requests: int = 0
     locust_failures: int = 0
     account: Mapping[str, int] | None = None
+    stats: Mapping[str, Any] | None = None
+    rested: float | None = None
 
     @property
     def name(self) -> str:
@@ -117,12 +136,14 @@ class Run:
         phases: In their order.
         begin: Seconds since the epoch.
         end: The same; None where the run did not come to its end.
+        counters: The service's before anything was done; None: it was not asked.
     """
 
     settings: Mapping[str, Any]
     phases: tuple[Phase, ...]
     begin: float
     end: float | None
+    counters: Mapping[str, float] | None = None
 
     def phase(self, scenario: str, part: str) -> Phase | None:
         """The phase of a name, or None where the run has none."""
@@ -196,6 +217,8 @@ def read(journal: Iterable[Mapping[str, Any]]) -> Run:
         elif kind == "end" and begun is not None:
             phases.append(_phase(begun, line, requests, actions))
             begun, actions = None, []
+        elif kind == "rest":
+            phases[-1] = replace(phases[-1], rested=line["at"])
         elif kind == "done":
             done = line
         elif kind == "account":
@@ -218,6 +241,7 @@ def read(journal: Iterable[Mapping[str, Any]]) -> Run:
         ),
         first["at"],
         done.get("at"),
+        first.get("counters"),
     )
 
 
@@ -240,4 +264,5 @@ def _phase(
         after=end.get("counters"),
         requests=requests,
         actions=tuple(actions),
+        stats=end.get("stats"),
     )

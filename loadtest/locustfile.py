@@ -74,6 +74,8 @@ class Connection:
         if call.raw is not None:
             return self._send_raw(phase, call, call.raw)
         headers = {**call.headers, **self._authorization} if call.kind == "manage" else call.headers
+        if call.revalidates and call.item in RUN.etags:
+            headers = {**headers, "If-None-Match": RUN.etags[call.item]}
         answer: HTTPSocketPoolResponse | None = None
         at, begun = time.time(), time.perf_counter()
         try:
@@ -89,6 +91,8 @@ class Connection:
             request = answers.unanswered(call, sent, f"{type(error).__name__}: {error}", allowed=allowed)
         else:
             request = answers.answered(call, (at, seconds), answer.status_code, _header(answer), body)
+        if request.etag is not None:
+            RUN.etags[call.item] = request.etag
         self._count(phase, call, request)
         refused = call.kind != "generate" and request.status >= 400
         if phase.interrupted or refused or not request.status:
@@ -235,6 +239,8 @@ class ScenarioRun:
         self.conductor: Conductor | None = None
         self.users = LocustUsers()
         self.runner = PhaseRunner()
+        #: By item, the entity tag of its last answer.
+        self.etags: dict[str, str] = {}
         self.token = os.environ.get("RECOUP_ADMIN_TOKEN") or None
 
     def prepare(self, environment: Environment) -> None:

@@ -51,6 +51,7 @@ class Call:
         kind: `generate`, `manage`, `garbage` or `malformed`: the last may end before it reaches a count of the service.
         allowed: The statuses that the contract has for it here; any other, and none at all, is a failure.
         raw: What is sent byte for byte, instead of what the others make.
+        revalidates: It sends the entity tag that its item was last answered with (`If-None-Match`).
     """
 
     item: str
@@ -61,6 +62,7 @@ class Call:
     kind: Kind = "generate"
     allowed: frozenset[int] = frozenset({200})
     raw: Raw | None = None
+    revalidates: bool = False
 
 
 def exchange(url: str, raw: Raw, patience_seconds: float) -> tuple[int, Message, bytes]:

@@ -46,9 +46,9 @@ class Recorder:
         """Whether no call got an answer that is not allowed it, and no action failed."""
         return not self.errors and not self.failures.total()
 
-    def run(self, settings: Mapping[str, Any]) -> None:
-        """The first line."""
-        self._write({"line": "run", "at": time.time(), "settings": dict(settings)})
+    def run(self, settings: Mapping[str, Any], counters: Mapping[str, float] | None = None) -> None:
+        """The first line; the service's counters as they are before anything is done."""
+        self._write({"line": "run", "at": time.time(), "settings": dict(settings), "counters": counters})
         self.flush()
 
     def begin(self, phase: Phase, counters: Mapping[str, float]) -> None:
@@ -56,10 +56,14 @@ class Recorder:
         self._exporter.begin(phase.scenario, phase.part)
         self._boundary("begin", phase, counters)
 
-    def end(self, phase: Phase, counters: Mapping[str, float] | None) -> None:
+    def end(self, phase: Phase, counters: Mapping[str, float] | None, stats: Mapping[str, Any] | None = None) -> None:
         """It has ended."""
         self._exporter.end(phase.scenario, phase.part)
-        self._boundary("end", phase, counters)
+        self._boundary("end", phase, counters, stats=stats)
+
+    def rest(self) -> None:
+        """Nothing was sent since the end of the phase."""
+        self._write({"line": "rest", "at": time.time()})
 
     def offer(self, phase: Phase, requests: int) -> None:
         """Requests became due."""
@@ -104,9 +108,9 @@ class Recorder:
         self.flush()
         self._file.close()
 
-    def _boundary(self, kind: str, phase: Phase, counters: Mapping[str, float] | None) -> None:
+    def _boundary(self, kind: str, phase: Phase, counters: Mapping[str, float] | None, **more: object) -> None:
         line = {"line": kind, "scenario": phase.scenario, "part": phase.part, "at": time.time()}
-        self._write({**line, "counters": None if counters is None else dict(counters)})
+        self._write({**line, "counters": None if counters is None else dict(counters), **more})
         self.flush()
 
     def _write(self, line: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ NAMES = (
     "terminate",
     "garbage",
     "shrink",
+    "audit",
 )
 #: What a run plays that names none: all but the one that takes as long as one says.
 DEFAULT_NAMES = tuple(name for name in NAMES if name != "soak")

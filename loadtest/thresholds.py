@@ -55,6 +55,13 @@ class Thresholds:
     killed_worker_failures_max: float
     shrink_recovery_min: float
     gap_scrapes_max: float
+    audit_later_hit_seconds_max: float
+    audit_hit_p99_max: float
+    audit_cost_excess_max: float
+    audit_recouped_tolerance: float
+    audit_memory_excess_max: float
+    audit_leak_bytes_max: float
+    audit_window_tolerance: float
     requests: Mapping[str, float]
 
 

@@ -2,7 +2,8 @@
 
     python -m loadtest.upstream --port 9000
 
-`POST` with `{"prompt": ..., "seconds": S}` is answered after S seconds, the same prompt always with the same bytes.
+`POST` with `{"prompt": ..., "seconds": S}` is answered after S seconds, the same prompt always with the same bytes,
+and no other one with them.
 `GET /count` says how many such requests came in. HTTP/1.1 over asyncio, no more of it than a keep-alive client needs.
 """
 
@@ -14,6 +15,8 @@ import hashlib
 import json
 
 RESULT_BYTES = 2048
+#: Not what a service would say of a result of which it does not know.
+CONTENT_TYPE = "application/vnd.recoup.paced"
 
 
 class Upstream:
@@ -44,14 +47,22 @@ class Upstream:
         if not body:
             return str(self.count).encode()
         self.count += 1
-        asked = json.loads(body)
-        await asyncio.sleep(asked["seconds"])
-        seed = hashlib.sha256(asked["prompt"].encode()).hexdigest().encode()
-        return (seed * (RESULT_BYTES // len(seed) + 1))[:RESULT_BYTES]
+        await asyncio.sleep(json.loads(body)["seconds"])
+        return result(body)
+
+
+def result(body: bytes) -> bytes:
+    """What a request is answered: the same for the same JSON value, something else for any other."""
+    seed = hashlib.sha256(json.dumps(json.loads(body), sort_keys=True).encode()).hexdigest().encode()
+    return (seed * (RESULT_BYTES // len(seed) + 1))[:RESULT_BYTES]
 
 
 def _response(body: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    return b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        CONTENT_TYPE.encode(),
+        len(body),
+        body,
+    )
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from loadtest import journal, theory
 from loadtest.actions import is_fault, settle
 from loadtest.plan import Phase
-from loadtest.scenarios import behaviour, faults, usage
+from loadtest.scenarios import audit, behaviour, faults, usage
 from loadtest.settings import DEFAULT_NAMES, NAMES, Settings, scenarios
 
 __all__ = [
@@ -107,6 +107,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         "No failure; the hit ratio falls and recovers.",
         faults.shrink,
     ),
+    "audit": Scenario(
+        "One request after another, each of whose answers is known beforehand, before a generator that counts.",
+        "Every body, header, outcome, reason and count as expected, without one exception.",
+        audit.audit,
+    ),
 }
 
 
@@ -122,7 +127,11 @@ def phases(settings: Settings) -> tuple[Phase, ...]:
 
 def needs_owner(phases: Iterable[Phase]) -> tuple[str, ...]:
     """The scenarios among phases that need processes of the run's own: to bring about a fault, or an upstream."""
-    needing = (phase for phase in phases if phase.scenario == usage.REMOTE or any(map(is_fault, phase.actions)))
+    needing = (
+        phase
+        for phase in phases
+        if phase.scenario in (usage.REMOTE, audit.SCENARIO) or any(map(is_fault, phase.actions))
+    )
     return tuple(dict.fromkeys(phase.scenario for phase in needing))
 
 

@@ -60,27 +60,38 @@ class Thresholds:
 
     Attributes:
         hit_ratio: The least hit ratio, from 0 to 1.
+        lookups: Lookups in an hour, bypasses left out, from which on hit ratio and speed-up are judged.
+        instance_share: The least hit ratio of one instance, as a share of its job's.
         speedup: The least speed-up.
         speedup_share: The least speed-up as a share of what the hit ratio allows, 1 / (1 - hit ratio).
-        lookups_per_second: Traffic from which on those three are judged: lookups a second, bypasses left out.
-        warm_up_seconds: Those three are judged only when half of the instances have been up for longer.
+        restarts: Starts of one instance in an hour that are not worth an alert.
         bypass_ratio: The largest share of a pipeline's lookups that may go past the cache while it is enabled.
         bypasses: Bypasses in an hour that are not worth an alert.
         regret_ratio: The most regretted seconds, as a share of the generation seconds of misses.
         regret_seconds: Regretted seconds in an hour that are not worth an alert.
-        memory_utilisation: Share of the memory limit from which on a cache counts as full.
-        young_seconds: Age in seconds under which an eviction is too early.
-        memory_eviction_ratio: Share of all evictions that the memory limit must have caused, for it to be the reason.
-        memory_evictions: Evictions in an hour that are not worth an alert.
-        drift_ratio: The most unaccounted growth of the process, as a share of the memory limit.
+        young_seconds: Age in seconds under which an eviction can be too early.
+        young_share: Age under which it can, as a share of the TTL; both must hold.
+        limit_eviction_ratio: Share of all evictions that limits must have caused, for them to be the reason.
+        turnover: Evictions in an hour, as a share of the entries held, that are not worth an alert.
+        drift_ratio: The most unaccounted growth of the process, as a share of the most that the cache held.
         drift_bytes: Unaccounted growth in bytes that any process may show.
+        leak_bytes: Unaccounted growth in bytes over three days, a part of it on each, that is not worth an alert.
         error_budget: Share of generations that may fail: the objective is 1 less this.
+        always_ratio: Share of failed generations in two hours from which on few of them are enough for an alert.
+        always_failures: Failed generations in two hours that are not worth an alert even then.
         slow_hit_budget: Share of hits that may be slow.
         slow_hit_seconds: A hit that takes longer is slow; one of `SLOW_HIT_BOUNDS`.
         burn_events: Failures (or slow hits) in the long window that are not worth an alert, whatever their share.
-        refusals: Refused generations in five minutes that are not worth an alert.
+        slower_factor: How many times slower than on the day before generations may become.
+        slower_generations: Generations in an hour from which on that is judged.
+        queue_full_ratio: The largest share of generations that may be refused, over an hour.
+        refusals: Refused generations in an hour that are not worth an alert.
         refused_ratio: The largest share of requests that may be answered 503, over an hour.
         refused_requests: Requests answered 503 in an hour that are not worth an alert.
+        server_error_ratio: The largest share of requests that may be answered 5xx but for 503, over an hour.
+        server_error_critical: The share of them that is critical.
+        server_errors: Requests answered so in an hour that are not worth an alert.
+        internal_errors: Failures of one part in an hour that are not worth an alert.
         unused_ratio: The most evicted or expired entries that never answered, as a share of all.
         expired_ratio: Share of all evictions that age must have caused, for expiry to be the reason.
         expirations: Expired entries in a day that are not worth an alert.
@@ -90,27 +101,38 @@ class Thresholds:
     """
 
     hit_ratio: float = _threshold(0.6, _SHARE)
+    lookups: float = _threshold(50, _COUNT)
+    instance_share: float = _threshold(0.5, _SHARE)
     speedup: float = _threshold(3, Bounds(1))
     speedup_share: float = _threshold(0.8, _SHARE)
-    lookups_per_second: float = _threshold(0.1, _COUNT)
-    warm_up_seconds: float = _threshold(1800, _COUNT)
+    restarts: float = _threshold(3, _COUNT)
     bypass_ratio: float = _threshold(0.5, _SHARE)
     bypasses: float = _threshold(20, _COUNT)
     regret_ratio: float = _threshold(0.1, _SHARE)
     regret_seconds: float = _threshold(60, _COUNT)
-    memory_utilisation: float = _threshold(0.9, _SHARE)
     young_seconds: float = _threshold(900, _POSITIVE)
-    memory_eviction_ratio: float = _threshold(0.5, _SHARE)
-    memory_evictions: float = _threshold(10, _COUNT)
+    young_share: float = _threshold(0.25, _SHARE)
+    limit_eviction_ratio: float = _threshold(0.5, _SHARE)
+    turnover: float = _threshold(0.5, _POSITIVE)
     drift_ratio: float = _threshold(0.25, _POSITIVE)
-    drift_bytes: float = _threshold(64 * 2**20, _COUNT)
+    drift_bytes: float = _threshold(48 * 2**20, _COUNT)
+    leak_bytes: float = _threshold(64 * 2**20, _POSITIVE)
     error_budget: float = _threshold(0.005, _BUDGET)
+    always_ratio: float = _threshold(0.9, _SHARE)
+    always_failures: float = _threshold(2, _COUNT)
     slow_hit_budget: float = _threshold(0.01, _BUDGET)
     slow_hit_seconds: float = _threshold(0.05, _POSITIVE)
     burn_events: float = _threshold(5, _COUNT)
+    slower_factor: float = _threshold(3, Bounds(1))
+    slower_generations: float = _threshold(5, _COUNT)
+    queue_full_ratio: float = _threshold(0.05, _SHARE)
     refusals: float = _threshold(5, _COUNT)
     refused_ratio: float = _threshold(0.01, _SHARE)
     refused_requests: float = _threshold(20, _COUNT)
+    server_error_ratio: float = _threshold(0.02, _SHARE)
+    server_error_critical: float = _threshold(0.25, _SHARE)
+    server_errors: float = _threshold(5, _COUNT)
+    internal_errors: float = _threshold(5, _COUNT)
     unused_ratio: float = _threshold(0.9, _SHARE)
     expired_ratio: float = _threshold(0.5, _SHARE)
     expirations: float = _threshold(100, _COUNT)

@@ -134,6 +134,15 @@ class TestLRUCacheBasics:
         assert 0 == cache.clear("unheard-of")
         assert ["b"] == list(cache)
 
+    def test_it_is_walked_from_what_was_stored_longest_ago(self) -> None:
+        cache = LRUCache()
+        for key in ("a", "b", "a"):
+            cache[key] = key
+        cache.get("b")
+
+        assert ["b", "a"] == list(cache)
+        assert ["b", "a"] == [entry["key"] for entry in cache.entries(sort="oldest")]
+
 
 class TestLRUCacheEviction:
     def test_the_least_recently_used_goes_first(self) -> None:
@@ -467,6 +476,7 @@ class TestLRUCacheEntries:
             "expires_in_seconds": 55.0,
             "hits": 1,
             "cost_seconds": 1.5,
+            "price": 0.0,
         } == entry
 
     def test_pages_sorts_and_pipelines(self) -> None:

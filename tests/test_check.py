@@ -65,3 +65,13 @@ def test_a_file_that_is_none_of_pipelines_is_a_mistake(
 def test_a_file_that_is_not_there_is_one_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["check", "--pipelines", str(tmp_path / "absent.toml")])
     assert 1 == len(capsys.readouterr().err.splitlines())
+
+
+def test_an_upstream_that_cannot_be_used_is_one_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["check", "--upstream", "ftp://a"])
+    assert 1 == len(capsys.readouterr().err.splitlines())
+
+
+def test_an_upstream_is_a_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["check", "--upstream", "http://127.0.0.1:9000"])
+    assert "the pipelines are upstream" in capsys.readouterr().out

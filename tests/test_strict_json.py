@@ -20,7 +20,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-WAYS = [parse, canonical_json, exact_form]
+WAYS: list[Callable[[bytes], Any]] = [parse, canonical_json, exact_form]
 
 
 @settings(max_examples=50)

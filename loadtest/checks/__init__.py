@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from loadtest.checks import counts, faults, scraping, steady, stress, usages
+from loadtest.checks import audit, bodies, counts, faults, figures, rules, scraping, steady, stress, usages
 from loadtest.checks.case import Case, Scope
 from loadtest.result import Check
 
@@ -35,6 +35,15 @@ class Checks:
             yield from self.of(scope, *phases)
 
 
+#: Of the whole run, whatever was played.
+RUN: tuple[Callable[[Scope], Iterator[Check]], ...] = (
+    counts.checks,
+    scraping.checks,
+    bodies.checks,
+    figures.checks,
+    rules.checks,
+)
+
 #: By scenario.
 SCENARIOS = {
     "single": Checks(usages.single, without="Gain"),
@@ -52,14 +61,14 @@ SCENARIOS = {
     "prometheus-restart": Checks(faults.prometheus_restart, ("fault", "recovery"), "The fault"),
     "terminate": Checks(faults.terminate, ("fault", "restarted"), "The fault"),
     "garbage": Checks(faults.garbage, ("fault", "recovery"), "The fault"),
+    "audit": Checks(audit.audit, audit.PARTS, "The audit"),
     "shrink": Checks(faults.shrink, ("fault", "recovery"), "The fault"),
 }
 
 
 def checks(case: Case) -> Iterator[Check]:
     """Those of the run, and then those of every scenario of which a phase began."""
-    run = Scope(case, "run")
-    yield from counts.checks(run)
-    yield from scraping.checks(run)
+    for of_the_run in RUN:
+        yield from of_the_run(Scope(case, "run"))
     for scenario in dict.fromkeys(phase.scenario for phase in case.run.phases):
         yield from SCENARIOS[scenario].on(Scope(case, scenario))

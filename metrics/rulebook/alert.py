@@ -44,6 +44,7 @@ class Alert:
         dashboard: Where to look.
         keeps: The labels of its series that the dashboard can be narrowed by.
         labels: Labels beside the severity.
+        lasts: How long it fires on when nothing is wrong any more, so that it does not come and go.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Alert:
     dashboard: Dashboard
     keeps: tuple[str, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
+    lasts: str = ""
 
     def rule(self, links: Links) -> dict[str, Any]:
         """The rule as Prometheus takes it."""
@@ -62,6 +64,7 @@ class Alert:
             "alert": self.name,
             "expr": self.expression,
             "for": self.hold,
+            **({"keep_firing_for": self.lasts} if self.lasts else {}),
             "labels": {"severity": self.severity, **self.labels},
             "annotations": {
                 "summary": self.summary,
@@ -85,6 +88,12 @@ def _member(prefix: str, label: str) -> str:
     if label in _OPTIONAL:
         return f"{{{{ with $labels.{label} }}}}{prefix}{label}={{{{ . | urlquery }}}}&{{{{ end }}}}"
     return f"{prefix}{label}={{{{ $labels.{label} | urlquery }}}}&"
+
+
+def place() -> str:
+    """Where a job is, for a text: `recoup in prod (west)`, with what its series have of `namespace` and `cluster`."""
+    namespace = "{{ with $labels.namespace }} in {{ . }}{{ end }}"
+    return f"{{{{ $labels.job }}}}{namespace}{{{{ with $labels.cluster }}}} ({{{{ . }}}}){{{{ end }}}}"
 
 
 def percent(share: float) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from metrics import signals
-from metrics.rulebook.alert import Alert, percent
-from metrics.rulebook.burn import generation_failures, slow_hits
+from metrics.rulebook.alert import Alert, Severity, percent, place
+from metrics.rulebook.burn import always_fails, generation_failures, slow_hits
+from metrics.rulebook.money import does_not_pay
 from metrics.rulebook.promql import by, increase, number
-from metrics.rulebook.recordings import BYPASSES, EVICTED_BY_MEMORY, EXPIRED, REFUSALS, REFUSED_REQUESTS
+from metrics.rulebook.recordings import BYPASSES, EXPIRED, GENERATIONS, REFUSED_REQUESTS, SERVER_ERRORS
 from metrics.selectors import select
 from metrics.thresholds import Thresholds
 from recoup.telemetry import catalogue
@@ -14,81 +15,139 @@ from recoup.telemetry import catalogue
 _JOB = ("job",)
 _PIPELINE = ("job", "pipeline")
 _INSTANCE = ("job", "instance")
-_PIPELINE_OF_JOB = "pipeline {{ $labels.pipeline }} of {{ $labels.job }}"
-_INSTANCE_OF_JOB = "{{ $labels.instance }} of {{ $labels.job }}"
+_PLACE = place()
+_PIPELINE_OF_JOB = f"pipeline {{{{ $labels.pipeline }}}} of {_PLACE}"
+_INSTANCE_OF_JOB = f"{{{{ $labels.instance }}}} of {_PLACE}"
 
 
 def alerts(thresholds: Thresholds) -> list[Alert]:
     """All alerting rules."""
     return [
-        down(),
+        *down(),
         *target_vanished(),
+        restarting(thresholds),
         hit_ratio_low(thresholds),
+        instance_hit_ratio_low(thresholds),
         speedup_low(thresholds),
+        does_not_pay(thresholds),
         mostly_bypassed(thresholds),
         eviction_regret(thresholds),
         young_evictions(thresholds),
         memory_drift(thresholds),
+        memory_leak(thresholds),
         *generation_failures(thresholds),
+        always_fails(thresholds),
+        generation_slower(thresholds),
         *slow_hits(thresholds),
         queue_full(thresholds),
         requests_refused(thresholds),
+        *server_errors(thresholds),
         cache_disabled(),
         config_changed(),
-        internal_errors(),
+        internal_errors(thresholds),
         expires_unused(thresholds),
     ]
 
 
-def down() -> Alert:
-    """A target of Recoup's is there and cannot be scraped."""
+def down() -> list[Alert]:
+    """A target of Recoup's is there and cannot be scraped. Critical where no other one of its job answers."""
+    state, none = signals.UP_STATE.at("instance"), f"on ({by('job')}) {signals.UP_TARGETS.at('job')} == 0"
+    return [
+        _down("critical", f"{state} == 0\nand {none}", "No instance of its job answers."),
+        _down("warning", f"{state} == 0\nunless {none}", "Other instances of its job answer."),
+    ]
+
+
+def _down(severity: Severity, expression: str, others: str) -> Alert:
     return Alert(
         name="RecoupDown",
-        expression=f"{signals.UP_STATE.at('instance')} == 0",
-        hold="2m",
-        severity="critical",
+        expression=expression,
+        hold="5m",
+        severity=severity,
         summary=f"Recoup is down: {_INSTANCE_OF_JOB}",
-        description=f"Prometheus cannot scrape {_INSTANCE_OF_JOB}: up is {{{{ $value }}}} (threshold 1) for 2m.",
+        description=(
+            f"Prometheus cannot scrape {_INSTANCE_OF_JOB}: up is {{{{ $value }}}} (threshold 1) for 5m. {others}"
+        ),
         dashboard="process",
         keeps=_INSTANCE,
     )
 
 
 def target_vanished() -> list[Alert]:
-    """Targets that were there are no targets any more: what is gone cannot be down."""
-    count = signals.TARGETS.at("job")
+    """Targets that were there are no targets any more: what is gone cannot be down.
+
+    One that answered until it went was taken away on purpose. One that was down before it went is lost, until as many
+    answer as usual.
+    """
+    count, up = signals.TARGETS.at("job"), signals.UP_STATE.at("instance")
+    lost = f"count by ({by('job')}) (\n    last_over_time({up}[1d]) == 0\n    unless {up}\n  )"
+    usual = f"{signals.UP_TARGETS.at('job')} >= quantile_over_time(0.5, {signals.UP_TARGETS.at('job')}[1d])"
     return [
         Alert(
             name="RecoupTargetVanished",
-            expression=f"max_over_time({count}[1d])\nunless\n{count}",
+            expression=f"(\n  max_over_time({count}[2h])\n  or\n  {lost}\n)\nunless\n{count}",
             hold="5m",
             severity="critical",
-            summary="Every target of {{ $labels.job }} has vanished",
+            summary=f"Every target of {_PLACE} has vanished",
             description=(
-                "Prometheus knows no target of {{ $labels.job }} any more (threshold 1): service discovery does not "
-                "find it. Within the last 1d there were {{ $value }}."
+                f"Prometheus knows no target of {_PLACE} any more (threshold 1): service discovery does not "
+                "find it. There were {{ $value }}."
             ),
             dashboard="process",
             keeps=_JOB,
         ),
         Alert(
             name="RecoupTargetVanished",
-            expression=f"{count} offset 1h - {count} > 0",
+            expression=f"(\n  {lost} > 0\n  and {count}\n)\nunless {usual}",
             hold="10m",
             severity="warning",
-            summary="A target of {{ $labels.job }} has vanished",
-            description="Targets of {{ $labels.job }}: {{ $value }} fewer than 1h ago (threshold 0).",
+            summary=f"A target of {_PLACE} has vanished",
+            description=(
+                f"Targets of {_PLACE} that were down before they vanished within 1d: {{{{ $value }}}} (threshold 0), "
+                "and fewer answer than usual."
+            ),
             dashboard="process",
             keeps=_JOB,
         ),
     ]
 
 
-def _judged(thresholds: Thresholds) -> str:
-    """With traffic, and after the warm-up."""
+def restarting(thresholds: Thresholds) -> Alert:
+    """An instance starts again and again: its cache never fills."""
+    return Alert(
+        name="RecoupRestarting",
+        expression=f"{signals.STARTS.at('instance')} > {number(thresholds.restarts)}",
+        hold="0s",
+        lasts="30m",
+        severity="warning",
+        summary=f"Recoup starts again and again: {_INSTANCE_OF_JOB}",
+        description=(
+            f"{_INSTANCE_OF_JOB} started {{{{ $value }}}} times within 1h (threshold {number(thresholds.restarts)}). "
+            "Each time, it begins with an empty cache."
+        ),
+        dashboard="process",
+        keeps=_INSTANCE,
+    )
+
+
+def _lasting(level: str, figure: str, comparison: str, window: str) -> str:
+    """A figure of an hour that has not been better for long, where there was traffic before, too.
+
+    A start, a new pipeline and a scan are over by then; a crash loop and keys that never come again are not. Pauses
+    without traffic do not matter: there is no figure then.
+    """
+    seen = f"max_over_time({signals.LOOKUPS_OF_HOUR.at(level)}[1d] offset {window}) > 0"
+    return f"max_over_time({figure}[{window}]) {comparison}\n  and {seen}"
+
+
+def _few_hits(level: str, thresholds: Thresholds) -> str:
+    """Too few hits within an hour: of what had been there, at once; of everything, when it lasts."""
+    low, least = number(thresholds.hit_ratio), number(thresholds.lookups)
+    hour = signals.HIT_RATIO.at(level, "1h")
     return (
-        f"and {signals.COUNTED_LOOKUPS.at('pipeline')} > {number(thresholds.lookups_per_second)}\n"
-        f"unless on ({by('job')}) {signals.UPTIME.at('job')} < {number(thresholds.warm_up_seconds)}"
+        f"{hour} < {low}\nand {signals.LOOKUPS_OF_HOUR.at(level)} > {least}\nand (\n"
+        f"  {signals.KEPT_HIT_RATIO.at(level)} < {low}\n  and {signals.KEPT_LOOKUPS.at(level)} > {least}\n  or\n"
+        f"  {_lasting(level, hour, f'< {low}', '2h')}\n)"
     )
 
 
@@ -96,16 +155,41 @@ def hit_ratio_low(thresholds: Thresholds) -> Alert:
     """Too few lookups are answered from the cache."""
     return Alert(
         name="RecoupHitRatioLow",
-        expression=f"{signals.HIT_RATIO.at('pipeline')} < {number(thresholds.hit_ratio)}\n{_judged(thresholds)}",
-        hold="30m",
+        expression=_few_hits("pipeline", thresholds),
+        hold="5m",
+        lasts="1h",
         severity="warning",
         summary=f"The hit ratio is below its target: {_PIPELINE_OF_JOB}",
         description=(
             f"The hit ratio of {_PIPELINE_OF_JOB} is {{{{ $value | humanizePercentage }}}} "
-            f"(threshold {percent(thresholds.hit_ratio)}) for 30m, with traffic."
+            f"(threshold {percent(thresholds.hit_ratio)}) over the last 1h. It misses what had been there, or it has "
+            "been so for 2h."
         ),
         dashboard="misses",
         keeps=_PIPELINE,
+    )
+
+
+def instance_hit_ratio_low(thresholds: Thresholds) -> Alert:
+    """One instance of several answers far less from its cache than its job does."""
+    share, job = number(thresholds.instance_share), signals.HIT_RATIO.at("job", "1h")
+    return Alert(
+        name="RecoupInstanceHitRatioLow",
+        expression=(
+            f"{_few_hits('instance', thresholds)}\n"
+            f"and {signals.HIT_RATIO.at('instance', '1h')} < on ({by('job')}) group_left () ({share} * {job})"
+        ),
+        hold="5m",
+        lasts="1h",
+        severity="warning",
+        summary=f"One instance has few hits: {_INSTANCE_OF_JOB}",
+        description=(
+            f"The hit ratio of {_INSTANCE_OF_JOB} is {{{{ $value | humanizePercentage }}}} "
+            f"(threshold {percent(thresholds.hit_ratio)}) over the last 1h, and below "
+            f"{percent(thresholds.instance_share)} of that of its job."
+        ),
+        dashboard="misses",
+        keeps=_INSTANCE,
     )
 
 
@@ -114,18 +198,22 @@ def speedup_low(thresholds: Thresholds) -> Alert:
 
     A mean speed-up is at most 1 / (1 - hit ratio). Where hits are too few, the alert on the hit ratio says so.
     """
-    speedup = signals.SPEEDUP.at("pipeline")
-    allowed = f"{number(thresholds.speedup_share)} * {signals.SPEEDUP_LIMIT.at('pipeline')}"
+    share = signals.SPEEDUP_SHARE.at("pipeline")
     return Alert(
         name="RecoupSpeedupLow",
-        expression=(f"{speedup} < {number(thresholds.speedup)}\nunless {speedup} >= {allowed}\n{_judged(thresholds)}"),
-        hold="30m",
+        expression=(
+            f"{signals.SPEEDUP.at('pipeline', '1h')} < {number(thresholds.speedup)}\n"
+            f"and {signals.LOOKUPS_OF_HOUR.at('pipeline')} > {number(thresholds.lookups)}\n"
+            f"and (\n  {_lasting('pipeline', share, f'< {number(thresholds.speedup_share)}', '1h')}\n)"
+        ),
+        hold="5m",
+        lasts="1h",
         severity="warning",
         summary=f"The speed-up is below its target: {_PIPELINE_OF_JOB}",
         description=(
             f'The speed-up of {_PIPELINE_OF_JOB} is {{{{ $value | printf "%.2f" }}}} '
-            f"(threshold {number(thresholds.speedup)}) for 30m, with traffic, and below "
-            f"{percent(thresholds.speedup_share)} of what its hit ratio allows: 1 / (1 - hit ratio)."
+            f"(threshold {number(thresholds.speedup)}) over the last 1h, and it has been below "
+            f"{percent(thresholds.speedup_share)} of what its hit ratio allows, 1 / (1 - hit ratio), for 1h."
         ),
         dashboard="overview",
         keeps=_PIPELINE,
@@ -155,44 +243,52 @@ def mostly_bypassed(thresholds: Thresholds) -> Alert:
 
 def eviction_regret(thresholds: Thresholds) -> Alert:
     """The generator makes again what the cache had to let go."""
-    regretted = increase("job", select(catalogue.REGRETTED), "1h")
+    regretted = increase("pipeline", select(catalogue.REGRETTED), "1h")
     return Alert(
         name="RecoupEvictionRegret",
         expression=(
-            f"{signals.REGRET_RATIO.at('job', '1h')} > {number(thresholds.regret_ratio)}\n"
+            f"{signals.REGRET_RATIO.at('pipeline', '1h')} > {number(thresholds.regret_ratio)}\n"
             f"and {regretted} > {number(thresholds.regret_seconds)}"
         ),
         hold="15m",
         severity="warning",
-        summary="{{ $labels.job }} generates again what it evicted",
+        summary=f"What was evicted is generated again: {_PIPELINE_OF_JOB}",
         description=(
-            "{{ $labels.job }} spends {{ $value | humanizePercentage }} "
-            f"(threshold {percent(thresholds.regret_ratio)}) of the generation time of its misses on results that it "
-            "had evicted, over the last 1h. A larger cache could have kept them."
+            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.regret_ratio)}) of the generation "
+            f"time of the misses of {_PIPELINE_OF_JOB} went into results that had been evicted, over the last 1h. "
+            "A larger cache could have kept them."
         ),
         dashboard="capacity",
-        keeps=_JOB,
+        keeps=_PIPELINE,
     )
 
 
 def young_evictions(thresholds: Thresholds) -> Alert:
-    """The cache is full, as it may be, but evicts entries soon after it stored them, which it must not."""
-    evicted = increase("instance", EVICTED_BY_MEMORY, "1h")
+    """The cache is full, as it may be, but evicts entries soon after it stored them, which it must not.
+
+    Weighed by the cache's own size and TTL: whatever its entries weigh, half of what it holds leaves within an hour.
+    """
+    age = signals.EVICTION_AGE_MEDIAN.at("instance")
+    ttl = f"max by ({by('instance')}) ({select(catalogue.TTL)})"
+    held = f"sum by ({by('instance')}) ({select(catalogue.ENTRIES)})"
+    limits = signals.LIMIT_EVICTIONS.at("instance")
     return Alert(
         name="RecoupYoungEvictions",
         expression=(
-            f"{signals.EVICTION_AGE_MEDIAN.at('instance')} < {number(thresholds.young_seconds)}\n"
-            f"and {signals.MEMORY_UTILISATION.at('instance')} > {number(thresholds.memory_utilisation)}\n"
-            f"and {signals.MEMORY_EVICTION_RATIO.at('instance')} > {number(thresholds.memory_eviction_ratio)}\n"
-            f"and {evicted} > {number(thresholds.memory_evictions)}"
+            f"{age} < {number(thresholds.young_seconds)}\n"
+            f"unless {age} >= {number(thresholds.young_share)} * ({ttl} > 0)\n"
+            f"and {signals.LIMIT_EVICTION_RATIO.at('instance')} > {number(thresholds.limit_eviction_ratio)}\n"
+            f"and {limits} > 1\n"
+            f"and {limits} > {number(thresholds.turnover)} * {held}"
         ),
         hold="15m",
+        lasts="30m",
         severity="warning",
-        summary=f"Memory is too small: entries leave young at {_INSTANCE_OF_JOB}",
+        summary=f"The cache is too small: entries leave young at {_INSTANCE_OF_JOB}",
         description=(
             f"Half of what {_INSTANCE_OF_JOB} evicts has been there for less than {{{{ $value | humanizeDuration }}}} "
-            f"(threshold {_duration(thresholds.young_seconds)}), because its memory is full "
-            f"(above {percent(thresholds.memory_utilisation)} of the limit)."
+            f"(threshold {_duration(thresholds.young_seconds)}), because a limit is reached, and within 1h more was "
+            f"evicted than {percent(thresholds.turnover)} of what it holds."
         ),
         dashboard="capacity",
         keeps=_INSTANCE,
@@ -202,18 +298,23 @@ def young_evictions(thresholds: Thresholds) -> Alert:
 def memory_drift(thresholds: Thresholds) -> Alert:
     """The process grows by more than the cache accounts for."""
     drift = signals.MEMORY_DRIFT.at("instance")
+    held = f"max_over_time({signals.MEMORY_HELD.at('instance')}[1d])"
     limit = f"max by ({by('instance')}) ({select(catalogue.MEMORY_LIMIT)})"
+    ratio = number(thresholds.drift_ratio)
     return Alert(
         name="RecoupMemoryDrift",
         expression=(
-            f"{drift} > {number(thresholds.drift_bytes)}\nand {drift} > {number(thresholds.drift_ratio)} * {limit}"
+            # A cache that holds little is judged by its limit: libraries that are loaded late are no drift.
+            f"{drift} > {number(thresholds.drift_bytes)}\nand {drift} > {ratio} * {held}\n"
+            f"and (\n  {drift} > {ratio} * {limit}\n  or\n  {held} > {ratio} * {limit}\n)"
         ),
-        hold="1h",
+        hold="30m",
+        lasts="30m",
         severity="warning",
         summary=f"The process takes more memory than the cache accounts for: {_INSTANCE_OF_JOB}",
         description=(
             f"{_INSTANCE_OF_JOB} has grown by {{{{ $value | humanize1024 }}}}B over the last 3d that its cache does "
-            f"not account for (threshold {percent(thresholds.drift_ratio)} of the memory limit, and at least "
+            f"not account for (threshold {percent(thresholds.drift_ratio)} of the most that it held, and at least "
             f"{number(thresholds.drift_bytes / 2**20)}MiB)."
         ),
         dashboard="process",
@@ -221,17 +322,73 @@ def memory_drift(thresholds: Thresholds) -> Alert:
     )
 
 
+def memory_leak(thresholds: Thresholds) -> Alert:
+    """The least that the process takes beside its cache is more from day to day."""
+    floor = signals.MEMORY_FLOOR.at("instance")
+    part = f"{number(thresholds.leak_bytes)} / 6"
+    return Alert(
+        name="RecoupMemoryLeak",
+        expression=(
+            f"{floor} - {floor} offset 3d > {number(thresholds.leak_bytes)}\n"
+            f"and {floor} - {floor} offset 1d > {part}\n"
+            f"and {floor} offset 1d - {floor} offset 2d > {part}"
+        ),
+        hold="1h",
+        lasts="2h",
+        severity="warning",
+        summary=f"The process grows from day to day: {_INSTANCE_OF_JOB}",
+        description=(
+            f"The least memory of a day that {_INSTANCE_OF_JOB} takes beside its cache has grown by "
+            f"{{{{ $value | humanize1024 }}}}B within 3d (threshold {number(thresholds.leak_bytes / 2**20)}MiB), "
+            "a part of it on each day."
+        ),
+        dashboard="process",
+        keeps=_INSTANCE,
+    )
+
+
+def generation_slower(thresholds: Thresholds) -> Alert:
+    """Generations take far longer than on the day before."""
+    mean, usual = signals.GENERATION_MEAN.at("pipeline"), signals.GENERATION_USUAL.at("pipeline")
+    done = increase("pipeline", GENERATIONS, "1h")
+    return Alert(
+        name="RecoupGenerationSlower",
+        expression=(
+            f"{mean} / {usual} > {number(thresholds.slower_factor)}\n"
+            f"and {done} > {number(thresholds.slower_generations)}"
+        ),
+        hold="15m",
+        lasts="1h",
+        severity="warning",
+        summary=f"Generations have become slower: {_PIPELINE_OF_JOB}",
+        description=(
+            f"Generations of {_PIPELINE_OF_JOB} over the last 1h took "
+            '{{ $value | printf "%.1f" }} times as long as usual within 1d before '
+            f"(threshold {number(thresholds.slower_factor)})."
+        ),
+        dashboard="generation",
+        keeps=_PIPELINE,
+    )
+
+
 def queue_full(thresholds: Thresholds) -> Alert:
     """Callers are refused, because nobody may even wait any more."""
+    limit = number(thresholds.queue_full_ratio)
     return Alert(
         name="RecoupGenerationQueueFull",
-        expression=f"{increase('pipeline', REFUSALS, '5m')} > {number(thresholds.refusals)}",
+        expression=(
+            f"{signals.QUEUE_FULL_RATIO.at('pipeline', '1h')} > {limit}\n"
+            f"and {signals.QUEUE_FULL_RATIO.at('pipeline', '30m')} > {limit}\n"
+            f"and {signals.REFUSALS_OF_HOUR.at('pipeline')} > {number(thresholds.refusals)}"
+        ),
         hold="2m",
+        lasts="30m",
         severity="warning",
         summary=f"The generation queue is full: {_PIPELINE_OF_JOB}",
         description=(
-            f'Callers of {_PIPELINE_OF_JOB} that were refused within 5m: {{{{ $value | printf "%.0f" }}}} '
-            f"(threshold {number(thresholds.refusals)}). Its generation queue was full."
+            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.queue_full_ratio)}) of the "
+            f"generations that {_PIPELINE_OF_JOB} was asked for over the last 1h were refused, and too many still are. "
+            "Its queue was full."
         ),
         dashboard="generation",
         keeps=_PIPELINE,
@@ -244,15 +401,45 @@ def requests_refused(thresholds: Thresholds) -> Alert:
         name="RecoupRequestsRefused",
         expression=(
             f"{signals.REFUSED_RATIO.at('job', '1h')} > {number(thresholds.refused_ratio)}\n"
-            f"and {signals.REFUSED_RATIO.at('job', '5m')} > {number(thresholds.refused_ratio)}\n"
+            f"and {signals.REFUSED_RATIO.at('job', '30m')} > {number(thresholds.refused_ratio)}\n"
             f"and {increase('job', REFUSED_REQUESTS, '1h')} > {number(thresholds.refused_requests)}"
         ),
-        hold="5m",
+        hold="2m",
+        lasts="30m",
         severity="warning",
-        summary="Requests are refused: {{ $labels.job }}",
+        summary=f"Requests are refused: {_PLACE}",
         description=(
             f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.refused_ratio)}) of the requests to "
-            "{{ $labels.job }} were answered 503 over the last 1h, and too many still are."
+            f"{_PLACE} were answered 503 over the last 1h, and too many still are."
+        ),
+        dashboard="generation",
+        keeps=_JOB,
+    )
+
+
+def server_errors(thresholds: Thresholds) -> list[Alert]:
+    """Callers are answered 5xx, whatever failed: the generator, its upstream, or the service itself."""
+    return [
+        _server_errors("critical", thresholds.server_error_critical, thresholds),
+        _server_errors("warning", thresholds.server_error_ratio, thresholds),
+    ]
+
+
+def _server_errors(severity: Severity, share: float, thresholds: Thresholds) -> Alert:
+    return Alert(
+        name="RecoupServerErrors",
+        expression=(
+            f"{signals.SERVER_ERROR_RATIO.at('job', '1h')} > {number(share)}\n"
+            f"and {signals.SERVER_ERROR_RATIO.at('job', '30m')} > {number(share)}\n"
+            f"and {increase('job', SERVER_ERRORS, '1h')} > {number(thresholds.server_errors)}"
+        ),
+        hold="2m",
+        lasts="30m",
+        severity=severity,
+        summary=f"Requests end in errors: {_PLACE}",
+        description=(
+            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(share)}) of the requests to {_PLACE} were "
+            "answered 5xx over the last 1h, refusals left out, and too many still are."
         ),
         dashboard="generation",
         keeps=_JOB,
@@ -293,17 +480,19 @@ def config_changed() -> Alert:
     )
 
 
-def internal_errors() -> Alert:
+def internal_errors(thresholds: Thresholds) -> Alert:
     """Something inside fails, and callers are served all the same."""
+    failures = increase("instance", select(catalogue.INTERNAL_ERRORS), "1h", "part")
+    least = number(thresholds.internal_errors)
     return Alert(
         name="RecoupInternalErrors",
-        expression=f"{increase('instance', select(catalogue.INTERNAL_ERRORS), '15m', 'part')} > 0",
+        expression=f"{failures} > {least}",
         hold="0s",
         severity="warning",
         summary=f"The cache fails open ({{{{ $labels.part }}}}): {_INSTANCE_OF_JOB}",
         description=(
-            f"Failures of the part {{{{ $labels.part }}}} at {_INSTANCE_OF_JOB} within 15m: "
-            '{{ $value | printf "%.0f" }} (threshold 0). Callers were served all the same.'
+            f"Failures of the part {{{{ $labels.part }}}} at {_INSTANCE_OF_JOB} within 1h: "
+            f'{{{{ $value | printf "%.0f" }}}} (threshold {least}). Callers were served all the same.'
         ),
         dashboard="process",
         keeps=_INSTANCE,

@@ -36,8 +36,12 @@ def documents(
 def _recording(thresholds: Thresholds) -> dict[str, Any]:
     return {
         "groups": [
-            {"name": name, "rules": [{"record": record.name, "expr": record.expression} for record in records]}
-            for name, records in groups(thresholds).items()
+            {
+                "name": group.name,
+                **({"interval": group.interval} if group.interval else {}),
+                "rules": [{"record": record.name, "expr": record.expression} for record in group.records],
+            }
+            for group in groups(thresholds)
         ]
     }
 

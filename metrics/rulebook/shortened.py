@@ -14,9 +14,13 @@ _DURATION = re.compile(r"(?P<before>\[|\boffset )(?P<duration>\d+[smhd])\b")
 
 
 def shortened(document: dict[str, Any], factor: float) -> dict[str, Any]:
-    """A rule file whose windows, offsets and `for` are shorter by a factor."""
+    """A rule file whose windows, offsets and times of holding are shorter by a factor; no group has an interval."""
     return {
-        "groups": [group | {"rules": [_rule(rule, factor) for rule in group["rules"]]} for group in document["groups"]]
+        "groups": [
+            {key: value for key, value in group.items() if key != "interval"}
+            | {"rules": [_rule(rule, factor) for rule in group["rules"]]}
+            for group in document["groups"]
+        ]
     }
 
 
@@ -24,7 +28,6 @@ def shortened_thresholds(thresholds: Thresholds, factor: float) -> Thresholds:
     """The thresholds that are times of the clock, shorter likewise."""
     return replace(
         thresholds,
-        warm_up_seconds=thresholds.warm_up_seconds / factor,
         young_seconds=thresholds.young_seconds / factor,
     )
 
@@ -34,7 +37,8 @@ def _rule(rule: dict[str, Any], factor: float) -> dict[str, Any]:
         return match["before"] + _shorter(match["duration"], factor)
 
     changed = rule | {"expr": _DURATION.sub(shorter, rule["expr"])}
-    return changed | {"for": _shorter(rule["for"], factor)} if "for" in rule else changed
+    holds = {key: _shorter(rule[key], factor) for key in ("for", "keep_firing_for") if key in rule}
+    return changed | holds
 
 
 def _shorter(duration: str, factor: float) -> str:

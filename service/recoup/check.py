@@ -22,7 +22,7 @@ def check(environ: Mapping[str, str]) -> int:
     served: Mapping[str, Any] = {}
     # The file is read even where variables are wrong: all mistakes are to be listed in one go.
     path = environ.get("RECOUP_PIPELINES", "").strip()
-    if not any(getattr(mistake, "name", None) == "RECOUP_PIPELINES" for mistake in mistakes):
+    if not {getattr(mistake, "name", None) for mistake in mistakes} & {"RECOUP_PIPELINES", "RECOUP_UPSTREAM"}:
         try:
             upstream = environ.get("RECOUP_UPSTREAM", "").strip()
             served = _pipelines(Path(path) if path else None, upstream or None, environ)

@@ -287,7 +287,7 @@ class UpstreamRefusedError(UpstreamError):
 
 
 class StreamCutError(UpstreamError):
-    """An answer that broke off after it had begun: whoever reads it is to see that it is not whole."""
+    """An answer that broke off after it had begun: its readers are to see that it is not whole."""
 
     title = "Broke off"
 

@@ -68,28 +68,28 @@ def parse_unbounded(body: bytes, *, parse_int: Callable[[str], Any] = int) -> An
         raise _too_deep() from None
 
 
-def check_size(body: bytes) -> None:
+def check_size(body: bytes, *, most_values: int = MAX_VALUES) -> None:
     """Bound how many values a JSON text will become, before it is parsed. What is not JSON may pass.
 
     Raises:
-        BadRequestError: It has more than `MAX_VALUES` values or `MAX_MEMBERS` members.
+        BadRequestError: It has more than `most_values` values or `MAX_MEMBERS` members.
     """
     # A value and its comma take two characters, a container two: most bodies are too short to have so many.
-    if len(body) <= 2 * MAX_MEMBERS or _fits(body):
+    if len(body) <= 2 * MAX_MEMBERS or _fits(body, most_values):
         return
     # Strings may be full of brackets and commas: count again without them. Each string is a value or a name, so that
     # there are not many pieces.
     text = _unescaped(body)
-    if text.count(b'"') > 2 * (MAX_VALUES + MAX_MEMBERS) or not _fits(_outside_strings(text)):
+    if text.count(b'"') > 2 * (most_values + MAX_MEMBERS) or not _fits(_outside_strings(text), most_values):
         raise BadRequestError(
-            f"The body is not usable JSON: expected at most {MAX_VALUES} values in all, of which at most {MAX_MEMBERS} "
-            "are arrays, objects and their members."
+            f"The body is not usable JSON: expected at most {most_values} values in all, of which at most "
+            f"{MAX_MEMBERS} are arrays, objects and their members."
         )
 
 
-def _fits(text: bytes) -> bool:
+def _fits(text: bytes, most_values: int) -> bool:
     opened = text.count(b"[") + text.count(b"{")
-    return opened + text.count(b":") <= MAX_MEMBERS and opened + text.count(b",") < MAX_VALUES
+    return opened + text.count(b":") <= MAX_MEMBERS and opened + text.count(b",") < most_values
 
 
 def check_depth(body: bytes) -> None:

@@ -12,11 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from clock import FakeClock
 from recoup.cache import LRUCache, ResultCache, cached_result, set_cache
+from recoup.cache.open_results import Decision
 from recoup.cache.store import MOST_PIPELINES, OTHER_PIPELINES
 from recoup.errors import ConfigurationError
 from recoup.telemetry import CacheCollector
 
 from .support import Threads
+from .test_single_flight import Generator, in_flight
 
 
 class CountingLock:
@@ -333,3 +335,71 @@ def test_a_buffer_under_threads_loses_and_doubles_nothing() -> None:
     assert 40_000 == len(handed)
     for who in range(8):
         assert list(range(5_000)) == [number for owner, number in handed if owner == who]
+
+
+class TestMoney:
+    """Counted as seconds are, in the currency of the pipeline."""
+
+    def test_a_currency_has_its_zeros_from_the_start(self) -> None:
+        cache = LRUCache()
+        cache.register("llm", currency="EUR")
+        stats = cache.stats()
+        assert [{"EUR": 0.0}] * 3 == [stats.generated_cost, stats.recouped_cost, stats.regretted_cost]
+        assert {} == LRUCache().stats().recouped_cost
+
+    def test_currencies_are_never_added(self) -> None:
+        cache = LRUCache()
+        for pipeline, currency, price in (("a", "EUR", 2.0), ("b", "USD", 3.0), ("c", "USD", 4.0), ("d", None, 5.0)):
+            cache.register(pipeline, currency=currency)
+            cache.set(pipeline, 1, price=price, pipeline=pipeline)
+            cache.get(pipeline, pipeline=pipeline)
+        assert {"EUR": 2.0, "USD": 7.0, "XXX": 5.0} == cache.stats().recouped_cost
+        assert {"USD": 4.0} == cache.stats().pipelines["c"].recouped_cost
+        assert {"EUR": 0.0, "USD": 0.0, "XXX": 0.0} == cache.stats().as_dict()["generated_cost"]
+
+    def test_every_generation_that_gave_a_result_is_paid_for(self) -> None:
+        clock = FakeClock()
+        cache = LRUCache(clock=clock)
+        cache.register("llm", currency="USD")
+
+        def ask(key: str, **given: Any) -> float:
+            return cache.fetch(
+                key,
+                clock.costing(2.0, 1),
+                pipeline="llm",
+                decide=lambda _: Decision(store=key != "unstored", price=1.0, price_per_second=0.25),
+                **given,
+            ).price
+
+        paid = [ask("a"), ask("a"), ask("a", mode="refresh"), ask("a", mode="bypass"), ask("unstored")]
+        assert [1.5] * 5 == paid
+        with pytest.raises(ZeroDivisionError):
+            cache.fetch("b", lambda: 1 // 0, pipeline="llm", decide=lambda _: Decision(price=9.0))
+        assert ({"USD": 6.0}, {"USD": 1.5}) == (cache.stats().generated_cost, cache.stats().recouped_cost)
+        assert 1.5 == cache.entries()[0]["price"]
+
+    def test_followers_are_spared_the_price_of_what_they_waited_for(self) -> None:
+        cache = LRUCache()
+        cache.register("llm", currency="USD")
+        generate = Generator(1)
+        leader, waiting = in_flight(cache, generate, 3, pipeline="llm", decide=lambda _: Decision(price=4.0))
+        generate.may_end.set()
+        assert [4.0] * 4 == [lookup.price for lookup in leader.join() + waiting.join()]
+        assert ({"USD": 4.0}, {"USD": 12.0}) == (cache.stats().generated_cost, cache.stats().recouped_cost)
+
+    @pytest.mark.parametrize("price", [-1, "1", None, float("nan"), float("inf"), True])
+    def test_a_price_that_is_none_is_refused(self, price: Any) -> None:
+        with pytest.raises(ConfigurationError, match="price="):
+            LRUCache().set("a", 1, price=price)
+
+    @pytest.mark.parametrize("currency", ["", " ", 5])
+    def test_a_currency_that_is_none_is_refused(self, currency: Any) -> None:
+        with pytest.raises(ConfigurationError, match="currency="):
+            LRUCache().register("llm", currency=currency)
+
+    @pytest.mark.parametrize("price", [float("nan"), float("inf"), -5.0])
+    def test_a_decision_that_is_no_price_costs_nothing(self, price: float) -> None:
+        cache = LRUCache()
+        cache.register("llm", currency="USD")
+        assert 0.0 == cache.fetch("a", lambda: 1, pipeline="llm", decide=lambda _: Decision(price=price)).price
+        assert {"USD": 0.0} == cache.stats().generated_cost

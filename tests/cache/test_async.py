@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recoup.cache import LRUCache
+from recoup.cache import LRUCache, cached_result
 from recoup.errors import FlightTimeoutError, GenerationFailedError, NotCachedError
 
 from .support import TIME_LIMIT, Threads, wait_until
@@ -349,3 +349,33 @@ def test_a_loop_that_ends_with_followers_in_it_leaves_the_leader_alone() -> None
     may_end.set()
     assert "mesh" == leader.join()[0].value
     assert "mesh" == cache["a"]
+
+
+@pytest.mark.parametrize("decorated", [False, True])
+def test_a_result_that_is_not_kept_answers_its_leader_alone(decorated: bool) -> None:
+    cache = LRUCache()
+    calls: list[str] = []
+    may_end = asyncio.Event()
+
+    async def generate() -> str:
+        calls.append(f"for caller {len(calls) + 1}")
+        own = calls[-1]
+        await may_end.wait()
+        return own
+
+    @cached_result(cache=cache, store_if=lambda value: False)
+    async def function() -> str:
+        return await generate()
+
+    async def fetch() -> str:
+        return (await cache.afetch("a", generate, store_if=lambda value: False)).value
+
+    async def main() -> list[str]:
+        tasks = [asyncio.ensure_future(function() if decorated else fetch()) for _ in range(5)]
+        await settle()
+        assert 1 == len(calls)
+        may_end.set()
+        return await asyncio.gather(*tasks)
+
+    assert [f"for caller {number}" for number in range(1, 6)] == sorted(run(main()))
+    assert (1, 0, 4) == (cache.stats().misses, cache.stats().coalesced, cache.stats().bypass_reasons["uncacheable"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -334,3 +335,77 @@ def test_many_flights_of_many_keys_under_errors_and_interrupts_leave_nothing_beh
     assert 1600 == stats.lookups
     assert 0 == stats.generations_in_progress
     assert {} == cache._state.flights._by_key
+
+
+class Numbered:
+    """A generator whose first call takes as long as the test says; it gives the number of the call."""
+
+    def __init__(self) -> None:
+        self.calls = itertools.count(1)
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def __call__(self) -> int:
+        number = next(self.calls)
+        if number == 1:
+            self.begun.set()
+            assert self.may_end.wait(TIME_LIMIT)
+        return number
+
+
+def refuse(value: int) -> bool:
+    raise ValueError(f"{value} is neither")
+
+
+@pytest.mark.parametrize("store_if", [lambda value: False, lambda value: None, refuse], ids=["false", "none", "raises"])
+def test_a_result_that_is_not_kept_answers_its_leader_alone(store_if: Callable[[int], object]) -> None:
+    """The others generate for themselves, all at once: none of them waits for another's result in vain again."""
+    cache = LRUCache()
+    generate = Numbered()
+    leader = Threads([lambda: cache.fetch("a", generate, store_if=store_if)])
+    assert generate.begun.wait(TIME_LIMIT)
+    waiting = Threads([lambda: cache.fetch("a", generate, store_if=store_if)] * 5)
+    wait_until(lambda: followers(cache) == 5)
+    generate.may_end.set()
+
+    assert [(1, "miss", False)] == [(lookup.value, lookup.outcome, lookup.stored) for lookup in leader.join()]
+    lookups = waiting.join()
+    assert [2, 3, 4, 5, 6] == sorted(lookup.value for lookup in lookups)
+    assert {("bypass", "uncacheable", False)} == {(it.outcome, it.bypass_reason, it.stored) for it in lookups}
+    stats = cache.stats()
+    assert (1, 0, 5, 6) == (stats.misses, stats.coalesced, stats.bypassed, stats.lookups)
+    assert (5, 6, 0) == (stats.bypass_reasons["uncacheable"], stats.generations, stats.generations_in_progress)
+
+
+def test_who_waited_for_what_is_not_kept_waits_for_its_turn() -> None:
+    """The limit of concurrent generations holds for those who generate for themselves as well."""
+    cache, limiter = LRUCache(), ConcurrencyLimiter(1, 10)
+    generate = Numbered()
+    running: list[int] = []
+    most: list[int] = []
+
+    def watched() -> int:
+        running.append(1)
+        most.append(len(running))
+        number = generate()
+        running.pop()
+        return number
+
+    options: dict[str, Any] = {"limiter": limiter, "store_if": lambda value: False}
+    leader = Threads([lambda: cache.fetch("a", watched, **options)])
+    assert generate.begun.wait(TIME_LIMIT)
+    waiting = Threads([lambda: cache.fetch("a", watched, **options)] * 5)
+    wait_until(lambda: followers(cache) == 5)
+    generate.may_end.set()
+    assert [1, 2, 3, 4, 5, 6] == sorted(lookup.value for lookup in leader.join() + waiting.join())
+    assert {1} == set(most)
+
+
+@pytest.mark.parametrize("sizer", [lambda value: None, lambda value: 10**9], ids=["no size", "too large"])
+def test_a_result_that_cannot_be_kept_still_answers_all_who_wait(sizer: Callable[[Any], Any]) -> None:
+    cache = LRUCache(sizer=sizer, max_memory_mb=1)
+    generate = Generator()
+    leader, waiting = in_flight(cache, generate, 5)
+    generate.may_end.set()
+    assert ["mesh"] * 6 == [lookup.value for lookup in leader.join() + waiting.join()]
+    assert (1, 0) == (generate.calls, len(cache))

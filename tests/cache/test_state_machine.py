@@ -18,7 +18,9 @@ from clock import FakeClock
 from recoup.cache import LRUCache
 from recoup.cache.groups import GROUP_BYTES, MEMBER_BYTES, MEMBERSHIP_BYTES
 from recoup.cache.histogram import AGE_SECONDS
+from recoup.cache.open_results import Decision
 from recoup.cache.policies.quotas import STAMP_BYTES
+from recoup.cache.sizing import PRICE_BYTES
 from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import ConfigurationError, GenerationFailedError
 
@@ -29,6 +31,9 @@ PIPELINES = st.sampled_from(["llm", "relief"])
 PASSING = st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 4.0, 5.0, 10.0, 45.0])
 LIVES = st.sampled_from([None, 0, 0.25, 1, 5, 15.0, 60])
 COSTS = st.sampled_from([0.0, 0.5, 2.0, 16.0])
+#: In money; exact in binary, too.
+PRICES = st.sampled_from([0.0, 0.0, 0.25, 8.0])
+PRICE_PER_SECOND = 0.5
 SIZES = st.sampled_from([0, 1, 100, 1000, 3000])
 GROUPS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)
 #: A purge: of which groups, of which pipeline, softly.
@@ -78,6 +83,7 @@ class Held:
     created: float
     expires: float
     cost: float
+    price: float
     groups: tuple[str, ...]
     hits: int = 0
 
@@ -94,6 +100,9 @@ class Counts:
     unused: int = 0
     recouped: float = 0.0
     regretted: float = 0.0
+    generated_cost: float = 0.0
+    recouped_cost: float = 0.0
+    regretted_cost: float = 0.0
     generated: int = 0
     generating_seconds: float = 0.0
     failed: int = 0
@@ -108,6 +117,8 @@ class CacheAgainstModel(RuleBasedStateMachine):
     def begin(self, size: int, limit: int, ttl: float | None, quotas: list[OwnLimits]) -> None:
         self.clock = FakeClock(0.0)
         self.cache = LRUCache(max_size=size, max_memory_mb=limit / MB, ttl_seconds=ttl, clock=self.clock)
+        for pipeline in ("llm", "relief"):
+            self.cache.register(pipeline, currency="USD")
         self.bookkeeping = bookkeeping()
         self.size, self.limit, self.ttl, self.enabled = size, limit, ttl, True
         self.held: OrderedDict[int, Held] = OrderedDict()
@@ -224,6 +235,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         counts = self.of(held.pipeline)
         counts.hits += 1
         counts.recouped += held.cost
+        counts.recouped_cost += held.price
         counts.hit_ages[bisect_left(AGE_SECONDS, self.clock.now - held.created)] += 1
         return held
 
@@ -239,23 +251,31 @@ class CacheAgainstModel(RuleBasedStateMachine):
         return reason
 
     def put(
-        self, key: int, value: bytes, ttl: float | None, cost: float, pipeline: str, groups: tuple[str, ...] = ()
+        self,
+        key: int,
+        value: bytes,
+        ttl: float | None,
+        cost: float,
+        price: float,
+        pipeline: str,
+        groups: tuple[str, ...] = (),
     ) -> bool:
         if not self.enabled:
             return False
         counts = self.of(pipeline)
         if self.left.get(key) == "evicted":
             counts.regretted += cost
+            counts.regretted_cost += price
         if self.live(key):
             self.invalidate(key, "replaced")
         elif key in self.held:
             self.evict(key, "expired")
-        size = self.size_of(value, pipeline, groups)
+        size = self.size_of(value, pipeline, groups) + (PRICE_BYTES if price else 0)
         if size > self.most_bytes(pipeline):
             self.left[key] = "too_large"
             return False
         now = self.clock.now
-        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, groups)
+        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, price, groups)
         self.join(key, self.held[key])
         self.left.pop(key, None)
         self.shrink_pipeline(pipeline)
@@ -288,21 +308,33 @@ class CacheAgainstModel(RuleBasedStateMachine):
                 self.miss(key, pipeline)
             assert expected == self.cache.get(key, pipeline=pipeline)
 
-    @rule(key=KEYS, size=SIZES, ttl=LIVES, cost=COSTS, pipeline=PIPELINES, groups=GROUPS, passing=PASSING)
+    @rule(
+        key=KEYS,
+        size=SIZES,
+        ttl=LIVES,
+        cost=COSTS,
+        price=PRICES,
+        pipeline=PIPELINES,
+        groups=GROUPS,
+        passing=PASSING,
+    )
     def set(
         self,
         key: int,
         size: int,
         ttl: float | None,
         cost: float,
+        price: float,
         pipeline: str,
         groups: tuple[str, ...],
         passing: float,
     ) -> None:
         self.clock.advance(passing)
         value = bytes(size)
-        stored = self.cache.set(key, value, ttl_seconds=ttl, cost_seconds=cost, pipeline=pipeline, groups=groups)
-        assert stored is self.put(key, value, ttl, cost, pipeline, groups)
+        stored = self.cache.set(
+            key, value, ttl_seconds=ttl, cost_seconds=cost, price=price, pipeline=pipeline, groups=groups
+        )
+        assert stored is self.put(key, value, ttl, cost, price, pipeline, groups)
 
     @rule(purge=PURGES, passing=PASSING)
     def purge(self, purge: tuple[tuple[str, ...], str | None, bool], passing: float) -> None:
@@ -363,37 +395,43 @@ class CacheAgainstModel(RuleBasedStateMachine):
             if key not in self.held:
                 self.left[key] = "invalidated"
         else:
-            assert lookup.stored is self.put(key, bytes(size), self.ttl, cost, pipeline, groups)
+            assert lookup.stored is self.put(key, bytes(size), self.ttl, cost, 0.0, pipeline, groups)
 
     @rule(key=KEYS, size=SIZES, passing=PASSING)
     def set_as_a_mapping(self, key: int, size: int, passing: float) -> None:
         self.clock.advance(passing)
         self.cache[key] = bytes(size)
-        self.put(key, bytes(size), self.ttl, 0.0, "default")
+        self.put(key, bytes(size), self.ttl, 0.0, 0.0, "default")
 
     @rule(
         key=KEYS,
         size=SIZES,
         cost=COSTS,
+        price=PRICES,
         pipeline=PIPELINES,
         refresh=st.booleans(),
         fails=st.booleans(),
         passing=PASSING,
     )
     def fetch(
-        self, key: int, size: int, cost: float, pipeline: str, refresh: bool, fails: bool, passing: float
+        self, key: int, size: int, cost: float, price: float, pipeline: str, refresh: bool, fails: bool, passing: float
     ) -> None:
         self.clock.advance(passing)
 
         def ask() -> Any:
             return self.cache.fetch(
-                key, self.generator(size, cost, fails), pipeline=pipeline, mode="refresh" if refresh else "default"
+                key,
+                self.generator(size, cost, fails),
+                pipeline=pipeline,
+                mode="refresh" if refresh else "default",
+                decide=lambda _: Decision(price=price, price_per_second=PRICE_PER_SECOND),
             )
 
         if self.enabled and self.live(key) and not refresh:
             held = self.hit(key)
             lookup = ask()
             assert ("hit", held.value, held.cost) == (lookup.outcome, lookup.value, lookup.cost_seconds)
+            assert held.price == lookup.price
             assert self.clock.now - held.created == lookup.age_seconds
             return
         if self.enabled:
@@ -401,7 +439,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         else:
             outcome, reason = "bypass", None
             self.of(pipeline).bypassed += 1
-        self.generates(ask, outcome, reason, key, size, cost, pipeline, fails)
+        self.generates(ask, outcome, reason, key, size, cost, price + PRICE_PER_SECOND * cost, pipeline, fails)
 
     def generator(self, size: int, cost: float, fails: bool) -> Callable[[], bytes]:
         def generate() -> bytes:
@@ -420,6 +458,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         key: int,
         size: int,
         cost: float,
+        price: float,
         pipeline: str,
         fails: bool,
     ) -> None:
@@ -434,9 +473,10 @@ class CacheAgainstModel(RuleBasedStateMachine):
         lookup = ask()
         counts.generated += 1
         counts.generating_seconds += cost
-        stored = self.put(key, bytes(size), self.ttl, cost, pipeline)
+        counts.generated_cost += price
+        stored = self.put(key, bytes(size), self.ttl, cost, price, pipeline)
         assert (outcome, reason, bytes(size)) == (lookup.outcome, lookup.reason, lookup.value)
-        assert (stored, cost) == (lookup.stored, lookup.cost_seconds)
+        assert (stored, cost, price) == (lookup.stored, lookup.cost_seconds, lookup.price)
 
     @rule(key=KEYS, passing=PASSING)
     def delete(self, key: int, passing: float) -> None:
@@ -536,11 +576,12 @@ class CacheAgainstModel(RuleBasedStateMachine):
         for entry in entries:
             held = self.held[entry["key"]]
             assert list(held.groups) == entry["groups"]
-            assert (held.size, held.pipeline, held.hits, held.cost, self.clock.now - held.created) == (
+            assert (held.size, held.pipeline, held.hits, held.cost, held.price, self.clock.now - held.created) == (
                 entry["size_bytes"],
                 entry["pipeline"],
                 entry["hits"],
                 entry["cost_seconds"],
+                entry["price"],
                 entry["age_seconds"],
             )
 
@@ -550,6 +591,10 @@ class CacheAgainstModel(RuleBasedStateMachine):
         assert counts.evictions == stats.evictions
         assert counts.invalidations == stats.invalidations
         assert (counts.recouped, counts.regretted) == (stats.recouped_seconds, stats.regretted_seconds)
+        money = (counts.generated_cost, counts.recouped_cost, counts.regretted_cost)
+        assert money == tuple(
+            amounts.get("USD", 0.0) for amounts in (stats.generated_cost, stats.recouped_cost, stats.regretted_cost)
+        )
         assert (counts.generated, counts.generating_seconds) == (stats.generations, stats.generation_seconds)
         assert counts.failed == stats.generation_failures["error"] == sum(stats.generation_failures.values())
         assert (0, 0, 0) == (stats.stale, stats.coalesced, stats.generations_in_progress)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
+from unittest.mock import patch
 
-from loadtest import thresholds, verdict
+from loadtest import checks, thresholds, verdict
+from loadtest.checks import counts, scraping
 from loadtest.journal import Phase, Request, Run
 from loadtest.result import Result
 
@@ -33,7 +35,9 @@ class World:
     changes: Mapping[str, float] = field(default_factory=dict)
 
     def judge(self) -> Result:
-        return verdict.judge(self.run, self.source, thresholds.load(changes=self.changes, relaxed=True))
+        # The bodies and the figures of this run are made up: `test_truth` is about those.
+        with patch.object(checks, "RUN", (counts.checks, scraping.checks)):
+            return verdict.judge(self.run, self.source, thresholds.load(changes=self.changes, relaxed=True))
 
 
 def good() -> World:
@@ -196,7 +200,6 @@ RESIDENT = "process_resident_memory_bytes"
 BY_MEMORY = 'recoup_evictions_total{cause="memory",pipeline="relief"}'
 
 HIT_RATIO, SPEEDUP, SLOW = "job:recoup_hit_ratio", "job:recoup_speedup", "job:recoup_slow_hit_ratio"
-P99 = "histogram_quantile(0.99, sum by (le) (rate(recoup_request_duration_seconds_bucket{"
 ACCOUNTED = "instance:recoup_memory_bytes:sum"
 
 REQUESTS, OUTCOMES, REASONS, MADE = (

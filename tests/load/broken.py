@@ -23,7 +23,6 @@ from .breaking import (
     NO_WINDOW,
     OK_STATUS,
     OUTCOMES,
-    P99,
     REASONS,
     REMOTE,
     REPLAYED,
@@ -61,7 +60,7 @@ from .breaking import (
     unscraped,
     without,
 )
-from .recorded import BEGIN, ENTRY_BYTES, LIMIT_BYTES
+from .recorded import BEGIN, ENTRY_BYTES, LIMIT_BYTES, P99
 
 BROKEN: dict[str, tuple[Failed, Break]] = {
     # The run
@@ -402,7 +401,7 @@ BROKEN: dict[str, tuple[Failed, Break]] = {
     "no eviction by memory": ({("shrink", "Evictions by memory")}, counted("shrink fault", BY_MEMORY, by(0))),
     "more held than allowed": (
         {("shrink", "Memory held under the lowered limit")},
-        shows("sum (recoup_memory_bytes", "shrink fault", 100 * ENTRY_BYTES),
+        shows("sum by (cluster, namespace) (recoup_memory_bytes", "shrink fault", 100 * ENTRY_BYTES),
     ),
     "a limit that stays low": (
         {("shrink", "Memory held afterwards")},

@@ -49,7 +49,11 @@ def lookup(**fields: object) -> Lookup:
         pytest.param(
             ("coalesced", None), cache_status(lookup(outcome="coalesced"), KEY, refreshed=False), id="coalesced"
         ),
-        pytest.param(("bypass", None), cache_status(lookup(outcome="bypass"), KEY, refreshed=False), id="bypass"),
+        pytest.param(
+            ("bypass", "request"),
+            cache_status(lookup(outcome="bypass", bypass_reason="request"), KEY, refreshed=False),
+            id="bypass",
+        ),
         pytest.param((None, None), "", id="nothing"),
         pytest.param((None, None), "recoup", id="no parameter"),
     ],

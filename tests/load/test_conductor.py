@@ -187,6 +187,23 @@ def test_the_configuration_is_put_back(scene: Scene) -> None:
     assert (before, 3.0) == (scene.cache.config(), run.phases[0].before["recoup_entries_limit"])
 
 
+def test_a_phase_has_the_statistics_at_its_end_and_a_rest_after_it(scene: Scene) -> None:
+    conductor = scene.prepare(phase("one", lane(ONE)), phase("two", lane(ONE)))
+    conductor.settle_seconds = 0.2
+    conductor.run()
+    run = scene.run()
+    assert [True, True] == [phase.stats is not None and "pipelines" in phase.stats for phase in run.phases]
+    one, two = run.phases
+    assert one.rested is not None
+    assert one.end + 0.75 * 0.2 <= one.rested <= two.begin
+
+
+def test_the_counters_before_anything_is_done_are_known(scene: Scene) -> None:
+    run = scene.play(phase("one", lane(ONE)))
+    assert run.counters is not None
+    assert run.counters.keys() <= run.phases[0].before.keys()
+
+
 def test_an_interrupted_phase_has_no_counters_at_its_end(scene: Scene) -> None:
     assert None is scene.play(phase("one", lane(ONE), interrupted=True)).phases[0].after
 

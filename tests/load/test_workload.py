@@ -147,7 +147,7 @@ def test_no_scenario_has_two_parts_of_one_name(scenario: tuple[Phase, ...]) -> N
 
 def test_every_scenario_begins_with_an_empty_cache_of_the_wanted_size(scenario: tuple[Phase, ...]) -> None:
     configured, cleared = scenario[0].before
-    entries = 1000 if scenario[0].scenario == "typical-remote" else 100
+    entries = {"typical-remote": 1000, "audit": 20}.get(scenario[0].scenario, 100)
     assert configure({"max_size": entries, "ttl_seconds": 86400, "enabled": True}) == configured
     assert clear() == cleared
 
@@ -428,7 +428,7 @@ def test_whatever_is_stopped_is_started_again() -> None:
 
 
 def test_the_scenarios_that_need_the_owner_of_the_processes_are_told() -> None:
-    expected = ("typical-remote", "kill-worker", "prometheus-restart", "terminate")
+    expected = ("typical-remote", "kill-worker", "prometheus-restart", "terminate", "audit")
     assert expected == workload.needs_owner(workload.phases(EVERYTHING))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -336,3 +337,92 @@ class TestTogether:
             loop.run(registry.close(0.0))
         assert ["pipeline_not_closed"] == [record.message for record in caplog.records]
         assert not two.ready()
+
+
+class TestPaths:
+    """Paths of pipelines' own, and passthrough."""
+
+    PLACE = """
+        [pipelines.a]
+        kind = "http"
+        url = "http://a.example/x"
+        path = "/x"
+    """
+
+    def test_they_are_loaded_with_their_urls(self, write):
+        registry = load_pipelines(
+            write(
+                self.PLACE
+                + """
+                [pipelines.b]
+                kind = "http"
+                url = "http://b.example/y/*"
+                path = "/y/*"
+                method = "GET"
+                [[passthrough]]
+                path = "/y/*"
+                url = "https://c.example/*"
+                """
+            )
+        )
+        assert [("/x", ("POST",)), ("/y/*", ("GET", "HEAD"))] == [
+            (it.path.text, it.methods) for it in registry.values()
+        ]
+        assert ["/y/*"] == [it.path.text for it in registry.passthrough]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("path = 'x'", "pipeline 'b': path='x': expected a path such as"),
+            ("path = 7", "pipeline 'b': path=7: expected a path such as"),
+            ("path = '/metrics'", "pipeline 'b': path='/metrics': expected a path that Recoup does not answer itself"),
+            ("path = '/api/cache/*'", "pipeline 'b': path='/api/cache/*': expected paths that Recoup does not"),
+            ("path = '/x'", "pipeline 'b': path: '/x' is that of pipeline 'a', too (POST): expected another"),
+            ("path = '/y/*'", "pipeline 'b': url: expected a URL that ends in \"/*\", as path does"),
+            ("keep_headers = ['*']", "pipeline 'b': keep_headers=['*']: expected a list of header names"),
+            ("keep_headers = ['A*b']", "pipeline 'b': keep_headers=['A*b']: expected a list of header names"),
+            ("keep_headers = ['Connection']", "pipeline 'b': keep_headers=['Connection']: expected a list of header"),
+            ("stream_end = ['']", "pipeline 'b': stream_end=['']: expected a list of texts"),
+            ("stream_end = 'x'", "pipeline 'b': stream_end='x': expected a list of texts"),
+            (
+                "upstream_cache_control = 'no'",
+                "pipeline 'b': upstream_cache_control='no': expected one of obey, ignore",
+            ),
+        ],
+    )
+    def test_a_mistake_stops_the_start_with_its_place(self, write, text, message):
+        file = write(self.PLACE + f"[pipelines.b]\nkind = 'http'\nurl = 'http://b.example/'\n{text}")
+        with pytest.raises(ConfigurationError, match=re.escape(f"{file}: {message}")):
+            load_pipelines(file)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[[passthrough]]\nurl = 'http://a/'", "passthrough 1: path: missing: expected a path such as"),
+            ("[[passthrough]]\npath = '/z'", "passthrough 1: url: missing"),
+            (
+                "[[passthrough]]\npath = '/z'\nurl = 'http://a/'\nx = 1",
+                "passthrough 1: unknown option x; expected one of path, url",
+            ),
+            ("[[passthrough]]\npath = '/z'\nurl = 'http://a/*'", "passthrough 1: url: expected a URL without"),
+            (
+                "[[passthrough]]\npath = '/z'\nurl = 'http://a/'\n[[passthrough]]\npath = '/z'\nurl = 'http://b/'",
+                "passthrough 2: path: '/z' is that of passthrough 1, too",
+            ),
+            ("[passthrough]\npath = '/z'", "passthrough="),
+        ],
+    )
+    def test_a_mistake_of_a_passthrough_does_too(self, write, text, message):
+        file = write(f"{self.PLACE}\n{text}")
+        with pytest.raises(ConfigurationError, match=re.escape(f"{file}: {message}")):
+            load_pipelines(file)
+
+    def test_an_upstream_and_a_file_are_one_too_many(self, write):
+        with pytest.raises(ConfigurationError, match="RECOUP_UPSTREAM and RECOUP_PIPELINES are both set"):
+            load_pipelines(write(self.PLACE), upstream="http://a.example")
+
+    @pytest.mark.parametrize("url", ["ftp://a", "http://", "http://a/?b", "http://a b", "http://u:hunter2@a"])
+    def test_an_upstream_that_cannot_be_used_is_refused_and_its_password_not_shown(self, url):
+        with pytest.raises(ConfigurationError, match="RECOUP_UPSTREAM") as raised:
+            load_pipelines(None, upstream=url)
+        assert "hunter2" not in str(raised.value)

@@ -94,6 +94,19 @@ class TestTransparency:
         assert left == pytest.approx(WHITE, abs=0.02)
         assert right < 0.1
 
+    @pytest.mark.parametrize("near", [(0x12, 0x3457, 0x89AB), (0x13, 0x3456, 0x89AB), (0x12, 0x3456, 0x88AB)])
+    def test_of_sixteen_bits_every_bit_counts(self, near):
+        """What differs in the last bit alone is not transparent: Pillow drops the lower eight."""
+        colour = (0x12, 0x3456, 0x89AB)
+        row = struct.pack(">HHH", *colour) * 8 + struct.pack(">HHH", *near) * 8
+        for key, expected in ((colour, (True, False)), (near, (False, True)), ((0, 0, 0), (False, False))):
+            brightness = halves(png(16, 2, row, chunk(b"tRNS", struct.pack(">HHH", *key))))
+            assert expected == tuple(value == pytest.approx(WHITE, abs=0.02) for value in brightness)
+
+    def test_nor_is_a_grey_that_differs_in_its_last_bit(self):
+        body = png(16, 0, grey_row(16, 0x1234, 0x1235), chunk(b"tRNS", struct.pack(">H", 0x1234)))
+        assert halves(body) == pytest.approx((WHITE, 0x1235 / 0xFFFF), abs=0.02)
+
     def test_sixteen_bits_and_eight_give_the_same_relief(self):
         """A hole in the middle of black: 4.97 mm high with either depth."""
         tops = []

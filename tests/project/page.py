@@ -240,7 +240,11 @@ def _pasted(reader: Reader, command: str) -> None:
 def _served(reader: Reader, command: str) -> None:
     words = shlex.split(command)
     given = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
-    reader.serve(words[len(given) :], **given)
+    command_words = words[len(given) :]
+    if command_words[0] in ("recoup", ".venv/bin/recoup"):
+        # The checkout's own environment, as `make run` sets it up, has this one's programs.
+        command_words[0] = str(Path(sys.prefix) / "bin" / "recoup")
+    reader.serve(command_words, **given)
 
 
 def _exported(reader: Reader, command: str) -> None:
@@ -286,7 +290,7 @@ def _elsewhere(reason: str) -> Callable[[Reader, str], None]:
 
 #: What is done with a command, by how it begins (variables in front of it left out); the first that fits.
 COMMANDS: list[tuple[str, Callable[[Reader, str], None]]] = [
-    (r"make run$|\S*recoup serve$", _served),
+    (r"make run$|\S*recoup serve( --upstream \S+)?$", _served),
     (r"make test$", _elsewhere("it is what runs this")),
     (r"make wheel$", _pasted),
     (r"make loadtest\b|\S*python -m loadtest\b", _load_test_read),

@@ -20,7 +20,8 @@ UNIT_TESTS = sorted((METRICS_ROOM / "tests").glob("*.yml"))
 _WORDS = {
     "and", "or", "unless", "on", "by", "ignoring", "group_left", "offset", "bool", "without",
     "sum", "max", "min", "count", "avg", "topk", "sort_desc", "quantile", "rate", "increase", "time", "changes",
-    "histogram_quantile", "max_over_time", "min_over_time", "timestamp", "deriv",
+    "histogram_quantile", "max_over_time", "last_over_time", "quantile_over_time", "min_over_time", "timestamp",
+    "deriv",
 }  # fmt: skip
 _STRING = re.compile(r'"[^"]*"')
 _LABELS = re.compile(r"\b(?:by|on|without|group_left|ignoring)\s*\([^)]*\)")

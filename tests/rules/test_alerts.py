@@ -16,8 +16,14 @@ from .rulefiles import ALERT_NAMES, ALERTS, ROOT, UNIT_TESTS, read, run
 EXPECTED = {
     "RecoupDown",
     "RecoupTargetVanished",
+    "RecoupRestarting",
+    "RecoupInstanceHitRatioLow",
+    "RecoupMemoryLeak",
+    "RecoupGenerationSlower",
+    "RecoupServerErrors",
     "RecoupHitRatioLow",
     "RecoupSpeedupLow",
+    "RecoupDoesNotPay",
     "RecoupMostlyBypassed",
     "RecoupEvictionRegret",
     "RecoupYoungEvictions",
@@ -88,7 +94,11 @@ class TestWhatAlertsSay:
     def test_the_times_of_the_text_are_those_of_the_rule(self, rule: dict[str, Any]) -> None:
         text = rule["annotations"]["description"]
         times = set(re.findall(r"(?:for|within|within the last|over the last|than) (\d+[smhd])\b(?! \d)", text))
-        windows = set(re.findall(r"\[(\w+)\]|offset (\w+)|:(?:rate|delta|p50_)(\d\w*)", rule["expr"]))
+        windows = set(
+            re.findall(
+                r"\[(\w+)\]|offset (\w+)|:(?:rate|delta|p50_|changes|increase|mean|median|min)(\d\w*)", rule["expr"]
+            )
+        )
         known = {window for pair in windows for window in pair if window} | {rule["for"]}
 
         assert set() == times - known

@@ -38,7 +38,7 @@ def a_full_life() -> LRUCache:
     cache = LRUCache(
         max_size=2, max_memory_mb=1, ttl_seconds=100, stale_seconds=50, clock=clock, wall_clock=lambda: EPOCH
     )
-    cache.register("idle")
+    cache.register("idle", currency="EUR")
     cache.register("relief", ConcurrencyLimiter(2, 2))
     _miss_and_hit(cache, clock)
     _evict(cache, clock)

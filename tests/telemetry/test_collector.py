@@ -98,6 +98,15 @@ class TestFigures:
     def test_figures_of_a_pipeline(self, lived: CollectorRegistry, name: str, value: float) -> None:
         assert value == pytest.approx(value_of(lived, name, pipeline="relief"))
 
+    @pytest.mark.parametrize("name", ["generated", "recouped", "regretted"])
+    def test_money_is_zero_from_the_start_where_there_is_a_price_and_absent_elsewhere(
+        self, lived: CollectorRegistry, name: str
+    ) -> None:
+        series = f"recoup_{name}_cost_total"
+        assert 0.0 == value_of(lived, series, pipeline="idle", currency="EUR")
+        labels = [sample.labels for family in lived.collect() for sample in family.samples if sample.name == series]
+        assert [{"pipeline": "idle", "currency": "EUR"}] == labels
+
     @pytest.mark.parametrize(
         ("name", "value"),
         [

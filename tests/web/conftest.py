@@ -33,12 +33,14 @@ def settings() -> Settings:
 
 @pytest.fixture
 def pipelines() -> Iterator[dict[str, Counting]]:
-    """`echo` ignores who asks, `image` takes forms, `private` names no caller, `keyed` has headers in its key."""
+    """`echo` ignores who asks, `image` takes forms, `private` names no caller, `public` ignores
+    one header, `keyed` has headers in its key."""
     made = [
         Counting("echo", ignore_headers=("authorization", "cookie")),
         Counting("image", accepts=["image/png", "image/jpeg"], ignore_headers=("authorization", "cookie")),
         Counting("private"),
         Counting("keyed", key_headers=("Accept-Language", "Authorization"), ignore_headers=("Cookie",)),
+        Counting("public", ignore_headers=("Authorization",)),
         Counting("brief", ttl_seconds=10.0),
         Counting("eternal", ttl_seconds=0.0),
         Counting("steady", refresh="nobody"),

@@ -36,6 +36,7 @@ class Counting:
         self.last_headers: dict[str, tuple[bytes, ...]] = {}
         self.error: Exception | None = None
         self.result: Any = None
+        self.storable = True
         self.is_ready = True
         self.started = threading.Semaphore(0)
         self._lock = threading.Lock()
@@ -75,7 +76,7 @@ class Counting:
             raise self.error
         if self.result is not None:
             return self.result  # type: ignore[no-any-return]
-        return Result(b"%d of " % number + prepared.job.body, "text/x-echo")
+        return Result(b"%d of " % number + prepared.job.body, "text/x-echo", storable=self.storable)
 
     def describe(self) -> dict[str, Any]:
         return {

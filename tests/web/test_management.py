@@ -376,6 +376,7 @@ def test_an_entry_is_described(manage: FlaskClient, filled: LRUCache) -> None:
         "hits": 1,
         "cost_seconds": 1.0,
         "groups": [],
+        "price": 0.0,
         "content_type": "bytes",
     }
     entry = manage.get("/api/cache/entries/a").get_json()

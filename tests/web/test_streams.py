@@ -173,6 +173,37 @@ class TestAsTheyCome:
         assert first.total < whole.total
 
 
+class TestPastTheCache:
+    @pytest.mark.parametrize("how", ["no-store", "disabled"])
+    def test_a_bypass_is_passed_on_as_it_comes_too(self, front, upstream, cache, how):
+        if how == "disabled":
+            cache.configure(enabled=False)
+        given = {"headers": {"Cache-Control": "no-store"}} if how == "no-store" else {}
+        asking = Chat(front()).ask(**given)
+        turn = upstream.next()
+        turn.begin(200, EVENTS)
+        turn.part(b"data: 1\n\n")
+        wait_until(lambda: got(asking) == b"data: 1\n\n")
+        turn.end()
+        asking.wait()
+        assert header(asking, "cache-status").startswith("recoup; fwd=bypass; detail=")
+        wait_until(lambda: ends(cache) == {"not_stored": 1})
+        assert (1, 0) == (cache.stats().bypassed, len(cache))
+
+    def test_one_that_is_generated_anew_takes_the_place_of_the_old_one(self, front, upstream, cache):
+        chat = Chat(front())
+        for part in (b"data: old\n\n", b"data: new\n\n"):
+            asking = chat.ask(headers={"Cache-Control": "no-cache"})
+            turn = upstream.next()
+            turn.begin(200, EVENTS)
+            turn.part(part)
+            turn.end()
+            asking.wait()
+            wait_until(lambda: not cache.stats().pipelines["chat"].generations_in_progress)
+        hit = chat.client().post("/v1/chat", data=b'{"stream": true}', content_type="application/json")
+        assert b"data: new\n\n" == hit.data
+
+
 class TestLeaving:
     def test_a_caller_who_leaves_ends_nothing(self, front, upstream, cache):
         chat = Chat(front())

@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import sys
 import threading
 import types
 import uuid
@@ -22,7 +23,7 @@ from sys import getsizeof
 from typing import Any, Final
 
 from recoup.cache.keys import class_name, digest
-from recoup.errors import KeyDigestError
+from recoup.errors import ConfigurationError, KeyDigestError
 
 _VALUES = (type, types.ModuleType, enum.Enum, tuple, str, bytes, int, float, complex, frozenset)
 
@@ -38,9 +39,11 @@ _MOST_KNOWN: Final = 1024
 _MOST_BYTES: Final = 512
 _MARSHAL_VERSION: Final = 0
 _DIGEST_BYTES: Final = 16
+_ANY_ARGUMENTS: Final = inspect.signature(lambda *args, **kwargs: None)
 
 _known_code: dict[str, types.CodeType] = {}
-_known_code_lock = threading.Lock()
+_known_modules: dict[str, weakref.ref[types.ModuleType]] = {}
+_known_lock = threading.Lock()
 
 
 def function_name(function: Callable[..., Any]) -> str:
@@ -48,22 +51,42 @@ def function_name(function: Callable[..., Any]) -> str:
     while isinstance(function, functools.partial) and not hasattr(function, "__qualname__"):
         function = function.func
     named: Any = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
+    # Functions in C may have no module: their class, or that of what they are bound to, has one.
+    home = getattr(named, "__module__", None) or _class_of(named).__module__
+    return f"{home}.{named.__qualname__}"
+
+
+def _class_of(method: Any) -> Any:
+    owner = getattr(method, "__self__", None)
+    return getattr(method, "__objclass__", None) or (owner if isinstance(owner, type) else type(owner))
 
 
 def _identity_of(name: str, function: Callable[..., Any]) -> str:
     """What distinguishes a function from others of its name: nothing for the first of a module, a token for all others.
 
     Lambdas, functions inside functions and wrappers share their names, and so do a function and its successor in a
-    notebook. They must not share results, so each of them has keys of its own, which hold in this process alone.
+    notebook, or functions of two plugins. They must not share results, so each of them has keys of its own, which hold
+    in this process alone.
     """
     code = getattr(function, "__code__", None)
     # The cell `__class__` is how `super()` finds its class: it holds nothing that could differ.
     if code is not None and "<" not in name and not set(code.co_freevars).difference({"__class__"}):
-        with _known_code_lock:
-            if _known_code.setdefault(name, code) == code:
+        with _known_lock:
+            if _is_of_its_module(function) and _known_code.setdefault(name, code) == code:
                 return ""
     return "#" + uuid.uuid4().hex
+
+
+def _is_of_its_module(function: Callable[..., Any]) -> bool:
+    """Whether what a function reads of its globals is what its module's name says; called with the lock held.
+
+    It is not for functions made by `exec` in a namespace of their own, nor for those of a second module of one name.
+    """
+    module_name = str(getattr(function, "__module__", None))
+    module = sys.modules.get(module_name)
+    if not isinstance(module, types.ModuleType) or module.__dict__ is not getattr(function, "__globals__", None):
+        return False
+    return _known_modules.setdefault(module_name, weakref.ref(module))() is module
 
 
 def _identity_of_key(key: Callable[..., Any] | None) -> str | None:
@@ -71,19 +94,42 @@ def _identity_of_key(key: Callable[..., Any] | None) -> str | None:
     if key is None:
         return None
     code = getattr(key, "__code__", None)
-    if code is None or code.co_freevars or key.__defaults__ or key.__kwdefaults__:
-        return function_name(key) + "#" + uuid.uuid4().hex
-    return f"{function_name(key)}:{_fingerprint(code).hex()}"
+    if code is not None and not (inspect.ismethod(key) or code.co_freevars or key.__defaults__ or key.__kwdefaults__):
+        with _known_lock:
+            if _is_of_its_module(key):
+                return f"{function_name(key)}:{_fingerprint(code).hex()}"
+    return function_name(key) + "#" + uuid.uuid4().hex
+
+
+def _defaults_of(function: Callable[..., Any]) -> Any:
+    """What distinguishes a function from another that differs in its defaults alone, which its `key=` does not see."""
+    function = getattr(function, "__func__", function)
+    defaults = (getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None))
+    try:
+        return digest(defaults)
+    except KeyDigestError:
+        return "#" + uuid.uuid4().hex
 
 
 def _fingerprint(code: types.CodeType) -> bytes:
     """A digest of what code does. It differs between versions of Python."""
     hashed = blake2b(digest_size=16)
     hashed.update(code.co_code)
-    hashed.update(repr((code.co_names, code.co_varnames)).encode())
+    hashed.update(repr((code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)).encode())
+    takes = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    hashed.update(repr((takes, getattr(code, "co_exceptiontable", b""))).encode())
     for constant in code.co_consts:
-        hashed.update(_fingerprint(constant) if isinstance(constant, types.CodeType) else repr(constant).encode())
+        hashed.update(_fingerprint(constant) if isinstance(constant, types.CodeType) else _written(constant).encode())
     return hashed.digest()
+
+
+def _written(constant: Any) -> str:
+    """The text of a constant. That of a set does not depend on its order, which differs between processes."""
+    if isinstance(constant, frozenset):
+        return f"frozenset({sorted(map(_written, constant))})"
+    if isinstance(constant, tuple):
+        return f"tuple({list(map(_written, constant))})"
+    return repr(constant)
 
 
 def simple_key(prefix: bytes, arguments: tuple[Any, ...]) -> str:
@@ -140,9 +186,10 @@ class CallKeys:
             owner = function  # a callable object
         plain = function.__func__ if inspect.ismethod(function) else function
         which = "" if plain is owner else _identity_of(self._name, plain)
-        prefix = digest(self._name, version + which, pipeline, _identity_of_key(key), _owner(owner))
+        defaults = None if key is None else _defaults_of(function)
+        prefix = digest(self._name, version + which, pipeline, _identity_of_key(key), defaults, _owner(owner))
         self.prefix = bytes.fromhex(prefix)
-        self._signature = inspect.signature(function, follow_wrapped=False)
+        self._signature = _signature(self._name, function) if key is None else _ANY_ARGUMENTS
         parameters = list(self._signature.parameters.values())
         positional = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
         named = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
@@ -203,13 +250,36 @@ class CallKeys:
         return tuple(bound.arguments.values())
 
 
+def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
+    """The signature that a function's calls are read by: its own, not that of what it wraps.
+
+    Raises:
+        ConfigurationError: It has none, as many functions that are written in C.
+    """
+    for follow_wrapped in (False, True):  # a C wrapper such as that of `lru_cache` takes what it wraps takes
+        if follow_wrapped and inspect.isfunction(function):
+            break
+        try:
+            return inspect.signature(function, follow_wrapped=follow_wrapped)
+        except (ValueError, TypeError):
+            continue
+    raise ConfigurationError(
+        f"{name} has no signature to tell its arguments by: decorate a function that calls it, "
+        "or pass key=lambda *args: args"
+    )
+
+
 def _owner(owner: Any) -> Any:
     """What tells the object that a method is bound to: by its value where it has one, else by its identity."""
     if owner is None:
         return None
     if isinstance(owner, type):
         return ("class", class_name(owner))
-    return ("value", owner) if _is_value(owner) else ("identity", _identity(owner))
+    if _is_value(owner):
+        return ("value", owner)
+    if type(owner).__weakrefoffset__ == 0:
+        return ("token", uuid.uuid4().hex)  # nobody else gets these keys, and who decorated it keeps the object
+    return ("identity", _identity(owner))
 
 
 def _is_value(instance: Any) -> bool:

@@ -15,6 +15,8 @@ BYTES_PER_MB = 2**20
 _POLICY = fields.Choice(tuple(POLICIES))
 _PIPELINE = fields.Text("a name, as text that is not empty")
 _COST = fields.Number(0, 1e100, "seconds")
+_PRICE = fields.Number(0, 1e100, "of the pipeline's currency")
+_CURRENCY = fields.Text("a currency, as text that is not empty: USD")
 
 #: Groups that one result may be in (RFC 9875 wants at least 32), and the characters of a name.
 MOST_GROUPS: Final = 32
@@ -120,6 +122,26 @@ def checked_cost(value: object) -> float:
     if type(value) is float and 0.0 <= value <= _COST.most:
         return value
     return float(checked("cost_seconds", _COST, value))
+
+
+def checked_price(value: object) -> float:
+    """What a generation cost in money.
+
+    Raises:
+        ConfigurationError: It is not a number of at least 0.
+    """
+    if type(value) is float and 0.0 <= value <= _PRICE.most:
+        return value
+    return float(checked("price", _PRICE, value))
+
+
+def checked_currency(value: object) -> str | None:
+    """A currency, which becomes a label of metrics; None: there is none.
+
+    Raises:
+        ConfigurationError: It is no text, or an empty one.
+    """
+    return None if value is None else checked("currency", _CURRENCY, value)
 
 
 def checked_jitter(value: object) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from recoup.cache.stats import (
     EVICTION_CAUSES,
     INVALIDATION_CAUSES,
     MISS_REASONS,
+    NO_CURRENCY,
     OUTCOMES,
     SPENT_PURPOSES,
     STREAM_ENDS,
@@ -25,7 +26,10 @@ from recoup.cache.stats import (
 from recoup.errors import GENERATION_ERROR_KINDS
 
 if TYPE_CHECKING:
+    from recoup.cache.entry import CacheEntry
+    from recoup.cache.groups import Membership
     from recoup.cache.policies.quotas import Quota
+_NO_MONEY: Mapping[str, float] = MappingProxyType({})
 
 
 class PipelineCounters:
@@ -39,23 +43,28 @@ class PipelineCounters:
     __slots__ = (
         "bypasses",
         "coalesced",
+        "currency",
         "early",
         "entries",
         "entry_size",
         "eviction_age",
         "evictions",
         "failures",
+        "generated_cost",
         "generating",
         "generation_duration",
         "hit_age",
         "hits",
         "invalidations",
         "limiter",
+        "memberships",
         "memory_bytes",
         "misses",
         "name",
         "quota",
+        "recouped_cost",
         "recouped_seconds",
+        "regretted_cost",
         "regretted_seconds",
         "request_duration",
         "spent_seconds",
@@ -68,6 +77,9 @@ class PipelineCounters:
         self.name = name
         self.limiter: ConcurrencyLimiter | None = None
         self.quota: Quota | None = None
+        #: Of the entries that are in groups.
+        self.memberships: dict[CacheEntry[Any], Membership] = {}
+        self.currency: str | None = None
         self.entries = 0
         self.memory_bytes = 0
         self.generating = 0
@@ -85,6 +97,9 @@ class PipelineCounters:
         self.unused_evictions = 0
         self.recouped_seconds = 0.0
         self.regretted_seconds = 0.0
+        self.generated_cost = 0.0
+        self.recouped_cost = 0.0
+        self.regretted_cost = 0.0
         self.spent_seconds = dict.fromkeys(SPENT_PURPOSES, 0.0)
         self.failures = dict.fromkeys(GENERATION_ERROR_KINDS, 0)
         self.entry_size = Histogram(SIZE_BYTES)
@@ -95,15 +110,33 @@ class PipelineCounters:
         self.streams = dict.fromkeys(STREAM_ENDS, 0)
         self.early = {outcome: EarlyAnswers() for outcome in OUTCOMES}
 
-    def count_hits(self, hits: int, recouped_seconds: float) -> None:
+    def count_hits(self, hits: int, recouped_seconds: float, recouped_cost: float) -> None:
         """Count hits and what they recouped."""
         self.hits += hits
         self.recouped_seconds += recouped_seconds
+        self.recouped_cost += recouped_cost
 
-    def count_generation(self, purpose: SpentPurpose, cost_seconds: float) -> None:
-        """Count a generation that succeeded, and what its time was spent on."""
+    def count_recouped(self, cost_seconds: float, price: float) -> None:
+        """Count what a lookup recouped that was answered with somebody else's generation."""
+        self.recouped_seconds += cost_seconds
+        self.recouped_cost += price
+
+    def count_generation(self, purpose: SpentPurpose, cost_seconds: float, price: float) -> None:
+        """Count a generation that succeeded, what its time was spent on, and what it cost in money."""
         self.generation_duration.observe(cost_seconds)
         self.spent_seconds[purpose] += cost_seconds
+        self.generated_cost += price
+
+    def count_regretted(self, cost_seconds: float, price: float) -> None:
+        """Count what was spent on a result that had been evicted."""
+        self.regretted_seconds += cost_seconds
+        self.regretted_cost += price
+
+    def _money(self, amount: float) -> Mapping[str, float]:
+        """An amount by its currency; empty where no price is known."""
+        if self.currency is None and not self.generated_cost and not self.recouped_cost:
+            return _NO_MONEY
+        return MappingProxyType({self.currency or NO_CURRENCY: amount})
 
     def stats(self) -> PipelineStats:
         """The figures as they are now."""
@@ -122,6 +155,9 @@ class PipelineCounters:
             bypass_reasons=MappingProxyType(dict(self.bypasses)),
             recouped_seconds=self.recouped_seconds,
             regretted_seconds=self.regretted_seconds,
+            generated_cost=self._money(self.generated_cost),
+            recouped_cost=self._money(self.recouped_cost),
+            regretted_cost=self._money(self.regretted_cost),
             spent_seconds=MappingProxyType(dict(self.spent_seconds)),
             streams=MappingProxyType(dict(self.streams)),
             generations=sum(self.generation_duration.counts),

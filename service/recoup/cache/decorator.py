@@ -118,7 +118,7 @@ def cached_result(
         cache: The cache; by default the process-wide one.
         version: Part of every key: change it when the function's results change.
         wait_seconds: How long a call waits for another one's generation; None: as long as it takes.
-        store_if: Whether to keep a result, from the result; by default every one is kept.
+        store_if: Whether to keep and share a result, from the result; by default every one is.
         groups: Names that results can be purged by (`ResultCache.purge`), or a function of the call's arguments, of a
             method's with the instance, that gives them. It is called for what is generated.
 
@@ -185,6 +185,11 @@ def _decorate(options: _Options, function: Any, /) -> Any:
         if function.fget is None:
             raise ConfigurationError("a property without a getter cannot be decorated")
         return property(_Method(_Calls(function.fget, options)).of_instance, function.fset, function.fdel)
+    if isinstance(function, (functools.partialmethod, functools.singledispatchmethod)):
+        raise ConfigurationError(
+            f"a {type(function).__name__} is no function before it is in a class: decorate what it calls, or a method "
+            "that calls it"
+        )
     if not callable(function):
         raise ConfigurationError(
             f"cached_result({function!r}): expected a function; options have names, as in "

@@ -28,8 +28,8 @@ class CacheEntry(Generic[V]):
         expires_at: When it expires, monotonic seconds; infinity: never.
         used_at: When it was last stored or hit, monotonic seconds. Written by readers, without a lock.
         cost_seconds: Seconds that its generation took.
+        price: What it cost in money, in the currency of its pipeline.
         hits: Hits that have been accounted.
-        membership: Its groups; None: it has none.
     """
 
     # `check_at`, the one time that a hit is held against, is the sooner of two: the entry expires, or its age passes
@@ -44,9 +44,9 @@ class CacheEntry(Generic[V]):
         "expires_at",
         "hits",
         "key",
-        "membership",
         "newer",
         "older",
+        "price",
         "size_bytes",
         "used_at",
         "value",
@@ -64,6 +64,7 @@ class CacheEntry(Generic[V]):
         created_at: float = 0.0,
         expires_at: float = math.inf,
         cost_seconds: float = 0.0,
+        price: float = 0.0,
     ) -> None:
         self.key = key
         self.value = value
@@ -72,9 +73,9 @@ class CacheEntry(Generic[V]):
         self.created_at = self.used_at = created_at
         self.expires_at = expires_at
         self.cost_seconds = cost_seconds
+        self.price = price
         self.hits = self.age_bucket = 0
         self.newer = self.older = None
-        self.membership: Membership | None = None
         edge = created_at + _FIRST_AGE_EDGE
         self.check_at = expires_at if expires_at < edge else edge
 
@@ -84,9 +85,15 @@ class CacheEntry(Generic[V]):
         return self.counters.name
 
     @property
+    def membership(self) -> Membership | None:
+        """Its groups; None: it has none. Not in the entry itself: most have none."""
+        return self.counters.memberships.get(self)
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """The names of its groups."""
-        return () if self.membership is None else self.membership.names
+        membership = self.membership
+        return () if membership is None else membership.names
 
     def expire(self, at: float) -> None:
         """Let it expire at a moment, or earlier if it does so anyway."""
@@ -112,6 +119,7 @@ class CacheEntry(Generic[V]):
             "hits": self.hits,
             "cost_seconds": self.cost_seconds,
             "groups": list(self.groups),
+            "price": self.price,
         }
 
     def __repr__(self) -> str:

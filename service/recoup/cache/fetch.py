@@ -15,7 +15,7 @@ from recoup.cache.config import MOST_GROUPS, Default
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.deadlocks import waits_for_this_thread
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import ABANDONED, Flight, FlightResult, Marker, depth, mark, unmark
+from recoup.cache.flights import ABANDONED, UNSHARED, Flight, FlightResult, Marker, depth, mark, unmark
 from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.read_path import ReadPath, TryHit
@@ -91,7 +91,7 @@ _PLAIN_RESULTS = frozenset({bytes, str, int, float, bool, type(None), list, tupl
 def _looks(wait_seconds: float | None, joining: Joining | None = None) -> Iterator[float]:
     """Seconds to wait between two looks at whether a wait can end at all: up to a minute, in all `wait_seconds`.
 
-    Whoever has joined an open result is not waiting any more, and looks on for as long as it takes.
+    A caller who has joined an open result is not waiting any more, and looks on for as long as it takes.
     """
     left = _NEVER if wait_seconds is None else wait_seconds
     seconds = _FIRST_LOOK
@@ -216,6 +216,8 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return self._lead(request, step, generate)
                 result = self._wait(step, request.wait_seconds)
+                if self._is_unshared(request, step, result):
+                    return self._bypass(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
@@ -234,6 +236,8 @@ class Fetcher:
                 if isinstance(step, Lead):
                     return await self._alead(request, step, generate)
                 result = await self._await(step, request.wait_seconds)
+                if self._is_unshared(request, step, result):
+                    return await self._abypass(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
                     return self._coalesced(step.flight, result)
             finally:
@@ -333,6 +337,7 @@ class Fetcher:
             entry.value,
             outcome,
             cost_seconds=entry.cost_seconds,
+            price=entry.price,
             age_seconds=max(0.0, now - entry.created_at),
             expires_in_seconds=None if left == _NEVER else left,
         )
@@ -340,7 +345,7 @@ class Fetcher:
     def _stale(self, entry: CacheEntry[Any], pipeline: str) -> Lookup[Any]:
         counters = self._state.store.of(pipeline)
         counters.stale += 1
-        counters.recouped_seconds += entry.cost_seconds
+        counters.count_recouped(entry.cost_seconds, entry.price)
         entry.hits += 1  # it was of use: it is not evicted unused
         return self._answered(entry, "stale")
 
@@ -357,8 +362,7 @@ class Fetcher:
         finally:
             if before is not None:
                 unmark(before)
-        self._count_bypassed(request.pipeline, progress, cost)
-        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason)
+        return self._end_bypass(request, bypass, progress, value, cost)
 
     async def _abypass(self, request: Request, bypass: Bypass, generate: Callable[[], Awaitable[Any]]) -> Lookup[Any]:
         progress = Progress(False)
@@ -372,12 +376,18 @@ class Fetcher:
         finally:
             if before is not None:
                 unmark(before)
-        self._count_bypassed(request.pipeline, progress, cost)
-        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason)
+        return self._end_bypass(request, bypass, progress, value, cost)
 
-    def _count_bypassed(self, pipeline: str, progress: Progress, cost: float) -> None:
+    def _end_bypass(self, request: Request, bypass: Bypass, progress: Progress, value: Any, cost: float) -> Lookup[Any]:
+        """Count a generation past the cache, and answer. Never fails: the result is there."""
+        price = 0.0
+        try:
+            price = request.decision(value).price_of(cost)
+        except Exception as error:  # noqa: BLE001  # fail open
+            self._state.note_internal_error("accounting", error)
         with self._state.lock:
-            self._count_end(pipeline, progress).count_generation("bypass", cost)
+            self._count_end(request.pipeline, progress).count_generation("bypass", cost, price)
+        return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason, price=price)
 
     def _count_failure(self, pipeline: str, progress: Progress, error: BaseException) -> None:
         with self._state.lock:
@@ -459,15 +469,18 @@ class Fetcher:
         """Give everybody what is there. Never fails: who is not given it waits for the end."""
         flight = lead.flight
         try:
-            decision = request.decision(value)
-            shared = decision.share
+            decision = self._decision(request, value)
+            shared = decision.share and decision.store
             with self._state.lock:
                 self._state.flights.learn(flight, decision.groups)
                 if shared:
                     flight.open_result = value
+                elif decision.share:
+                    self._state.flights.seclude(flight)
+                    flight.future.set_result(UNSHARED)
                 else:
                     self._unshare(flight, "uncacheable")
-                    flight.future.set_result(ABANDONED)
+                    flight.future.set_result(UNSHARED)
                 joining, flight.joining = flight.joining, []
             if request.on_open is not None:
                 request.on_open(Lookup(value, "miss", reason=lead.reason))
@@ -486,7 +499,7 @@ class Fetcher:
             self._state.note_internal_error("flight", error)
 
     def _unshare(self, flight: Flight, reason: MissReason) -> None:
-        """Let whoever asks from now on, and within a minute, generate for themselves. Under the lock."""
+        """Let all who ask within a minute from now generate for themselves. Under the lock."""
         state = self._state
         state.unshared.note(flight.key, state.clock())
         state.store.ghosts.note(flight.key, reason)
@@ -540,16 +553,18 @@ class Fetcher:
     def _finish(self, request: Request, lead: Lead, value: Any, cost: float) -> Lookup[Any]:
         """Count, store, and answer everybody. Never fails: the result is there, whatever storing it does."""
         flight, ttl = lead.flight, request.ttl_seconds
-        stored, shared, state = False, True, self._state
+        stored, price, state = False, 0.0, self._state
         dropped: list[CacheEntry[Any]] = []
+        # What the caller does not keep is nobody else's, either; what only cannot be stored is.
+        decision = self._decision(request, value)
+        shared = decision.share and decision.store
         try:
-            decision = request.decision(value)
-            shared = decision.share
-            size = state.size_of(request.key, value) if decision.store and decision.share else None
+            price = decision.price_of(cost)
+            size = state.size_of(request.key, value) if shared and decision.keep else None
             if not isinstance(decision.ttl_seconds, Default):
                 ttl = decision.ttl_seconds
             with state.lock:
-                self._count_end(request.pipeline, lead.progress).count_generation("miss", cost)
+                self._count_end(request.pipeline, lead.progress).count_generation("miss", cost, price)
                 try:
                     if not decision.share:
                         self._unshare(flight, decision.reason)
@@ -569,7 +584,8 @@ class Fetcher:
                             request.pipeline,
                             dropped,
                             decision.reason,
-                            groups=groups,
+                            price,
+                            groups,
                         )
                     if stored and state.unshared:
                         state.unshared.forget(request.key)
@@ -583,13 +599,39 @@ class Fetcher:
             flight.joining.clear()
             if not flight.future.done():
                 flight.future.set_result(
-                    FlightResult(value, cost, expires_in, shared, purged_epoch=flight.purged_epoch)
+                    FlightResult(value, cost, expires_in, price=price, purged_epoch=flight.purged_epoch)
+                    if shared
+                    else FlightResult(None, cost, shared=False)
                 )
         return Lookup(
-            value, "miss", reason=lead.reason, stored=stored, cost_seconds=cost, expires_in_seconds=expires_in
+            value,
+            "miss",
+            reason=lead.reason,
+            stored=stored,
+            cost_seconds=cost,
+            expires_in_seconds=expires_in,
+            price=price,
         )
 
+    def _decision(self, request: Request, value: Any) -> Decision:
+        try:
+            return request.decision(value)
+        except Exception as error:  # noqa: BLE001  # fail open; and nobody else gets what may not be for them
+            self._state.note_internal_error("store", error)
+            return _NOT_KEPT
+
     # --- following
+
+    def _is_unshared(self, request: Request, follow: Follow, result: FlightResult) -> bool:
+        """Whether a follower was waiting for what is not kept, and is nobody else's.
+
+        Where its key is one that nobody waits for, the follower looks it up again, and leads a flight of its own.
+        """
+        if result.shared or follow.is_answered(result):
+            return False
+        state = self._state
+        with state.lock:
+            return not state.unshared.holds(request.key, state.clock())
 
     def _wait(self, follow: Follow, wait_seconds: float | None) -> FlightResult:
         flight, ended = follow.flight, False
@@ -661,7 +703,7 @@ class Fetcher:
             with self._state.lock:
                 counters = self._state.store.of(flight.pipeline)
                 counters.coalesced += 1
-                counters.recouped_seconds += result.cost_seconds
+                counters.count_recouped(result.cost_seconds, result.price)
         except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
             self._state.note_internal_error("accounting", error)
         return Lookup(
@@ -669,4 +711,5 @@ class Fetcher:
             "coalesced",
             cost_seconds=result.cost_seconds,
             expires_in_seconds=result.expires_in_seconds,
+            price=result.price,
         )

@@ -19,9 +19,10 @@ from recoup.cache.open_results import OpenResult
 
 @dataclass(frozen=True, slots=True)
 class FlightResult:
-    """What a flight brought: the result, what its generation cost in seconds, when it expires, and whether it may
-    answer those who wait for it; and the first purge that it had not seen (0: none), for it must not answer those who
-    asked after that.
+    """What a flight brought: the result, what its generation cost in seconds and in money, when it expires.
+
+    `shared`: it may answer those who wait. If it may not, it is not here. `purged_epoch`: the first purge that it had
+    not seen (0: none); it must not answer those who asked after that.
     """
 
     value: Any
@@ -29,12 +30,15 @@ class FlightResult:
     expires_in_seconds: float | None = None
     shared: bool = True
     purged_epoch: int = 0
+    price: float = 0.0
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.
 ABANDONED = FlightResult(None, 0.0)
 #: Groups that may be purged while a generation whose groups are not known yet goes on; with more, its result is purged.
 _MOST_NOTED = 1000
+#: What a flight brings whose result answers its leader alone: generate, past the cache.
+UNSHARED = FlightResult(None, 0.0, shared=False)
 
 
 class Marker:

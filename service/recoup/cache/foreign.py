@@ -72,22 +72,27 @@ def _index(value: Any) -> tuple[Any, ...]:
 
 
 def _series(value: Any) -> tuple[Any, ...]:
-    return (value.name, _index(value.index), _values(value), dict(value.attrs), _flags(value))
+    return (value.name, _index(value.index), _values(value), dict(value.attrs), _flags(value), _set_by_hand(value))
 
 
 def _frame(value: Any) -> tuple[Any, ...]:
     columns = [_values(value.iloc[:, number]) for number in range(value.shape[1])]
-    return (_index(value.columns), _index(value.index), columns, dict(value.attrs), _flags(value))
+    return (_index(value.columns), _index(value.index), columns, dict(value.attrs), _flags(value), _set_by_hand(value))
 
 
 def _flags(value: Any) -> bool:
     return bool(value.flags.allows_duplicate_labels)
 
 
+def _set_by_hand(value: Any) -> dict[str, Any]:
+    """Attributes that a subclass or a program adds to a frame or a series; those of pandas itself begin with `_`."""
+    return {name: held for name, held in vars(value).items() if not name.startswith("_")}
+
+
 def _time(value: Any) -> tuple[Any, ...]:
     return (
         value.isoformat(),
-        str(getattr(value, "tzinfo", None)),
+        getattr(value, "tzinfo", None),
         getattr(value, "fold", 0),
         str(getattr(value, "unit", "")),
     )

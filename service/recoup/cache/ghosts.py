@@ -83,19 +83,27 @@ class GhostList:
 
     def take(self, key: Hashable) -> MissReason | None:
         """Why a key left, which is forgotten: it is back."""
-        # The same lines as in `reason`: every write of a new key comes here.
+        # Every write of a new key comes here, and finds nothing, mostly. A word of this tag is a reason more than it.
         spread = hash((key,))
         start = (spread & self._mask) * _WAYS
         tag = spread & _TAG
         words = self._words
-        for word in words[start : start + _WAYS]:
-            if word & _TAG == tag and word:
-                end = start + _WAYS
-                index = words.index(word, start, end)
-                words[index : end - 1] = words[index + 1 : end]
-                words[end - 1] = 0
-                return _REASONS[(word & _REASON_MASK) - 1]
-        return None
+        first, second, third, fourth = words[start : start + _WAYS]
+        limit = tag + _REASON_MASK
+        if tag < first <= limit:
+            word, index = first, start
+        elif tag < second <= limit:
+            word, index = second, start + 1
+        elif tag < third <= limit:
+            word, index = third, start + 2
+        elif tag < fourth <= limit:
+            word, index = fourth, start + 3
+        else:
+            return None
+        end = start + _WAYS
+        words[index : end - 1] = words[index + 1 : end]
+        words[end - 1] = 0
+        return _REASONS[(word & _REASON_MASK) - 1]
 
     def clear(self) -> None:
         """Forget everything."""

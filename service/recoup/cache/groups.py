@@ -129,7 +129,7 @@ class Membership:
 
 #: Bytes of an entry's membership beside what is counted for each of its groups; of one group for each of its members;
 #: and of a group with its first member.
-MEMBERSHIP_BYTES: Final = sys.getsizeof(Membership((), 0)) + sys.getsizeof(()) + 2 * _TRACKED
+MEMBERSHIP_BYTES: Final = _SLOT + sys.getsizeof(Membership((), 0)) + sys.getsizeof(()) + 2 * _TRACKED
 MEMBER_BYTES: Final = 8 + _SLOT
 GROUP_BYTES: Final = sys.getsizeof(Group.__new__(Group)) + sys.getsizeof({0: None}) + _SLOT + 2 * _TRACKED
 
@@ -197,7 +197,7 @@ class GroupIndex:
                 group = known[name] = Group(name, pipeline, entry)
             group.members[entry] = None
             groups.append(group)
-        entry.membership = Membership(tuple(groups), self.epoch)
+        entry.counters.memberships[entry] = Membership(tuple(groups), self.epoch)
 
     def leave(self, entry: Entry) -> int:
         """End an entry's membership.
@@ -205,7 +205,7 @@ class GroupIndex:
         Returns:
             The bytes of groups that it carried and that other members carry from now on.
         """
-        membership = entry.membership
+        membership = entry.counters.memberships.pop(entry, None)
         if membership is None:
             return 0
         moved = 0

@@ -27,6 +27,9 @@ AGE_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 10800.0, 21600.0, 432
 #: Bytes that one entry takes, all that is accounted for it: from 512 bytes to 256 MiB.
 SIZE_BYTES = (*(float(512 * 4**power) for power in range(10)), float(256 * 2**20))
 
+#: By the bit length of (size - 1): the bucket of a whole number of bytes. The bounds are powers of two, so it is exact.
+SIZE_BUCKETS = tuple(bisect_left(SIZE_BYTES, 2**bits) for bits in range(64))
+
 _NO_EXEMPLARS: MappingProxyType[int, Exemplar] = MappingProxyType({})
 
 

@@ -196,6 +196,30 @@ def _named(name: str, content: Callable[[Any], Any]) -> Callable[[Any, Writer], 
     return write_named
 
 
+def _zone(zone: datetime.tzinfo | None) -> Any:
+    """What tells a time zone from others, by simpler types: by its own text alone, two of one name would be alike."""
+    if zone is None:
+        return None
+    kind = type(zone)
+    if kind is datetime.timezone:
+        return ("timezone", zone.utcoffset(None), zone.tzname(None))
+    if hasattr(kind, "__recoup_key__"):
+        return (class_name(kind), kind.__recoup_key__(zone))
+    named = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    return (class_name(kind), str(zone) if named else _added(zone))
+
+
+def _path(value: Any) -> tuple[Any, ...]:
+    # The slots of pathlib's own classes hold what it computed.
+    slots = [
+        slot
+        for owner in type(value).__mro__
+        if owner.__module__.startswith("pathlib")
+        for slot in owner.__dict__.get("__slots__", ())
+    ]
+    return (pathlib.PurePath.as_posix(value), isinstance(value, pathlib.PureWindowsPath), _added(value, slots) or None)
+
+
 _WRITERS: dict[type, Callable[[Any, Writer], None]] = {
     type(None): _none,
     bool: _bool,
@@ -213,9 +237,9 @@ _WRITERS: dict[type, Callable[[Any, Writer], None]] = {
     type: _class,
     decimal.Decimal: _named("decimal", str),
     fractions.Fraction: _named("fraction", lambda value: (value.numerator, value.denominator)),
-    datetime.datetime: _named("datetime", lambda value: (value.isoformat(), value.fold, str(value.tzinfo))),
+    datetime.datetime: _named("datetime", lambda value: (value.isoformat(), value.fold, _zone(value.tzinfo))),
     datetime.date: _named("date", datetime.date.isoformat),
-    datetime.time: _named("time", lambda value: (value.isoformat(), value.fold, str(value.tzinfo))),
+    datetime.time: _named("time", lambda value: (value.isoformat(), value.fold, _zone(value.tzinfo))),
     datetime.timedelta: _named("timedelta", lambda value: (value.days, value.seconds, value.microseconds)),
     uuid.UUID: _named("uuid", lambda value: value.bytes),
 }
@@ -225,10 +249,10 @@ _WRITERS: dict[type, Callable[[Any, Writer], None]] = {
 _PLAIN: dict[type, Callable[[Any], Any]] = {
     str: lambda value: str.__getitem__(value, slice(None)),
     bytes: lambda value: bytes.__getitem__(value, slice(None)),
-    bytearray: lambda value: bytes(value),
+    bytearray: lambda value: bytes(bytearray.__getitem__(value, slice(None))),
     int: lambda value: int.__add__(value, 0),
     float: lambda value: float.__mul__(value, 1.0),
-    complex: lambda value: complex.__mul__(value, 1),
+    complex: lambda value: complex(value.real, value.imag),
     tuple: lambda value: tuple.__getitem__(value, slice(None)),
     list: lambda value: list.__getitem__(value, slice(None)),
     collections.deque: lambda value: (value.maxlen, list(collections.deque.__iter__(value))),
@@ -243,11 +267,11 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     re.Pattern: lambda value: (value.pattern, value.flags),
     decimal.Decimal: lambda value: decimal.Decimal.__str__(value),
     fractions.Fraction: lambda value: (value.numerator, value.denominator),
-    datetime.datetime: lambda value: (datetime.datetime.isoformat(value), value.fold, str(value.tzinfo)),
+    datetime.datetime: lambda value: (datetime.datetime.isoformat(value), value.fold, _zone(value.tzinfo)),
     datetime.date: datetime.date.isoformat,
-    datetime.time: lambda value: (datetime.time.isoformat(value), value.fold, str(value.tzinfo)),
+    datetime.time: lambda value: (datetime.time.isoformat(value), value.fold, _zone(value.tzinfo)),
     datetime.timedelta: lambda value: (value.days, value.seconds, value.microseconds),
-    datetime.tzinfo: str,
+    datetime.tzinfo: _zone,
     uuid.UUID: lambda value: value.bytes,
     **dict.fromkeys(
         (
@@ -328,7 +352,7 @@ def _content_of(kind: type, value: Any) -> Callable[[Any], Any] | None:
     if hasattr(kind, "__pydantic_fields__") and hasattr(kind, "__pydantic_validator__"):
         return _pydantic
     if isinstance(value, pathlib.PurePath):
-        return lambda path: (pathlib.PurePath.as_posix(path), isinstance(path, pathlib.PureWindowsPath))
+        return _path
     content = foreign.content_of(kind)
     if content is not None:
         return content

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, TypeVar, overload
 
 from recoup.cache.config import (
     DEFAULT,
@@ -16,10 +16,12 @@ from recoup.cache.config import (
     Default,
     check_reserves,
     checked_cost,
+    checked_currency,
     checked_groups,
     checked_jitter,
     checked_pipeline,
     checked_policy,
+    checked_price,
     checked_quota,
     checked_stale,
     checked_ttl,
@@ -56,6 +58,8 @@ _SETTLED_ON_STATS: Final = 4096
 #: Likewise, where somebody collects them.
 _COLLECTED: Final = 512
 _ABSENT: Any = object()
+
+D = TypeVar("D")
 _NO_COST: Final = 0.0
 
 _RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
@@ -130,6 +134,10 @@ class ResultCache(Generic[V]):
 
     # --- lookups
 
+    @overload
+    def get(self, key: Hashable, default: None = None, pipeline: str = DEFAULT_PIPELINE) -> V | None: ...
+    @overload
+    def get(self, key: Hashable, default: D, pipeline: str = DEFAULT_PIPELINE) -> V | D: ...
     def get(self, key: Hashable, default: Any = None, pipeline: str = DEFAULT_PIPELINE) -> Any:
         """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit."""
         return self._read_path.get(key, default, pipeline)
@@ -144,6 +152,10 @@ class ResultCache(Generic[V]):
             raise KeyError(key)
         return value
 
+    @overload
+    def pop(self, key: Hashable) -> V: ...
+    @overload
+    def pop(self, key: Hashable, default: D) -> V | D: ...
     def pop(self, key: Hashable, default: Any = _ABSENT) -> Any:
         """Remove an entry and give its value, as `dict.pop` does. Counted as a lookup."""
         value = self.get(key, _ABSENT)
@@ -167,6 +179,7 @@ class ResultCache(Generic[V]):
         bypass_reason: BypassReason = "request",
         store_if: Callable[[V], object] | None = None,
         groups: Collection[str] = NO_GROUPS,
+        decide: Callable[[V], Decision] | None = None,
     ) -> Lookup[V]:
         """Answer from the cache, or generate and store. Concurrent callers of one key share one generation.
 
@@ -180,8 +193,9 @@ class ResultCache(Generic[V]):
             limiter: Entered around the generation; the wait for one's turn is not part of the cost.
             wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
             bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
-            store_if: Whether to keep a result, from the result; by default every one is kept.
+            store_if: Whether to keep and share a result, from the result; by default every one is.
             groups: As for `set`.
+            decide: In place of `store_if`: what may be done with a result, and what it cost in money.
 
         Raises:
             FlightTimeoutError: Waited `wait_seconds`.
@@ -192,7 +206,9 @@ class ResultCache(Generic[V]):
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
         named = groups if groups is NO_GROUPS else checked_groups(groups)
-        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, groups=named)
+        request = Request(
+            key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, groups=named
+        )
         return self._fetcher.fetch(request, generate)
 
     async def afetch(
@@ -231,7 +247,7 @@ class ResultCache(Generic[V]):
             store_if: As for `fetch`.
             decide: In place of `store_if`: what may be done with a result, or with one that is still open. One that
                 must not be shared releases those who wait for it: they generate for themselves, all at once, and so
-                does whoever asks within `UNSHARED_SECONDS`.
+                do all who ask within `UNSHARED_SECONDS`.
             on_open: Called with a lookup whose value is the open result, at most once, on the leader's event loop.
             groups: As for `set`; `decide` may name further ones.
         """
@@ -274,6 +290,7 @@ class ResultCache(Generic[V]):
         *,
         ttl_seconds: float | Default | None = DEFAULT,
         cost_seconds: float = _NO_COST,
+        price: float = _NO_COST,
         pipeline: str = DEFAULT_PIPELINE,
         groups: Collection[str] = NO_GROUPS,
     ) -> bool:
@@ -284,6 +301,7 @@ class ResultCache(Generic[V]):
             value: Any object, None too.
             ttl_seconds: Seconds until it expires; None or 0: it never does. By default as the cache is configured.
             cost_seconds: Seconds that its generation took; what each hit on it recoups.
+            price: What it cost in money, in the currency that its pipeline was registered with; likewise.
             pipeline: The pipeline that it is counted for.
             groups: Names that it can be purged by: at most 32, of 1 to 256 characters.
 
@@ -292,8 +310,8 @@ class ResultCache(Generic[V]):
             when its size cannot be measured (which is counted as an internal error).
 
         Raises:
-            ConfigurationError: `ttl_seconds` or `cost_seconds` is negative or no number, or `pipeline` or one of
-                `groups` is no name.
+            ConfigurationError: `ttl_seconds`, `cost_seconds` or `price` is negative or no number, or `pipeline` or one
+                of `groups` is no name.
         """
         state = self._state
         if pipeline is not DEFAULT_PIPELINE and (type(pipeline) is not str or pipeline not in state.store.counters):
@@ -301,11 +319,12 @@ class ResultCache(Generic[V]):
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
         cost = cost_seconds if cost_seconds is _NO_COST else checked_cost(cost_seconds)
         named = groups if groups is NO_GROUPS else checked_groups(groups)
+        price = price if price is _NO_COST else checked_price(price)
         size = state.size_of(key, value)
         # Goes with this call, outside the lock: finalisers of values may take their time.
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            return state.put(key, value, size, ttl, cost, pipeline, dropped, groups=named)
+            return state.put(key, value, size, ttl, cost, pipeline, dropped, price=price, groups=named)
 
     def __setitem__(self, key: Hashable, value: V) -> None:
         self.set(key, value)
@@ -394,13 +413,29 @@ class ResultCache(Generic[V]):
 
     # --- configuration
 
-    def register(self, pipeline: str, limiter: ConcurrencyLimiter | None = None) -> None:
-        """Make a pipeline known: its figures exist, as zeros, from now on. Its limiter tells what runs and waits."""
+    def register(
+        self, pipeline: str, limiter: ConcurrencyLimiter | None = None, *, currency: str | None = None
+    ) -> None:
+        """Make a pipeline known: its figures exist, as zeros, from now on.
+
+        Args:
+            pipeline: Its name.
+            limiter: Tells what runs and waits.
+            currency: What its prices are in.
+        """
         checked_pipeline(pipeline)
+        currency = checked_currency(currency)
         with self._state.lock:
             counters = self._state.store.register(pipeline)
             if limiter is not None:
                 counters.limiter = limiter
+            if currency is not None:
+                counters.currency = currency
+
+    @property
+    def enabled(self) -> bool:
+        """Whether lookups are answered from it."""
+        return self._state.config.enabled
 
     def set_quota(
         self,

@@ -15,6 +15,7 @@ from recoup.cache.stats import MissReason
 #: Seconds for which nobody waits for a key whose result turned out to be for its own caller alone.
 UNSHARED_SECONDS: Final = 60.0
 _MOST_UNSHARED: Final = 10_000
+_INFINITE: Final = float("inf")
 
 
 class OpenResult:
@@ -44,6 +45,9 @@ class Decision(NamedTuple):
         ttl_seconds: Seconds until it expires; None: never; `DEFAULT`: as the lookup says.
         reason: Where it is not kept: why the next lookup of its key is a miss.
         groups: Groups of the result, beside those that its lookup named. Of an open result, they are all there are.
+        keep: False where it is not kept, and still answers those who waited for it.
+        price: What its generation cost in money beside its time, in the currency of its pipeline.
+        price_per_second: What each second of its generation cost.
     """
 
     store: bool = True
@@ -51,6 +55,14 @@ class Decision(NamedTuple):
     ttl_seconds: float | Default | None = DEFAULT
     reason: MissReason = "uncacheable"
     groups: tuple[str, ...] = ()
+    keep: bool = True
+    price: float = 0.0
+    price_per_second: float = 0.0
+
+    def price_of(self, cost_seconds: float) -> float:
+        """What a generation of so many seconds cost in money, whatever the time says: from 0 on, and finite."""
+        price = self.price + self.price_per_second * cost_seconds
+        return price if 0.0 <= price < _INFINITE else 0.0
 
 
 class UnsharedKeys:

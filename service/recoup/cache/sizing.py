@@ -66,6 +66,8 @@ ENTRY_OVERHEAD = (
     + BYTES_PER_ENTRY
     + _BYTES_HEADER
 )
+#: Bytes of a price; most entries have none.
+PRICE_BYTES = _FLOAT
 
 
 def measure(value: Any) -> int:

@@ -19,7 +19,7 @@ from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.policies.quotas import STAMP_BYTES
-from recoup.cache.sizing import ENTRY_OVERHEAD, measure, measure_key
+from recoup.cache.sizing import ENTRY_OVERHEAD, PRICE_BYTES, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
 
@@ -217,6 +217,7 @@ class CacheState:
         pipeline: str,
         dropped: list[CacheEntry[Any]],
         unstored: MissReason = "uncacheable",
+        price: float = 0.0,
         groups: Collection[str] = (),
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
@@ -229,6 +230,7 @@ class CacheState:
             cost: Seconds that its generation took.
             pipeline: The pipeline that it is counted for.
             dropped: Takes what goes: to be let go outside the lock, as finalisers may take their time.
+            price: What it cost in money.
             unstored: Why the next lookup is a miss, where this one is not to be kept.
             groups: The names of its groups, each once.
         """
@@ -246,9 +248,11 @@ class CacheState:
             size += store.groups.size_of(counters.name, groups, store.live.get(key))
         if store.has_quotas and size is not None:
             size += STAMP_BYTES
+        if price and size is not None:
+            size += PRICE_BYTES
         if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
-                counters.regretted_seconds += cost
+                counters.count_regretted(cost, price)
             old = store.live.get(key)
             if old is not None:
                 dropped.append(old)
@@ -261,10 +265,10 @@ class CacheState:
             expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
         else:
             expires_at = now + ttl
-        entry = CacheEntry(key, value, counters, size, now, expires_at, cost)
+        entry = CacheEntry(key, value, counters, size, now, expires_at, cost, price)
         left, replaced = store.insert(entry, now, groups)
         if left == "evicted":
-            counters.regretted_seconds += cost
+            counters.count_regretted(cost, price)
         if replaced is not None:
             dropped.append(replaced)
         if counters.quota is not None:

@@ -34,6 +34,8 @@ INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "pur
 SPENT_PURPOSES: tuple[SpentPurpose, ...] = ("miss", "bypass", "refresh", "verification")
 #: How a generation ended whose answer was passed on as it came: stored; broken off; over a limit; otherwise not kept.
 STREAM_ENDS: tuple[StreamEnd, ...] = ("complete", "cut", "too_large", "not_stored")
+#: The currency of prices whose pipeline was registered with none (ISO 4217 has it for that).
+NO_CURRENCY = "XXX"
 SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest")
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
 CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight")
@@ -82,8 +84,9 @@ class HistogramSnapshot:
 class PipelineStats:
     """The figures of one pipeline, or of all of them together, as they were at one moment.
 
-    Counts are of lookups, entries and bytes; `*_seconds` are seconds. All count from the cache's start or its last
-    `reset_stats`; but `entries`, `memory_bytes`, `generations_in_progress` and `generations_waiting` are of now.
+    Counts are of lookups, entries and bytes; `*_seconds` are seconds. `*_cost` is money
+    by currency, empty where there is no price. All count from the cache's start or its last `reset_stats`; but
+    `entries`, `memory_bytes`, `generations_in_progress` and `generations_waiting` are of now.
     """
 
     entries: int
@@ -100,6 +103,9 @@ class PipelineStats:
     bypass_reasons: Mapping[BypassReason, int]
     recouped_seconds: float
     regretted_seconds: float
+    generated_cost: Mapping[str, float]
+    recouped_cost: Mapping[str, float]
+    regretted_cost: Mapping[str, float]
     spent_seconds: Mapping[SpentPurpose, float]
     streams: Mapping[StreamEnd, int]
     generations: int
@@ -198,6 +204,9 @@ def _figures(stats: PipelineStats) -> dict[str, Any]:
         "bypass_reasons": dict(stats.bypass_reasons),
         "recouped_seconds": stats.recouped_seconds,
         "regretted_seconds": stats.regretted_seconds,
+        "generated_cost": dict(stats.generated_cost),
+        "recouped_cost": dict(stats.recouped_cost),
+        "regretted_cost": dict(stats.regretted_cost),
         "streams": dict(stats.streams),
         "generations": stats.generations,
         "generation_seconds": stats.generation_seconds,
@@ -217,6 +226,7 @@ class Lookup(Generic[V]):
         reason: Why it was a miss; None for every other outcome.
         stored: Whether this lookup's generation was stored.
         cost_seconds: Seconds that the generation of the result took.
+        price: What it cost in money, in the currency of the pipeline.
         age_seconds: Seconds since the result was stored; 0 where it was not answered from the cache.
         expires_in_seconds: Seconds until the result expires, negative when stale; None: never, or it is not stored.
         bypass_reason: Why it went past the cache; None for every other outcome.
@@ -230,3 +240,4 @@ class Lookup(Generic[V]):
     age_seconds: float = 0.0
     expires_in_seconds: float | None = None
     bypass_reason: BypassReason | None = None
+    price: float = 0.0

@@ -7,7 +7,6 @@ operation on a built-in dictionary.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from itertools import repeat
@@ -19,7 +18,7 @@ from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
 from recoup.cache.groups import GroupIndex
-from recoup.cache.histogram import SIZE_BYTES
+from recoup.cache.histogram import SIZE_BUCKETS
 from recoup.cache.policies.order import Order
 from recoup.cache.policies.quotas import Quota, QuotaOrder
 from recoup.cache.purges import Purges
@@ -32,8 +31,6 @@ _FEW = 128
 _SETTLED_AT_WRITE = 16
 _SETTLED_WITH_READS = 128
 _INFINITY = float("inf")
-# As integers: they compare with a size at half the cost.
-_SIZES = tuple(map(int, SIZE_BYTES))
 #: A pass of the sweep begins so long after the last one, whatever is known of the entries' expiry.
 _PASS_AGAIN_SECONDS = 60.0
 
@@ -184,22 +181,23 @@ class Store:
         counts = Counter(entries)
         counters: PipelineCounters | None = None
         ages: list[int] = []
-        hits, recouped = 0, 0.0
+        hits, recouped, money = 0, 0.0, 0.0
         for entry, count in counts.items():
             entry.hits += count
             if entry.counters is not counters:
                 if counters is not None:
-                    counters.count_hits(hits, recouped)
+                    counters.count_hits(hits, recouped, money)
                 counters = entry.counters
                 ages = counters.hit_age.counts
-                hits, recouped = 0, 0.0
+                hits, recouped, money = 0, 0.0, 0.0
             hits += count
             recouped += count * entry.cost_seconds
+            money += count * entry.price
             ages[entry.age_bucket] += count
             if stored is not None:
                 stored.append(count * entry.created_at)
         if counters is not None:
-            counters.count_hits(hits, recouped)
+            counters.count_hits(hits, recouped, money)
             if stored is not None:
                 counters.hit_age.total += fsum((*_partial_sums(times), -fsum(stored)))
         if self._sweep_left > 0:
@@ -238,12 +236,12 @@ class Store:
             del live[key]
             live[key] = entry
             self._replace(old, entry, now)
-            if old.membership is not None:
+            if old.counters.memberships:
                 self._end_membership(old)
         if groups:
             self.groups.join(entry, groups)
         sizes = counters.entry_size
-        sizes.counts[bisect_left(_SIZES, size)] += 1
+        sizes.counts[SIZE_BUCKETS[(size - 1).bit_length()]] += 1
         sizes.total += size
         if entry.expires_at < self._soonest_stored:
             self._soonest_stored = entry.expires_at
@@ -416,7 +414,7 @@ class Store:
         counters = entry.counters
         counters.entries -= 1
         counters.memory_bytes -= size
-        if entry.membership is not None:
+        if counters.memberships:
             self._end_membership(entry)
 
     def _end_membership(self, entry: Entry) -> None:

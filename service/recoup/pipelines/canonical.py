@@ -6,9 +6,9 @@ recommends that they be read as: integers exactly, all else as double precision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from recoup.pipelines.canonical_json import canonical_json
+from recoup.pipelines.canonical_json import Reshape, canonical_json
 
 
 def is_json(content_type: str | None) -> bool:
@@ -16,15 +16,22 @@ def is_json(content_type: str | None) -> bool:
     return content_type is not None and (content_type == "application/json" or content_type.endswith("+json"))
 
 
-def canonical_body(body: bytes, content_type: str | None) -> bytes | tuple[str, bytes]:
+def canonical_body(body: bytes, content_type: str | None, reshape: Reshape | None = None) -> bytes | tuple[str, bytes]:
     """A body's meaning: of a JSON body its canonical form, marked as such; of any other its bytes.
+
+    Args:
+        body: The body.
+        content_type: Its media type.
+        reshape: Takes out of a JSON value what does not belong to the key; None: all of it does.
 
     Raises:
         BadRequestError: The content type says JSON, but the body is no JSON, or has no unambiguous meaning.
     """
-    return ("json", canonical_json(body)) if is_json(content_type) else body
+    return ("json", canonical_json(body, reshape)) if is_json(content_type) else body
 
 
-def canonical_query(query: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Query members in the order of their names; repeated values stay in the order that they came in."""
-    return tuple((name, tuple(query[name])) for name in sorted(query)) if query else ()
+def canonical_query(
+    query: Mapping[str, tuple[str, ...]], ignored: Collection[str] = ()
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Query members that are not ignored, in the order of their names; repeated values stay in theirs."""
+    return tuple((name, tuple(query[name])) for name in sorted(query) if name not in ignored) if query else ()

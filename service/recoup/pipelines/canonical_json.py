@@ -12,6 +12,9 @@ written as short as double precision allows. Two ways lead to it, both to the sa
 2. Whatever else, strings that are spelled with more escapes than they need among it: the standard library's parser,
    made strict.
 
+Where a pipeline leaves members out of its keys, they are taken out of the value between reading and writing. Both ways
+read the same values, and so they still write the same bytes.
+
 Comparing lengths would not do: `1e5` becomes longer, a member lost makes it shorter, and the integer
 123456789012345678901 and the float that orjson makes of it are 21 characters long, both.
 """
@@ -19,6 +22,7 @@ Comparing lengths would not do: `1e5` becomes longer, a member lost makes it sho
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -35,8 +39,16 @@ _NEGATIVE_ZERO: Final = _NegativeZero()
 _BEGINNING = 4096
 
 
-def canonical_json(body: bytes) -> bytes:
+#: Takes out of a value what does not belong to its key, and gives the value.
+Reshape = Callable[[Any], Any]
+
+
+def canonical_json(body: bytes, reshape: Reshape | None = None) -> bytes:
     """The canonical form of a JSON text (RFC 8259) in UTF-8.
+
+    Args:
+        body: The text. It has to be usable whole, with all that `reshape` takes out.
+        reshape: Takes out of the value what does not belong to the form; None: all of it does.
 
     Raises:
         BadRequestError: See `recoup.strict_json.parse`.
@@ -44,35 +56,50 @@ def canonical_json(body: bytes) -> bytes:
     strict_json.check_size(body)
     # Whoever escapes what need not be escaped does so from the beginning: then the fast way would be tried in vain.
     if body.find(b"\\u", 0, _BEGINNING) >= 0:
-        return _exact_form(body)
+        return _exact_form(body, reshape)
     try:
         value = orjson.loads(body)
         written = orjson.dumps(value)
     except (ValueError, TypeError):
-        return _exact_form(body)  # says what is wrong, or reads what orjson does not: lone surrogates
+        return _exact_form(body, reshape)  # says what is wrong, or reads what orjson does not: lone surrogates
     if written == body or _squeezed(written) == _squeezed(body):
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    return _exact_form(body)
+        return orjson.dumps(value if reshape is None else reshape(value), option=orjson.OPT_SORT_KEYS)
+    return _exact_form(body, reshape)
 
 
-def exact_form(body: bytes) -> bytes:
+def exact_form(body: bytes, reshape: Reshape | None = None) -> bytes:
     """The canonical form, by the slow way alone.
 
     Raises:
         BadRequestError: See `recoup.strict_json.parse`.
     """
     strict_json.check_size(body)
-    return _exact_form(body)
+    return _exact_form(body, reshape)
 
 
-def _exact_form(body: bytes) -> bytes:
+def form_of(value: Any) -> bytes:
+    """The canonical form of a value that was read from JSON."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return _written(value)
+
+
+def _exact_form(body: bytes, reshape: Reshape | None) -> bytes:
     value = strict_json.parse_unbounded(body, parse_int=_integer)
+    if reshape is not None:
+        strict_json.check_depth(body)  # before what is nested too deeply is taken out
+        value = reshape(value)
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         # It is nested too deeply, or has integers past 64 bits, lone surrogates, or `-0`.
         strict_json.check_depth(body)
-        return _write(value).encode("utf-8", "backslashreplace")
+        return _written(value)
+
+
+def _written(value: Any) -> bytes:
+    return _write(value).encode("utf-8", "backslashreplace")
 
 
 def _squeezed(text: bytes) -> bytes:

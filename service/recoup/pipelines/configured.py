@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 from recoup.errors import UnsupportedMediaError
 from recoup.pipelines.canonical import canonical_body, canonical_query
 from recoup.pipelines.group_templates import GroupTemplates, Template
+from recoup.pipelines.key_shape import WHOLE, KeyShape
 from recoup.pipelines.protocol import Prepared, Request
 from recoup.pipelines.quota_options import NO_QUOTA, PipelineQuota
+from recoup.pipelines.result_rules import NO_RULES, ResultRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +30,15 @@ class PipelineOptions:
     refresh: str = "anyone"
     groups: tuple[Template, ...] = ()
     quota: PipelineQuota = NO_QUOTA
+    key_shape: KeyShape = WHOLE
+    rules: ResultRules = NO_RULES
 
 
 class ConfiguredPipeline:
     """What the options of a pipeline decide; a subclass generates.
 
-    Everything that may change the answer belongs to the key: content type, body, query and the key headers.
+    Everything that may change the answer belongs to the key: content type, body, query and the key headers, but for
+    what the options say is noise.
     """
 
     kind: ClassVar[str]
@@ -51,6 +56,15 @@ class ConfiguredPipeline:
         self.refresh = options.refresh
         self.groups = GroupTemplates(options.name, options.groups)
         self.quota = options.quota
+        self.rules = options.rules
+        self._key_shape = options.key_shape
+        self.ignored_query = options.key_shape.query
+        self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None
+
+    @property
+    def currency(self) -> str | None:
+        """What its generations are paid in; None: they have no price."""
+        return None if self.rules.price is None else self.rules.price.currency
 
     def prepare(self, request: Request) -> Prepared:
         """Check the body and bring the request to its canonical form.
@@ -70,8 +84,8 @@ class ConfiguredPipeline:
     def canonical(self, request: Request) -> Any:
         """What a request means: content type, body, query, key headers."""
         headers = [request.headers.get(name) for name in self.key_headers]
-        body = canonical_body(request.body, request.content_type)
-        return request.content_type, body, canonical_query(request.query), headers
+        body = canonical_body(request.body, request.content_type, self._reshape)
+        return request.content_type, body, canonical_query(request.query, self.ignored_query), headers
 
     def describe(self) -> dict[str, Any]:
         """What it takes; nothing of where or how it generates, which may be nobody else's business."""
@@ -90,4 +104,6 @@ class ConfiguredPipeline:
             "key_headers": list(self.key_headers),
             "ignore_headers": list(self.ignore_headers),
             **self.quota.describe(),
+            **self._key_shape.describe(),
+            **self.rules.describe(),
         }

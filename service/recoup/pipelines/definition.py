@@ -19,7 +19,9 @@ from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.group_templates import group_templates
 from recoup.pipelines.headers import is_header_name, is_header_value
 from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
+from recoup.pipelines.pointer_options import key_shape
 from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
+from recoup.pipelines.result_rules import result_rules
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -53,6 +55,12 @@ COMMON_OPTIONS = (
     "refresh",
     "groups",
     *QUOTA_OPTIONS,
+    "ignore_json",
+    "ignore_query",
+    "json_defaults",
+    "store_unless",
+    "store_only_if",
+    "price",
 )
 
 
@@ -66,7 +74,7 @@ def is_pipeline_name(name: object) -> bool:
 
 
 class Definitions(NamedTuple):
-    """What stands in a file: the tables `[pipelines.NAME]` by name and `[[passthrough]]`, in the file's order."""
+    """The content of a file: the tables `[pipelines.NAME]` by name and `[[passthrough]]`, in the file's order."""
 
     pipelines: dict[str, dict[str, Any]]
     passthrough: list[dict[str, Any]]
@@ -82,7 +90,7 @@ def read_definitions(path: Path) -> Definitions:
         document = _toml.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: not a TOML file: {error}") from error
     for name in document:
         if name not in ("pipelines", "passthrough"):
@@ -128,6 +136,7 @@ class OptionTable:
         self.where = f"pipeline {pipeline!r}" if where is None else where
         self.mistakes: list[ConfigurationError] = []
         self._table = table
+        self._outer = ""
 
     def __contains__(self, option: str) -> bool:
         return option in self._table
@@ -152,6 +161,21 @@ class OptionTable:
     def refused(self, option: str, expected: str) -> ConfigurationError:
         """The error about the value of an option."""
         return self._at(refusal(option, echo(self._table[option]), expected))
+
+    def wrong(self, place: str, value: object, expected: str) -> ConfigurationError:
+        """The error about a value within an option, such as `ignore_json[0]`."""
+        return self._at(refusal(place, echo(value), expected))
+
+    def within(self, option: str) -> OptionTable:
+        """The members of an option that is a table, as options; its mistakes are these ones'."""
+        inner = OptionTable(self.file, self.pipeline, self._table[option], self.where)
+        inner.mistakes = self.mistakes
+        inner._outer = f"{self._outer}{option}."
+        return inner
+
+    def given(self, option: str, default: Any) -> Any:
+        """What the file says of an option, unchecked, or its default."""
+        return self._table.get(option, default)
 
     def take(self, option: str, kind: Kind[T], default: T) -> T:
         """The value of an option."""
@@ -262,7 +286,7 @@ class OptionTable:
         return {name.lower(): value for name, value in table.items() if name not in bad}
 
     def _at(self, problem: str) -> ConfigurationError:
-        return ConfigurationError(f"{self.file}: {self.where}: {problem}")
+        return ConfigurationError(f"{self.file}: {self.where}: {self._outer}{problem}")
 
     def common(self) -> PipelineOptions:
         """The options that every configured pipeline has."""
@@ -283,4 +307,6 @@ class OptionTable:
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
             quota=pipeline_quota(self),
             groups=group_templates(self, (*key_headers, *ignore_headers)),
+            key_shape=key_shape(self),
+            rules=result_rules(self),
         )

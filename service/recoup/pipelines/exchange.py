@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from recoup import __version__
-from recoup.pipelines.connection import Body, Connection, ExchangeError
+from recoup.pipelines.answer_parser import ExchangeError
+from recoup.pipelines.connection import Body, Connection
 from recoup.pipelines.upstream_url import UpstreamURL
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -190,7 +191,7 @@ class Upstream:
         if isinstance(body, bytes) and (body or method not in _WITHOUT_BODY):
             lines.append((b"content-length", b"%d" % len(body)))
         lines += given
-        start = f"{method} {target} HTTP/1.1\r\n".encode()
+        start = f"{method} {target} HTTP/1.1\r\n".encode("latin-1")  # what is not ASCII in it came as bytes
         return start + b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n"
 
 

@@ -11,13 +11,13 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from recoup.errors import BadRequestError, GenerationTimeoutError, OwnAnswer, UpstreamError, UpstreamRefusedError
 from recoup.in_flight import answer_in_flight
+from recoup.pipelines.answer_parser import ExchangeError
 from recoup.pipelines.cache_groups import cache_groups
 from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
-from recoup.pipelines.connection import ExchangeError
 from recoup.pipelines.decoding import decoded, too_large
 from recoup.pipelines.exchange import Answer, Upstream
 from recoup.pipelines.headers import CONNECTION_HEADERS, HeaderNames, is_content_type, is_header_bytes
@@ -121,7 +121,11 @@ class HttpPipeline(ConfiguredPipeline):
         meaning = super().canonical(request)
         direct = request.direct or _NOT_DIRECT
         # Decoded, `?a` and `?a=` are the same; sent on as they came, they are not.
-        odd: tuple[str | bytes, ...] = tuple(part for part in direct.query.split("&") if part and "=" not in part)
+        odd: tuple[str | bytes, ...] = tuple(
+            part
+            for part in direct.query.split("&")
+            if part and "=" not in part and unquote_plus(part) not in self.ignored_query
+        )
         if request.content_type is not None and request.content_type.startswith("multipart/"):
             odd += tuple(value for name, value in direct.headers if name == b"content-type")  # with its boundary
         if self.path is not None and self.path.open:
@@ -161,7 +165,8 @@ class HttpPipeline(ConfiguredPipeline):
         if encodings:
             content = await asyncio.to_thread(decoded, content, encodings, self._max_result_bytes)
         head = self._result_head(answer, [line for line in answer.headers if line[0] != b"content-encoding"])
-        return await finish_result(head, content, kept_out=head.kept_out or ("" if content else "empty"))
+        result = await finish_result(head, content, kept_out=head.kept_out or ("" if content else "empty"))
+        return await self.rules.apply(result)
 
     async def _open(
         self, request: Request, direct: Direct, headers: list[tuple[bytes, bytes]], deadline: float
@@ -185,6 +190,7 @@ class HttpPipeline(ConfiguredPipeline):
                 head=self._result_head(answer, passed_on),
                 max_bytes=self._max_result_bytes,
                 ends=self._stream_end,
+                rules=self.rules,
                 exchange=stack.pop_all(),
                 timeout_seconds=deadline - asyncio.get_running_loop().time(),
             )
@@ -201,7 +207,7 @@ class HttpPipeline(ConfiguredPipeline):
             storable=storable,
             status=answer.status,
             headers=tuple((name, value) for name, value in passed_on if name in self._keeps),
-            shared=not kept_out,
+            shared=not word.kept_out,
             kept_out=kept_out,
             ttl_seconds=word.ttl_seconds,
             groups=self.groups.usable(cache_groups(answer.headers)),

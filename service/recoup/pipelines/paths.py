@@ -18,6 +18,7 @@ PATH_RULE = (
 )
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@-]*)+(/\*)?|/\*")
 _SENT = re.compile(rb"/[!-~]*")
+_QUERY = re.compile(rb"[!-\"$-~\x80-\xff]*")
 _DOTS = re.compile(rb"(^|/|%2f|\\|%5c)(\.|%2e){1,2}($|/|;|%2f|\\|%5c)", re.IGNORECASE)
 
 
@@ -66,6 +67,17 @@ def conflict(one: PathPattern, methods: Iterable[str], other: PathPattern, other
     if (one.prefix, one.open) != (other.prefix, other.open):
         return None
     return next((method for method in methods if method in set(others)), None)
+
+
+def sent_query(raw: bytes) -> str:
+    """A query as it was sent, checked: it can be sent on as it is. A byte is a character.
+
+    Raises:
+        BadRequestError: It has characters that no query has.
+    """
+    if _QUERY.fullmatch(raw) is None:
+        raise BadRequestError("The query has characters that must be escaped.")
+    return raw.decode("latin-1")
 
 
 def sent_path(raw: bytes) -> str:

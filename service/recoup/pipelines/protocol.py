@@ -18,6 +18,10 @@ _ETAG_BYTES = 16
 _LARGE_BYTES = 1 << 18
 #: What keeps a result out whose body is over a limit.
 TOO_LARGE = "too-large"
+#: What keeps a result out because of what is in it, as its pipeline says: a member that it has; one that it has not, or
+#: with another value; or that it cannot be read. It still answers those who were waiting: they sent the same request.
+STORE_UNLESS, STORE_ONLY_IF, UNREADABLE = "store_unless", "store_only_if", "unreadable"
+CONDITIONS = (STORE_UNLESS, STORE_ONLY_IF, UNREADABLE)
 
 
 class Direct(NamedTuple):
@@ -74,7 +78,8 @@ class Prepared:
     Attributes:
         canonical: What the request means, as a value that `recoup.cache.digest` takes: two requests that mean the
             same thing have equal ones. Values only: `bytes`, `str`, numbers, booleans, None, tuples, dicts.
-        job: What `Pipeline.generate` needs; the pipeline's own affair.
+        job: What `Pipeline.generate` needs; the pipeline's own affair. Callers of one key at one time share it; where
+            it is a `Request`, each keeps the headers of its own.
     """
 
     canonical: Any
@@ -89,13 +94,16 @@ class Result:
         body: The bytes.
         content_type: Their media type with its parameters.
         etag: Made from the body where it is left out, in about a millisecond for a megabyte.
-        storable: False where it answers its own request alone and is not to be stored.
+        storable: False where it answers its own request alone: it is not stored, and nobody else is answered with it.
         status: The status that it is answered with below a path of its pipeline.
         headers: Further headers that are stored with it, and answered there; names in lower case.
-        shared: False where it must not answer anybody but the caller that it was generated for.
+        shared: False where its upstream says that it must not answer anybody but its own caller: for a minute, nobody
+            waits for another result of its key.
         kept_out: What keeps it from being stored, as a word for `Cache-Status`; empty: nothing does.
         ttl_seconds: How long it may be kept, as its upstream says; None: it says nothing.
         groups: The groups that its upstream says that it is in.
+        price: What its generation cost in money, in the currency of its pipeline, beside its time.
+        price_per_second: What each second of it cost.
     """
 
     body: bytes
@@ -108,15 +116,20 @@ class Result:
     kept_out: str = ""
     ttl_seconds: float | None = None
     groups: tuple[str, ...] = ()
+    price: float = 0.0
+    price_per_second: float = 0.0
 
     def decision(self) -> Decision:
         """What the cache may do with it."""
         return Decision(
-            store=self.storable and not self.kept_out,
+            store=self.kept_out in CONDITIONS or (self.storable and not self.kept_out),
+            keep=self.kept_out not in CONDITIONS,
             share=self.shared,
             ttl_seconds=DEFAULT if self.ttl_seconds is None else self.ttl_seconds or None,
             reason="too_large" if self.kept_out == TOO_LARGE else "uncacheable",
             groups=self.groups,
+            price=self.price,
+            price_per_second=self.price_per_second,
         )
 
     def __post_init__(self) -> None:

@@ -12,14 +12,15 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 
 from recoup.cache.open_results import OpenResult
 from recoup.errors import GenerationTimeoutError, OverloadedError, StreamCutError
 from recoup.in_flight import answer_in_flight
-from recoup.pipelines.connection import ExchangeError
+from recoup.pipelines.answer_parser import ExchangeError
 from recoup.pipelines.hop_by_hop import RawHeaders
 from recoup.pipelines.protocol import TOO_LARGE, Result, finish_result
+from recoup.pipelines.result_rules import ResultRules, finished
 from recoup.pipelines.server_sent_events import MEDIA_TYPE, STREAMING_TYPES, ended_well
 from recoup.pipelines.time_limit import time_limit
 
@@ -39,6 +40,7 @@ class Stream(OpenResult):
         head: The result that it will be, without its body.
         max_bytes: A larger one is not stored.
         ends: The data or names of events of which the last one ends a stream of events well; empty: its framing does.
+        rules: What the result is looked at for.
         exchange: Closed once the body has come.
         timeout_seconds: So long it may still take.
 
@@ -62,6 +64,7 @@ class Stream(OpenResult):
         head: Result,
         max_bytes: int,
         ends: tuple[str, ...],
+        rules: ResultRules,
         exchange: AsyncExitStack,
         timeout_seconds: float,
     ) -> None:
@@ -74,6 +77,8 @@ class Stream(OpenResult):
         self.ended = False
         self.ended_at: float | None = None
         self._chunks = chunks
+        self._rules = rules
+        self._examination = rules.begin(head.content_type)
         self._max_bytes = max_bytes
         self._ends = ends if self.media_type == MEDIA_TYPE else ()
         self._exchange = exchange
@@ -143,6 +148,7 @@ class Stream(OpenResult):
                 self._window += chunk
             self.size += len(chunk)
             self._wake()
+            self._examination.feed(chunk)
             if self._window is not None:
                 await self._wait_for_readers()
 
@@ -187,6 +193,9 @@ class Stream(OpenResult):
         slowest = min((reader.at for reader in self._readers), default=self.size)
         if self._buffer is not None and slowest >= self._kept:
             self._buffer = None
+            self._held.close()
+            with suppress(OverloadedError):  # without room it goes on with what it has: the window is bounded
+                self._held.enter_context(answer_in_flight()).grow(WINDOW_BYTES)
         if slowest > self._window_at:
             del self._window[: slowest - self._window_at]
             self._window_at = slowest
@@ -211,7 +220,10 @@ class Stream(OpenResult):
         self._release_if_read()
         if not body and self._window is None:
             self.kept_out = self.kept_out or "empty"
-        return await finish_result(self.head, body, kept_out=self.kept_out, shared=self.joinable)
+        finding = await finished(self._examination, None if self._window is not None else body)
+        head = self._rules.priced(self.head, finding)
+        self.kept_out = self.kept_out or finding.kept_out
+        return await finish_result(head, body, kept_out=self.kept_out, shared=self.joinable)
 
     def _break_off(self, error: BaseException) -> BaseException:
         self._cut = str(error) or type(error).__name__

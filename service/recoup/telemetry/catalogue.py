@@ -144,6 +144,27 @@ REGRETTED = Metric(
     "seconds",
     "Time spent on generating again what had been evicted.",
 )
+GENERATED_COST = Metric(
+    "recoup_generated_cost_total",
+    "counter",
+    ("pipeline", "currency"),
+    "",
+    "What generations cost in money, where the pipeline has a price; generations that failed are left out.",
+)
+RECOUPED_COST = Metric(
+    "recoup_recouped_cost_total",
+    "counter",
+    ("pipeline", "currency"),
+    "",
+    "Money that was not spent: the price of each result that answered a hit or a coalesced lookup.",
+)
+REGRETTED_COST = Metric(
+    "recoup_regretted_cost_total",
+    "counter",
+    ("pipeline", "currency"),
+    "",
+    "Money spent on generating again what had been evicted.",
+)
 SPENT = Metric(
     "recoup_spent_seconds_total",
     "counter",
@@ -179,7 +200,7 @@ REQUEST_DURATION = Metric(
     "histogram",
     ("pipeline", "outcome"),
     "seconds",
-    "Time that callers waited for an answer, by the outcome of their lookup.",
+    "Time that callers waited for an answer or an error, by the outcome of their lookup.",
     {"outcome": OUTCOMES},
     buckets=histogram.REQUEST_SECONDS,
     exemplars=True,
@@ -284,6 +305,9 @@ METRICS: tuple[Metric, ...] = (
     TTL,
     RECOUPED,
     REGRETTED,
+    GENERATED_COST,
+    RECOUPED_COST,
+    REGRETTED_COST,
     SPENT,
     GENERATION_DURATION,
     GENERATION_FAILURES,

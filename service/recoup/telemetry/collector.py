@@ -58,6 +58,14 @@ def _by_pipeline(read: Callable[[PipelineStats], float]) -> Reader:
     return lambda stats: [((name,), read(figures)) for name, figures in stats.pipelines.items()]
 
 
+def _by_currency(read: Callable[[PipelineStats], Mapping[str, float]]) -> Reader:
+    return lambda stats: [
+        ((name, currency), amount)
+        for name, figures in stats.pipelines.items()
+        for currency, amount in read(figures).items()
+    ]
+
+
 def _by_word(metric: Metric, label: str, read: Callable[[PipelineStats], Mapping[Any, float]]) -> Reader:
     def series(stats: CacheStats) -> Iterator[Value]:
         for name, figures in stats.pipelines.items():
@@ -124,6 +132,9 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.TTL: _single(lambda stats: stats.config["ttl_seconds"] or 0),
     catalogue.RECOUPED: _by_pipeline(lambda figures: figures.recouped_seconds),
     catalogue.REGRETTED: _by_pipeline(lambda figures: figures.regretted_seconds),
+    catalogue.GENERATED_COST: _by_currency(lambda figures: figures.generated_cost),
+    catalogue.RECOUPED_COST: _by_currency(lambda figures: figures.recouped_cost),
+    catalogue.REGRETTED_COST: _by_currency(lambda figures: figures.regretted_cost),
     catalogue.SPENT: _by_word(catalogue.SPENT, "purpose", lambda figures: figures.spent_seconds),
     catalogue.STREAMS: _by_word(catalogue.STREAMS, "end", lambda figures: figures.streams),
     catalogue.GENERATION_FAILURES: _by_word(

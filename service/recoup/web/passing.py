@@ -10,10 +10,12 @@ from typing import Any
 
 from recoup.errors import BadRequestError, StreamCutError, UpstreamError
 from recoup.in_flight import Holding, InFlight
-from recoup.pipelines.connection import Body, ExchangeError
+from recoup.pipelines.answer_parser import ExchangeError
+from recoup.pipelines.connection import Body
 from recoup.pipelines.exchange import Answer
 from recoup.pipelines.hop_by_hop import end_to_end
 from recoup.pipelines.passthrough import Passthrough
+from recoup.pipelines.paths import sent_query
 from recoup.telemetry import request_id
 from recoup.web.generation.body import BodyTimeouts, read_body
 from recoup.web.generation.own_answer import REQUEST_ID
@@ -65,12 +67,13 @@ class PassingEndpoint:
             given.get(b"traceparent", b"").decode("latin-1"),
         )
         holding = Holding(self._budget, "bodies")
+        self._deliveries.count += 1  # what is under way may finish before the service ends
         try:
             async with AsyncExitStack() as stack:
                 sending = await _Sending.of(scope, receive, self._timeouts, holding)
                 caller = Caller(sending.receive)
                 stack.callback(caller.close)
-                query = scope["query_string"].decode("latin-1")
+                query = sent_query(scope["query_string"])
                 exchange = passthrough.exchange(scope["method"], rest, query, sending.headers, sending.body)
                 try:
                     answer = await _unless_left(caller.leaving, stack.enter_async_context, exchange)
@@ -81,6 +84,7 @@ class PassingEndpoint:
                     return
                 await self._answer(answer, record, template, scope, caller, send)
         finally:
+            self._deliveries.count -= 1
             holding.release()
 
     async def _answer(

@@ -101,7 +101,7 @@ class QuotaOrder:
     def victim_for(self, writer: PipelineCounters | None) -> Entry | None:
         """The entry that makes room: the oldest of the pipelines that hold more than their reserve.
 
-        Where none does, it is the oldest of whoever needs the room, and where nobody does, of all.
+        Where none does, it is the oldest of the writer, and where there is no writer, of all.
 
         Args:
             writer: The counters of the pipeline whose entry needs room; None: the limits have changed.

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageChops, PngImagePlugin, UnidentifiedImageError
 
 from recoup.errors import UnprocessableError
 
@@ -67,7 +67,7 @@ def brightness(body: bytes, samples: int) -> tuple[Grid, float]:
                 _check_size(*image.size)
                 if image.format == "JPEG":
                     _check_scans(body)
-                grey, ratio = _upright_grey(image, samples, _png_depth(body))
+                grey, ratio = _upright_grey(image, samples, body)
     except UnprocessableError:
         raise
     except Exception as error:  # decoders raise whatever a damaged file leads them to
@@ -122,7 +122,7 @@ def _check_scans(body: bytes) -> None:
         marker = _MARKER.search(body, marker.end() + length)
 
 
-def _upright_grey(image: Image.Image, samples: int, depth: int | None) -> tuple[Image.Image, float]:
+def _upright_grey(image: Image.Image, samples: int, body: bytes) -> tuple[Image.Image, float]:
     """The image in floating-point grey from 0 to 255, near its final size; and its height over its width."""
     width, height = image.size
     image.draft("RGB", (2 * samples, 2 * samples))  # a JPEG decoder reduces as it decodes; others ignore it
@@ -131,18 +131,22 @@ def _upright_grey(image: Image.Image, samples: int, depth: int | None) -> tuple[
     # Only now: of a PNG it would load the pixels as well, and their errors are none of EXIF's.
     with contextlib.suppress(Exception):  # whose EXIF cannot be read is upright
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    grey = _grey(image, depth)
+    grey = _grey(image, body)
     grey = grey.reduce(max(1, max(grey.size) // (2 * samples))).convert("F")
     if orientation in _UPRIGHT:
         grey = grey.transpose(_UPRIGHT[orientation])
     return grey, (width / height if orientation in _SIDEWAYS else height / width)
 
 
-def _grey(image: Image.Image, depth: int | None) -> Image.Image:
+def _grey(image: Image.Image, body: bytes) -> Image.Image:
+    depth = _png_depth(body)
     key = _transparent_key(image, depth)
     if image.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip them
         grid = np.asarray(image, dtype=np.float32)
         return Image.fromarray(np.where(grid == key, np.float32(255.0), grid / np.float32(257.0)))
+    if isinstance(key, tuple) and depth == 16:
+        image.paste("white", mask=_mask_of_colour(image, body, key))
+        return image.convert("L")
     if key is not None:
         image.info["transparency"] = key
     if image.has_transparency_data:
@@ -152,14 +156,35 @@ def _grey(image: Image.Image, depth: int | None) -> Image.Image:
     return image.convert("RGB").convert("L")
 
 
-def _transparent_key(image: Image.Image, depth: int | None) -> int | tuple[int, ...] | None:
-    """The one grey or colour of a PNG that is transparent (PNG, 11.3.2.1), as Pillow scales the image's own pixels.
+def _mask_of_colour(image: Image.Image, body: bytes, colour: tuple[int, ...]) -> Image.Image:
+    """Where an image of three times 16 bits has one colour, exactly: Pillow keeps the upper eight bits alone.
 
-    Pillow leaves it as the file has it: in steps of 2, 4 or 16 bits, where the pixels have eight.
+    So the lower ones are decoded on their own.
+    """
+    mask = _narrowed(Image.new("L", image.size, 255), image, [value >> 8 for value in colour])
+    with Image.open(_TimedFile(body), formats=("PNG",)) as low:
+        low.tile = [tile._replace(args="RGB;16L") for tile in low.tile]
+        low.load()
+        return _narrowed(mask, low, [value & 0xFF for value in colour])
+
+
+def _narrowed(mask: Image.Image, image: Image.Image, colour: list[int]) -> Image.Image:
+    """What a mask has in common with where an image has a colour."""
+    for place, wanted in enumerate(colour):
+        mask = ImageChops.multiply(
+            mask, image.getchannel(place).point([255 * (value == wanted) for value in range(256)])
+        )
+    return mask
+
+
+def _transparent_key(image: Image.Image, depth: int | None) -> int | tuple[int, ...] | None:
+    """The one grey or colour of a PNG that is transparent (PNG, 11.3.2.1).
+
+    Pillow leaves it as the file has it. Pixels of 2 or 4 bits it scales to eight, so the grey is scaled, too.
     """
     key: object = image.info.get("transparency")
     if isinstance(key, tuple):
-        return tuple(int(value) >> (8 if depth == 16 else 0) for value in key)
+        return tuple(int(value) for value in key)
     if isinstance(key, int) and depth in (2, 4) and image.mode == "L":
         return int(key) * (255 // int((1 << depth) - 1))
     return int(key) if isinstance(key, int) else None

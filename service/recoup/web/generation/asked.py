@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recoup.cache.stats import Outcome
 from recoup.web.generation.door import Door
 from recoup.web.generation.request import GenerationRequest, Headers, text
 from recoup.web.recorder import RequestRecord
@@ -22,6 +23,7 @@ class Asked:
         own_id: Its id.
         started: When its body was there, of the endpoint's clock.
         request: What it asks for; None: it has not been read yet, or cannot be.
+        outcome: What its lookup ends with if it fails; None: there is no lookup yet.
     """
 
     door: Door
@@ -30,6 +32,11 @@ class Asked:
     own_id: str
     started: float
     request: GenerationRequest | None = None
+    outcome: Outcome | None = None
+
+    def begins(self, outcome: Outcome) -> None:
+        """Note that its lookup has begun, and what it ends with if it fails."""
+        self.outcome = outcome
 
     def record(self) -> RequestRecord:
         """What is to be recorded of it."""

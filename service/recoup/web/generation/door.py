@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from recoup.pipelines.paths import sent_query
 from recoup.pipelines.protocol import Direct
 from recoup.web.generation.request import Headers, RawHeaders, Route
 
@@ -47,7 +48,7 @@ class Door(NamedTuple):
         ]
         if b"x-request-id" not in headers:
             passed.append((b"x-request-id", own_id.encode()))
-        return Direct(self.rest, query.decode("latin-1"), tuple(passed))
+        return Direct(self.rest, sent_query(query), tuple(passed))
 
     def named(self, headers: Headers) -> dict[str, tuple[bytes, ...]]:
         """The headers that the pipeline is given by name."""

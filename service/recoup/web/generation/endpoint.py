@@ -19,6 +19,7 @@ from urllib.parse import quote
 from structlog.contextvars import bind_contextvars
 
 from recoup.cache import LRUCache, Mode
+from recoup.cache.stats import Outcome
 from recoup.errors import NotCachedError, RecoupError, UpstreamError
 from recoup.in_flight import Holding, InFlight
 from recoup.pipelines.protocol import Pipeline
@@ -118,7 +119,7 @@ class GenerationEndpoint:
         self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
         self._doors = {name.encode(): Door(Route(pipeline), GENERATE_ROUTE) for name, pipeline in pipelines.items()}
         for door in self._doors.values():
-            cache.register(door.route.name, door.route.limiter)
+            cache.register(door.route.name, door.route.limiter, currency=door.route.currency)
             quota: PipelineQuota = getattr(door.route.pipeline, "quota", NO_QUOTA)
             if quota != NO_QUOTA:
                 cache.set_quota(door.route.name, **quota._asdict())
@@ -262,9 +263,10 @@ class GenerationEndpoint:
         mode = self._mode_by_age(request)
         below_path = asked.door.rest is not None
         if mode == "only_if_cached":
+            asked.begins("miss")
             whole = Whole(await self._lookups.fetch(request, mode), None)
         else:
-            result = await self._lookups.run(request, mode, caller, holding, early=below_path)
+            result = await self._lookups.run(request, mode, caller, holding, asked.begins, early=below_path)
             if isinstance(result, Beginning):
                 return result
             whole = result
@@ -302,16 +304,15 @@ class GenerationEndpoint:
         recorder.record(record, scope["method"], scope["path"], door.template, response.status, len(response.body))
 
     def _record_stream(self, asked: Asked, beginning: Beginning, status: int, sent: Sent, ended_at: float) -> None:
-        if sent.left:
-            self._record_failure(asked, _CALLER_LEFT, sent.size, CallerLeftError())
-            return
+        """Record a request whose answer began before it was whole, however it ended: its caller waited all the same."""
         if self._recorder is None:
             return
         record = asked.record()
-        if sent.cut:
+        if sent.left:
+            status, ended_at, record.error = _CALLER_LEFT, self._clock(), "CallerLeftError: "
+        elif sent.cut:
             record.error = f"StreamCutError: {sent.cut}"
-        else:
-            record.streamed(beginning.lookup, sent.first_byte_at or ended_at, ended_at)
+        record.streamed(beginning.lookup, sent.first_byte_at or ended_at, ended_at)
         scope = asked.scope
         self._recorder.record(record, scope["method"], scope["path"], asked.door.template, status, sent.size)
 
@@ -339,10 +340,17 @@ class GenerationEndpoint:
         if self._recorder is None:
             return
         record = asked.record()
+        record.outcome = self._outcome_of_failure(asked)
         if error is not None:
             record.error = f"{type(error).__name__}: {error}"
         scope = asked.scope
         self._recorder.record(record, scope["method"], scope["path"], asked.door.template, status, size)
+
+    def _outcome_of_failure(self, asked: Asked) -> Outcome | None:
+        """What a lookup that failed is counted as: its caller waited all the same."""
+        if asked.outcome is None or self._cache.enabled:
+            return asked.outcome
+        return "bypass"
 
 
 def _forget_frames(error: BaseException | None) -> None:

@@ -1,7 +1,8 @@
 """Lookups in tasks of their own: a generation belongs to its flight, not to the connection of the first caller.
 
 A leader's task goes on when its caller leaves. Followers wait in tasks as well, and hold no body: they share the
-leader's, which means the same.
+leader's request, which means the same, but keep their own headers. Some of these may be ignored in the key, and should
+the leader's result be for the leader alone, each of them generates as itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from recoup.cache import Lookup, LRUCache, Mode
 from recoup.cache.open_results import Decision, OpenResult
-from recoup.cache.stats import StreamEnd
+from recoup.cache.stats import Outcome, StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
 from recoup.pipelines.group_templates import GroupTemplates
@@ -50,7 +51,14 @@ class LookupTasks:
         self._tasks: set[asyncio.Task[Lookup[Any]]] = set()
 
     async def run(
-        self, request: GenerationRequest, mode: Mode, caller: Caller, holding: Holding, *, early: bool = False
+        self,
+        request: GenerationRequest,
+        mode: Mode,
+        caller: Caller,
+        holding: Holding,
+        begins: Callable[[Outcome], None],
+        *,
+        early: bool = False,
     ) -> Whole | Beginning:
         """Look up in a task of its own, for as long as the caller stays; a leader's goes on without it.
 
@@ -59,6 +67,7 @@ class LookupTasks:
             mode: How it is looked up.
             caller: Who asks.
             holding: Holds the request's body.
+            begins: Called once it is let in, with the outcome that it has if it fails.
             early: Whether an answer may begin before it is whole.
 
         Raises:
@@ -70,7 +79,8 @@ class LookupTasks:
             task = self._lead(request, mode, holding, opening)
         else:
             holding.release()
-            task = self._follow(request._replace(prepared=_sharing_body(request.prepared, leader)), mode, opening)
+            task = self._follow(request._replace(prepared=_shared(leader, request.prepared)), mode, opening)
+        begins("bypass" if mode == "bypass" else "miss" if leader is None else "coalesced")
         left = caller.leaving
         begun = None
         try:
@@ -189,6 +199,13 @@ class Beginning(NamedTuple):
             self.following.cancel()
 
 
+def _shared(leader: Prepared, own: Prepared) -> Prepared:
+    """What a follower generates from, if it has to: the leader's body, and the follower's own headers."""
+    if isinstance(leader.job, Request) and isinstance(own.job, Request):
+        return replace(leader, job=replace(own.job, body=leader.job.body))
+    return leader
+
+
 class CallerLeftError(Exception):
     """The caller closed its connection before its answer."""
 
@@ -240,13 +257,6 @@ async def _first_of(
             return None
     opening.early = True
     return opening.begun.result()
-
-
-def _sharing_body(own: Prepared, leader: Prepared) -> Prepared:
-    """A follower's request without its body. Its headers stay its own: it may have to generate for itself."""
-    if isinstance(own.job, Request) and isinstance(leader.job, Request):
-        return Prepared(leader.canonical, replace(own.job, body=leader.job.body))
-    return leader
 
 
 def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:

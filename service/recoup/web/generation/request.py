@@ -43,6 +43,7 @@ class Route:
 
     __slots__ = (
         "bypassing",
+        "currency",
         "headers",
         "key_headers",
         "limiter",
@@ -63,6 +64,7 @@ class Route:
         self.pipeline = pipeline
         self.name = pipeline.name
         self.version = pipeline.version
+        self.currency: str | None = getattr(pipeline, "currency", None)
         self.limiter = ConcurrencyLimiter(pipeline.max_concurrent, pipeline.max_waiting)
         self.ttl_seconds: float | Default | None = (
             DEFAULT if pipeline.ttl_seconds is None else pipeline.ttl_seconds or None

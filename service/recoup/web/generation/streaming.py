@@ -48,7 +48,7 @@ class PartReader(Protocol):
         """
 
     def cut_off(self, reason: str) -> None:
-        """End it, before its end: whoever waits for the next bytes is told."""
+        """End it, before its end: a `read` that waits raises."""
 
 
 class StreamSender:

@@ -57,6 +57,11 @@ def _list_of(schema: Schema, description: str) -> Schema:
     return {"type": "array", "items": schema, "description": description}
 
 
+def _money(description: str) -> Schema:
+    amounts = {"type": "number", "minimum": 0}
+    return {"type": "object", "additionalProperties": amounts, "description": f"{description}, by currency."}
+
+
 _FIGURES: dict[str, Schema] = {
     "entries": count("Entries held now."),
     "memory_bytes": count("Bytes held now: values, keys and bookkeeping."),
@@ -79,6 +84,9 @@ _FIGURES: dict[str, Schema] = {
     "miss_reasons": _counts(MISS_REASONS, "Misses by reason: they add up to `misses`."),
     "recouped_seconds": seconds("What the answers of hits and coalesced lookups had cost to generate."),
     "regretted_seconds": seconds("Spent on generating again what had been evicted."),
+    "generated_cost": _money("What generations cost, in money"),
+    "recouped_cost": _money("What hits and coalesced lookups did not cost"),
+    "regretted_cost": _money("Spent on generating again what had been evicted"),
     "streams": _counts(STREAM_ENDS, "Generations whose answer was passed on as it came, by how it ended."),
     "generations": count("Generations that ended with a result."),
     "generation_seconds": seconds("Spent on them."),
@@ -100,6 +108,7 @@ _ENTRY: dict[str, Schema] = {
     "hits": count("How often it answered."),
     "cost_seconds": seconds("What its generation took."),
     "groups": _list_of({"type": "string"}, "The groups that it can be purged by."),
+    "price": {"type": "number", "minimum": 0, "description": "What it cost, in the currency of its pipeline."},
     "content_type": {"type": ["string", "null"], "description": "The media type of the result."},
 }
 
@@ -138,7 +147,22 @@ _PIPELINE: dict[str, Schema] = {
     "reserve_memory_mb": {"type": "number", "description": "What others cannot take from it, where it has a reserve."},
     "key_headers": _list_of({"type": "string"}, "Request headers that belong to the key."),
     "ignore_headers": _list_of({"type": "string"}, "Request headers that do not, although they may name a caller."),
+    "ignore_json": _list_of({"type": "string"}, "JSON pointers to what of a body does not belong to the key."),
+    "ignore_query": _list_of({"type": "string"}, "Query members that do not belong to the key."),
+    "json_defaults": {
+        "type": "object",
+        "description": "Values by JSON pointer: a member given at this value makes the key of one that is left out.",
+    },
+    "store_unless": _list_of({"type": "string"}, "JSON pointers: a result that has one of these is not stored."),
+    "store_only_if": {
+        "type": "object",
+        "description": "Lists of values by JSON pointer: a result is stored only if it has one of them at each.",
+    },
 }
+_OF_CONFIGURED_PIPELINES = (
+    *("ignore_json", "ignore_query", "json_defaults", "store_unless", "store_only_if"),
+    *("max_entries", "max_memory_mb", "reserve_memory_mb"),
+)
 
 _PROBLEM: dict[str, Schema] = {
     "type": {
@@ -222,9 +246,7 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Pipelines": strict({"pipelines": _list_of(ref("Pipeline"), "Every pipeline.")}),
-    "Pipeline": strict(
-        _PIPELINE, optional=("max_entries", "max_memory_mb", "reserve_memory_mb"), description="A named generator."
-    ),
+    "Pipeline": strict(_PIPELINE, optional=_OF_CONFIGURED_PIPELINES, description="A named generator."),
     "Parameter": strict(
         _PARAMETER, optional=("default", "unit", "minimum", "maximum", "choices"), description="One query member."
     ),
