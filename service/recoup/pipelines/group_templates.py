@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recoup.pipelines.definition import OptionTable
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
-#: Groups are shown to whoever manages the cache: no secret of a caller becomes one.
+#: The management API shows groups: no secret of a caller becomes one.
 _SECRETS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "api-key")
 RULE = (
     "text of one line with at least one place in braces: {/pointer} of the JSON body (RFC 6901), {header:NAME} or "
