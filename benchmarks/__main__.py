@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import busy, door, growth, hits, keying, memory, service, streams, under_load, writes
+from benchmarks import busy, door, growth, hits, keying, memory, purges, service, streams, under_load, writes
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "decorated": writes.decorated,
     "growth": growth.growth,
     "memory": memory.memory,
+    "purges": purges.purges,
     "keying": keying.keying,
     "http": service.http_hits,
     "door": door.slow_peers,

@@ -70,4 +70,4 @@ BYPASSES: Colours = {
     "error": "red",
 }
 STATUSES: Colours = {"500": "purple", "502": "red", "503": "orange", "504": "yellow"}
-INVALIDATIONS: Colours = {"cleared": "red", "deleted": "orange", "replaced": "blue"}
+INVALIDATIONS: Colours = {"cleared": "red", "deleted": "orange", "purged": "purple", "replaced": "blue"}

@@ -55,7 +55,8 @@ def _avoidable_by_pipeline() -> Panel:
 def _evictions_by_cause() -> Panel:
     return series(
         "Evictions by cause",
-        "Entries that left by themselves: size is the limit of entries, memory the limit of bytes, expired their age.",
+        "Entries that left by themselves: size is the limit of entries, memory the limit of bytes, quota that of their "
+        "own pipeline, expired their age.",
         style.EVENTS_A_SECOND,
         Line(rate(EVICTIONS, "cause"), "{{cause}}"),
         stacked=True,
@@ -125,7 +126,8 @@ def _unused_share() -> Panel:
 def _invalidations() -> Panel:
     return series(
         "Invalidations by cause",
-        "Entries that somebody removed: cleared all at once, deleted one by one, or replaced by a newer result.",
+        "Entries that somebody removed: cleared all at once, deleted one by one, purged with their group, or replaced "
+        "by a newer result.",
         style.EVENTS_A_SECOND,
         Line(rate(INVALIDATIONS, "cause"), "{{cause}}"),
         stacked=True,

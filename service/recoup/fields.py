@@ -184,9 +184,36 @@ class Text(Kind[str]):
         return {"type": "string"} if self.empty else {"type": "string", "pattern": r"\S"}
 
 
+@dataclass(frozen=True)
+class Texts(Kind[list[str]]):
+    """A list of one to `most` texts of one to `longest` characters."""
+
+    most: int
+    longest: int
+
+    def __post_init__(self) -> None:
+        expected = f"a list of 1 to {self.most} texts of 1 to {self.longest} characters"
+        object.__setattr__(self, "expected", expected)
+
+    def parse(self, text: str) -> list[str]:
+        return self.check([text])
+
+    def check(self, value: object) -> list[str]:
+        if not isinstance(value, list) or not 0 < len(value) <= self.most:
+            raise UnusableError
+        if not all(isinstance(item, str) and 0 < len(item) <= self.longest for item in value):
+            raise UnusableError
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        item = {"type": "string", "minLength": 1, "maxLength": self.longest}
+        return {"type": "array", "items": item, "minItems": 1, "maxItems": self.most}
+
+
 #: The cache's own: its arguments, the environment and the management API have these bounds.
 MAX_SIZE: Final = Whole(1, 10**9)
 MAX_MEMORY_MB: Final = Number(1e-6, 10**7, "megabytes")
+RESERVE_MEMORY_MB: Final = Number(0, 10**7, "megabytes")
 TTL_SECONDS: Final = Number(0, 10**9, "seconds; 0: never expires")
 ENABLED: Final = Flag()
 TTL_JITTER: Final = Number(0, 0.5, "share")

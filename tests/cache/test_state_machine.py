@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from clock import FakeClock
 from recoup.cache import LRUCache
+from recoup.cache.groups import GROUP_BYTES, MEMBER_BYTES, MEMBERSHIP_BYTES
 from recoup.cache.histogram import AGE_SECONDS
 from recoup.cache.open_results import Decision
+from recoup.cache.policies.quotas import STAMP_BYTES
 from recoup.cache.sizing import PRICE_BYTES
 from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
-from recoup.errors import GenerationFailedError
+from recoup.errors import ConfigurationError, GenerationFailedError
 
 MB = 2**20
 KEYS = st.integers(0, 7)
@@ -31,6 +35,9 @@ COSTS = st.sampled_from([0.0, 0.5, 2.0, 16.0])
 PRICES = st.sampled_from([0.0, 0.0, 0.25, 8.0])
 PRICE_PER_SECOND = 0.5
 SIZES = st.sampled_from([0, 1, 100, 1000, 3000])
+GROUPS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)
+#: A purge: of which groups, of which pipeline, softly.
+PURGES = st.tuples(GROUPS, st.none() | PIPELINES, st.booleans())
 ENTRY_LIMITS = st.integers(1, 6)
 BYTE_LIMITS = st.sampled_from([1000, 2500, 4000, 8000, 10**6])
 
@@ -40,6 +47,30 @@ def bookkeeping() -> int:
     probe = LRUCache()
     probe.set(0, b"")
     return probe.stats().memory_bytes
+
+
+def own_bytes(name: str) -> int:
+    """Bytes of a group beside those of its members."""
+    return GROUP_BYTES + sys.getsizeof(name)
+
+
+@dataclass(frozen=True)
+class OwnLimits:
+    """The limits of one pipeline, in entries and bytes."""
+
+    pipeline: str
+    entries: int | None
+    memory: int | None
+    reserve: int
+
+
+QUOTAS = st.builds(
+    OwnLimits,
+    PIPELINES,
+    st.none() | st.integers(1, 3),
+    st.none() | st.sampled_from([1000, 2500]),
+    st.sampled_from([0, 0, 600, 1000, 2000]),
+)
 
 
 @dataclass
@@ -53,6 +84,7 @@ class Held:
     expires: float
     cost: float
     price: float
+    groups: tuple[str, ...]
     hits: int = 0
 
 
@@ -81,8 +113,8 @@ class Counts:
 class CacheAgainstModel(RuleBasedStateMachine):
     """Each rule does one thing to the cache and to the model."""
 
-    @initialize(size=ENTRY_LIMITS, limit=BYTE_LIMITS, ttl=LIVES)
-    def begin(self, size: int, limit: int, ttl: float | None) -> None:
+    @initialize(size=ENTRY_LIMITS, limit=BYTE_LIMITS, ttl=LIVES, quotas=st.lists(QUOTAS, max_size=3))
+    def begin(self, size: int, limit: int, ttl: float | None, quotas: list[OwnLimits]) -> None:
         self.clock = FakeClock(0.0)
         self.cache = LRUCache(max_size=size, max_memory_mb=limit / MB, ttl_seconds=ttl, clock=self.clock)
         for pipeline in ("llm", "relief"):
@@ -92,6 +124,12 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.held: OrderedDict[int, Held] = OrderedDict()
         self.left: dict[int, str] = {}
         self.counts: dict[str, Counts] = {}
+        #: By pipeline and group, the keys in the order in which they joined; and which of them carries the group.
+        self.members: dict[tuple[str, str], list[int]] = {}
+        self.carriers: dict[tuple[str, str], int] = {}
+        self.quotas: dict[str, OwnLimits] = {}
+        for quota in quotas:
+            self.set_quota(quota)
         # Entries that expire and nobody asks for are collected in small steps: peaks lie between these.
         self.least_peaks, self.most_peaks = (0, 0), (0, 0)
 
@@ -104,8 +142,45 @@ class CacheAgainstModel(RuleBasedStateMachine):
         held = self.held.get(key)
         return held if held is not None and self.clock.now < held.expires else None
 
-    def evict(self, key: int, cause: str) -> None:
+    def join(self, key: int, held: Held) -> None:
+        """Into its groups: the first member of a group is accounted with the group itself."""
+        for name in held.groups:
+            members = self.members.setdefault((held.pipeline, name), [])
+            members.append(key)
+            self.carriers.setdefault((held.pipeline, name), key)
+
+    def leave(self, key: int) -> Held:
+        """Out of the cache, and out of its groups, which whoever joined last carries from then on."""
         held = self.held.pop(key)
+        for name in held.groups:
+            group = held.pipeline, name
+            self.members[group].remove(key)
+            if self.carriers[group] == key:
+                del self.carriers[group]
+                if self.members[group]:
+                    self.carriers[group] = heir = self.members[group][-1]
+                    self.held[heir].size += own_bytes(name)
+        return held
+
+    def size_of(self, value: bytes, pipeline: str, groups: tuple[str, ...]) -> int:
+        size = self.bookkeeping + len(value) + (STAMP_BYTES if self.quotas else 0)
+        if groups:
+            size += MEMBERSHIP_BYTES + len(groups) * MEMBER_BYTES
+        return size + sum(own_bytes(name) for name in groups if not self.members.get((pipeline, name)))
+
+    def purged(self, groups: tuple[str, ...], pipeline: str | None, soft: bool) -> None:
+        for key, held in list(self.held.items()):
+            if pipeline not in (None, held.pipeline) or not set(groups) & set(held.groups):
+                continue
+            if soft:
+                held.expires = min(held.expires, self.clock.now)
+            elif self.live(key):
+                self.invalidate(key, "purged")
+            else:
+                self.evict(key, "expired")
+
+    def evict(self, key: int, cause: str) -> None:
+        held = self.leave(key)
         cause = "expired" if held.expires <= self.clock.now else cause
         counts = self.of(held.pipeline)
         counts.evictions[cause] += 1
@@ -114,15 +189,44 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.left[key] = "expired" if cause == "expired" else "evicted"
 
     def invalidate(self, key: int, cause: str) -> None:
-        self.of(self.held.pop(key).pipeline).invalidations[cause] += 1
+        self.of(self.leave(key).pipeline).invalidations[cause] += 1
         self.left[key] = "invalidated"
 
-    def shrink(self) -> None:
+    def shrink(self, writer: str | None = None) -> None:
         while len(self.held) > self.size or self.held_bytes() > self.limit:
-            self.evict(next(iter(self.held)), "size" if len(self.held) > self.size else "memory")
+            self.evict(self.victim(writer), "size" if len(self.held) > self.size else "memory")
 
-    def held_bytes(self) -> int:
-        return sum(held.size for held in self.held.values())
+    def victim(self, writer: str | None) -> int:
+        """The oldest of the pipelines above their reserve; else of whoever needs the room; else of all."""
+        above = [key for key, held in self.held.items() if self.held_bytes(held.pipeline) > self.reserve(held.pipeline)]
+        own = [key for key, held in self.held.items() if held.pipeline == writer]
+        return [*above, *own, *self.held][0]
+
+    def reserve(self, pipeline: str) -> int:
+        return self.quotas[pipeline].reserve if pipeline in self.quotas else 0
+
+    def reserved(self, *but: str) -> int:
+        return sum(quota.reserve for quota in self.quotas.values() if quota.pipeline not in but)
+
+    def shrink_pipeline(self, pipeline: str) -> None:
+        quota = self.quotas.get(pipeline)
+        if quota is None:
+            return
+        while True:
+            keys = [key for key, held in self.held.items() if held.pipeline == pipeline]
+            too_many = quota.entries is not None and len(keys) > quota.entries
+            too_large = quota.memory is not None and self.held_bytes(pipeline) > quota.memory
+            if not too_many and not too_large:
+                return
+            self.evict(keys[0], "quota")
+
+    def most_bytes(self, pipeline: str) -> int:
+        quota = self.quotas.get(pipeline)
+        own = self.limit if quota is None or quota.memory is None else quota.memory
+        return min(own, self.limit - self.reserved(pipeline))
+
+    def held_bytes(self, pipeline: str | None = None) -> int:
+        return sum(held.size for held in self.held.values() if pipeline in (None, held.pipeline))
 
     def hit(self, key: int) -> Held:
         held = self.held[key]
@@ -146,7 +250,16 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.of(pipeline).misses[reason] += 1
         return reason
 
-    def put(self, key: int, value: bytes, ttl: float | None, cost: float, price: float, pipeline: str) -> bool:
+    def put(
+        self,
+        key: int,
+        value: bytes,
+        ttl: float | None,
+        cost: float,
+        price: float,
+        pipeline: str,
+        groups: tuple[str, ...] = (),
+    ) -> bool:
         if not self.enabled:
             return False
         counts = self.of(pipeline)
@@ -157,16 +270,18 @@ class CacheAgainstModel(RuleBasedStateMachine):
             self.invalidate(key, "replaced")
         elif key in self.held:
             self.evict(key, "expired")
-        size = self.bookkeeping + len(value) + (PRICE_BYTES if price else 0)
-        if size > self.limit:
+        size = self.size_of(value, pipeline, groups) + (PRICE_BYTES if price else 0)
+        if size > self.most_bytes(pipeline):
             self.left[key] = "too_large"
             return False
         now = self.clock.now
-        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, price)
+        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, price, groups)
+        self.join(key, self.held[key])
         self.left.pop(key, None)
-        self.shrink()
+        self.shrink_pipeline(pipeline)
+        self.shrink(pipeline)
         self.note_peaks()
-        return True
+        return key in self.held
 
     def note_peaks(self) -> None:
         lasting = [held.size for held in self.held.values() if held.expires > self.clock.now]
@@ -193,14 +308,94 @@ class CacheAgainstModel(RuleBasedStateMachine):
                 self.miss(key, pipeline)
             assert expected == self.cache.get(key, pipeline=pipeline)
 
-    @rule(key=KEYS, size=SIZES, ttl=LIVES, cost=COSTS, price=PRICES, pipeline=PIPELINES, passing=PASSING)
+    @rule(
+        key=KEYS,
+        size=SIZES,
+        ttl=LIVES,
+        cost=COSTS,
+        price=PRICES,
+        pipeline=PIPELINES,
+        groups=GROUPS,
+        passing=PASSING,
+    )
     def set(
-        self, key: int, size: int, ttl: float | None, cost: float, price: float, pipeline: str, passing: float
+        self,
+        key: int,
+        size: int,
+        ttl: float | None,
+        cost: float,
+        price: float,
+        pipeline: str,
+        groups: tuple[str, ...],
+        passing: float,
     ) -> None:
         self.clock.advance(passing)
         value = bytes(size)
-        stored = self.cache.set(key, value, ttl_seconds=ttl, cost_seconds=cost, price=price, pipeline=pipeline)
-        assert stored is self.put(key, value, ttl, cost, price, pipeline)
+        stored = self.cache.set(
+            key, value, ttl_seconds=ttl, cost_seconds=cost, price=price, pipeline=pipeline, groups=groups
+        )
+        assert stored is self.put(key, value, ttl, cost, price, pipeline, groups)
+
+    @rule(purge=PURGES, passing=PASSING)
+    def purge(self, purge: tuple[tuple[str, ...], str | None, bool], passing: float) -> None:
+        self.clock.advance(passing)
+        groups, pipeline, soft = purge
+        self.purged(groups, pipeline, soft)
+        self.cache.purge(groups, pipeline, soft=soft)
+
+    @rule(
+        key=KEYS,
+        size=SIZES,
+        cost=COSTS,
+        pipeline=PIPELINES,
+        groups=GROUPS,
+        purge=PURGES,
+        passing=PASSING,
+        refresh=st.booleans(),
+    )
+    def fetch_while_groups_are_purged(
+        self,
+        key: int,
+        size: int,
+        cost: float,
+        pipeline: str,
+        groups: tuple[str, ...],
+        purge: tuple[tuple[str, ...], str | None, bool],
+        passing: float,
+        refresh: bool,
+    ) -> None:
+        """What began before a purge of its groups is not stored, but for what is in none of them."""
+        if not self.enabled:
+            return
+        purged, of_pipeline, soft = purge
+
+        def generate() -> bytes:
+            self.clock.advance(cost)
+            self.purged(purged, of_pipeline, soft)
+            self.cache.purge(purged, of_pipeline, soft=soft)
+            return bytes(size)
+
+        self.clock.advance(passing)
+        expected = None
+        if self.live(key) and not refresh:
+            self.hit(key)
+            expected = "hit"
+        else:
+            self.miss(key, pipeline, refresh)
+        mode: Any = "refresh" if refresh else "default"
+        lookup = self.cache.fetch(key, generate, pipeline=pipeline, groups=groups, mode=mode)
+        if expected == "hit":
+            assert "hit" == lookup.outcome
+            return
+        counts = self.of(pipeline)
+        counts.generated += 1
+        counts.generating_seconds += cost
+        if of_pipeline in (None, pipeline) and set(purged) & set(groups):
+            assert not lookup.stored
+            if key not in self.held:
+                self.left[key] = "invalidated"
+        else:
+            assert lookup.stored is self.put(key, bytes(size), self.ttl, cost, 0.0, pipeline, groups)
 
     @rule(key=KEYS, size=SIZES, passing=PASSING)
     def set_as_a_mapping(self, key: int, size: int, passing: float) -> None:
@@ -305,6 +500,12 @@ class CacheAgainstModel(RuleBasedStateMachine):
     def configure(self, size: int | None, limit: int | None, ttl: float | None, passing: float) -> None:
         self.clock.advance(passing)
         changes: dict[str, Any] = {"ttl_seconds": ttl}
+        if limit is not None and 0 < self.reserved() >= limit:
+            before = self.cache.config()
+            with pytest.raises(ConfigurationError, match="reserve_memory_mb"):
+                self.cache.configure(max_memory_mb=limit / MB, **changes)
+            assert before == self.cache.config()
+            return
         if size is not None:
             changes["max_size"] = self.size = size
         if limit is not None:
@@ -313,6 +514,26 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.ttl = ttl
         self.shrink()
         assert self.cache.configure(**changes) == self.cache.config()
+
+    @rule(quota=QUOTAS)
+    def set_quota(self, quota: OwnLimits) -> None:
+        def change() -> None:
+            self.cache.set_quota(
+                quota.pipeline,
+                max_entries=quota.entries,
+                max_memory_mb=None if quota.memory is None else quota.memory / MB,
+                reserve_memory_mb=quota.reserve / MB,
+            )
+
+        leaves_nothing = 0 < self.reserved(quota.pipeline) + quota.reserve >= self.limit
+        if leaves_nothing or (quota.memory is not None and quota.reserve > quota.memory):
+            with pytest.raises(ConfigurationError, match="reserve_memory_mb"):
+                change()
+            return
+        self.quotas[quota.pipeline] = quota
+        self.shrink_pipeline(quota.pipeline)
+        self.shrink()
+        change()
 
     @rule(enabled=st.booleans())
     def enable(self, enabled: bool) -> None:
@@ -354,6 +575,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         assert len(self.held) == stats.entries == len(self.cache) == self.cache.count()
         for entry in entries:
             held = self.held[entry["key"]]
+            assert list(held.groups) == entry["groups"]
             assert (held.size, held.pipeline, held.hits, held.cost, held.price, self.clock.now - held.created) == (
                 entry["size_bytes"],
                 entry["pipeline"],

@@ -34,7 +34,9 @@ def transcript(text: str) -> list[tuple[str, str]]:
     return steps
 
 
-_VARYING = re.compile(r'(?<=dur=)[\d.]+|(?<=ttl=)\d+|(?<=key=")[0-9a-f]{32}|(?<=^age: )\d+', re.M | re.I)
+_VARYING = re.compile(
+    r'(?<=dur=)[\d.]+|(?<=ttl=)\d+|(?<=key=")[0-9a-f]{32}|(?<=^age: )\d+|(?<="at":")[^"]+', re.M | re.I
+)
 
 
 def json_shown(text: str) -> list[tuple[str, str]]:

@@ -54,11 +54,11 @@ class TestFigures:
     def test_misses_by_reason(self, lived: CollectorRegistry, reason: str, count: int) -> None:
         assert count == value_of(lived, "recoup_misses_total", pipeline="relief", reason=reason)
 
-    @pytest.mark.parametrize(("cause", "count"), [("size", 4), ("memory", 1), ("expired", 1)])
+    @pytest.mark.parametrize(("cause", "count"), [("size", 4), ("memory", 1), ("quota", 0), ("expired", 1)])
     def test_evictions_by_cause(self, lived: CollectorRegistry, cause: str, count: int) -> None:
         assert count == value_of(lived, "recoup_evictions_total", pipeline="relief", cause=cause)
 
-    @pytest.mark.parametrize(("cause", "count"), [("cleared", 2), ("deleted", 1), ("replaced", 1)])
+    @pytest.mark.parametrize(("cause", "count"), [("cleared", 2), ("deleted", 1), ("purged", 0), ("replaced", 1)])
     def test_invalidations_by_cause(self, lived: CollectorRegistry, cause: str, count: int) -> None:
         assert count == value_of(lived, "recoup_invalidations_total", pipeline="relief", cause=cause)
 

@@ -23,6 +23,7 @@ PATHS = [
     ("GET", "/api/cache/config"),
     ("POST", "/api/cache/config"),
     ("POST", "/api/cache/clear"),
+    ("POST", "/api/cache/purge"),
     ("GET", "/api/cache/entries"),
     ("GET", "/api/cache/entries/abc"),
     ("DELETE", "/api/cache/entries/abc"),

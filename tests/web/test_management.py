@@ -6,7 +6,9 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cache.support import wait_until
 from recoup import LRUCache
 from recoup.cache.stats import SORTS
 from recoup.web import management_blueprint
@@ -161,7 +164,7 @@ def test_a_lower_limit_evicts_at_once(manage: FlaskClient, filled: LRUCache) -> 
     assert (["c"], {"size": 2}) == (list(filled), {"size": filled.stats().evictions["size"]})
 
 
-@pytest.mark.parametrize("path", ["/api/cache/config", "/api/cache/clear"])
+@pytest.mark.parametrize("path", ["/api/cache/config", "/api/cache/clear", "/api/cache/purge"])
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_a_body_of_another_type_is_refused(manage: FlaskClient, filled: LRUCache, path: str, content_type: str) -> None:
     """A form on another site's page can send these without asking."""
@@ -170,7 +173,7 @@ def test_a_body_of_another_type_is_refused(manage: FlaskClient, filled: LRUCache
     assert 3 == len(filled)
 
 
-@pytest.mark.parametrize("path", ["/api/cache/config", "/api/cache/clear"])
+@pytest.mark.parametrize("path", ["/api/cache/config", "/api/cache/clear", "/api/cache/purge"])
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"pipeline": NaN}', b'{"enabled": true, "enabled": true}', b"\xff"])
 def test_a_body_that_is_not_a_json_object_is_refused(
     manage: FlaskClient, filled: LRUCache, path: str, body: bytes
@@ -180,7 +183,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(
     assert 3 == len(filled)
 
 
-@pytest.mark.parametrize("path", ["/api/cache/config", "/api/cache/clear"])
+@pytest.mark.parametrize("path", ["/api/cache/config", "/api/cache/clear", "/api/cache/purge"])
 @pytest.mark.parametrize("extra", [1, 2, MAX_BODY_BYTES])
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_body_too_large_is_refused(
@@ -222,6 +225,106 @@ def test_any_change_is_made_whole_or_refused_whole(
     else:
         assert response.get_json()["type"] in ("/docs#problem-bad-request", "/docs#problem-unusable-configuration")
         assert (400, before) == (response.status_code, cache.config())
+
+
+def test_a_change_that_leaves_nothing_beside_the_reserves_is_refused(manage: FlaskClient, cache: LRUCache) -> None:
+    cache.set_quota("relief", reserve_memory_mb=8)
+    document = assert_problem(
+        manage.post("/api/cache/config", json={"max_memory_mb": 8, "max_size": 5}), 400, "bad-request"
+    )
+    assert "reserve_memory_mb" in document["detail"]
+    assert CONFIG == cache.config()
+
+
+# --- purging
+
+
+@pytest.fixture
+def grouped(cache: LRUCache) -> LRUCache:
+    """`a` and `b` of relief in the group `red`, `c` of llm in `red` and `blue`, `d` in none."""
+    for key, pipeline, groups in [
+        ("a", "relief", ["red"]),
+        ("b", "relief", ["red"]),
+        ("c", "llm", ["red", "blue"]),
+        ("d", "llm", []),
+    ]:
+        cache.set(key, b"x", pipeline=pipeline, groups=groups)
+    return cache
+
+
+def test_groups_are_purged(manage: FlaskClient, grouped: LRUCache, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    response = manage.post("/api/cache/purge", json={"groups": ["blue", "green", "blue"]})
+    answer = response.get_json()
+    assert 200 == response.status_code
+    assert {"groups": ["blue", "green"], "soft": False} == {name: answer[name] for name in ("groups", "soft")}
+    at = datetime.fromisoformat(answer.pop("at").replace("Z", "+00:00"))
+    assert abs(at.timestamp() - time.time()) < 60
+    assert ["a", "b", "d"] == [key for key in "abcd" if key in grouped]
+    (record,) = [record for record in caplog.records if record.message == "cache purged"]
+    assert (["blue", "green"], None, False) == (record.groups, record.pipeline, record.soft)  # type: ignore[attr-defined]  # they are extra
+
+
+def test_what_a_large_purge_leaves_behind_is_collected(manage: FlaskClient, cache: LRUCache) -> None:
+    cache.configure(max_size=5000)
+    for number in range(5000):
+        cache.set(number, b"", groups=["red"])
+    assert 200 == manage.post("/api/cache/purge", json={"groups": ["red"]}).status_code
+    wait_until(lambda: len(cache) == 0)
+
+
+def test_one_pipeline_is_purged_of_a_group(manage: FlaskClient, grouped: LRUCache) -> None:
+    manage.post("/api/cache/purge", json={"groups": ["red"], "pipeline": "relief"})
+    assert ["c", "d"] == list(grouped)
+
+
+def test_a_soft_purge_lets_results_expire(manage: FlaskClient, grouped: LRUCache) -> None:
+    assert manage.post("/api/cache/purge", json={"groups": ["red"], "soft": True}).get_json()["soft"] is True
+    assert (4, ["d"]) == (len(grouped), [key for key in "abcd" if key in grouped])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"pipeline": "relief"},
+        {"groups": []},
+        {"groups": "red"},
+        {"groups": [""]},
+        {"groups": [1]},
+        {"groups": ["x" * 257]},
+        {"groups": ["red"] * 257},
+        {"groups": ["\ud800"]},
+        {"groups": ["red"], "soft": 1},
+        {"groups": ["red"], "soft": None},
+        {"groups": ["red"], "pipeline": 5},
+        {"groups": ["red"], "more": 1},
+    ],
+    ids=repr,
+)
+def test_a_wrong_body_purges_nothing(manage: FlaskClient, grouped: LRUCache, body: Any) -> None:
+    document = assert_problem(manage.post("/api/cache/purge", json=body), 400, "bad-request")
+    assert body == [] or document["errors"]
+    assert 4 == len(grouped)
+
+
+def test_an_unknown_pipeline_is_not_found_and_nothing_purged(manage: FlaskClient, grouped: LRUCache) -> None:
+    document = assert_problem(
+        manage.post("/api/cache/purge", json={"groups": ["red"], "pipeline": "nothing"}), 404, "not-found"
+    )
+    assert ["llm", "relief"] == document["allowed"]
+    assert 4 == len(grouped)
+
+
+def test_entries_show_their_groups_and_are_listed_by_them(manage: FlaskClient, grouped: LRUCache) -> None:
+    page = manage.get("/api/cache/entries?group=red&limit=2&sort=recent").get_json()
+    assert (["c", "b"], 3) == ([entry["key"] for entry in page["entries"]], page["total"])
+    assert [["red", "blue"], ["red"]] == [entry["groups"] for entry in page["entries"]]
+    page = manage.get("/api/cache/entries?group=red&pipeline=relief&sort=oldest").get_json()
+    assert ({"a", "b"}, 2) == ({entry["key"] for entry in page["entries"]}, page["total"])
+    page = manage.get("/api/cache/entries?group=green").get_json()
+    assert ([], 0) == (page["entries"], page["total"])
 
 
 # --- clearing
@@ -272,6 +375,7 @@ def test_an_entry_is_described(manage: FlaskClient, filled: LRUCache) -> None:
         "expires_in_seconds": 3597.0,
         "hits": 1,
         "cost_seconds": 1.0,
+        "groups": [],
         "price": 0.0,
         "content_type": "bytes",
     }
@@ -393,6 +497,7 @@ def test_head_is_get_without_its_body(manage: FlaskClient, filled: LRUCache, pat
         ("stats", "GET, HEAD, OPTIONS"),
         ("config", "GET, HEAD, OPTIONS, POST"),
         ("clear", "OPTIONS, POST"),
+        ("purge", "OPTIONS, POST"),
         ("entries", "GET, HEAD, OPTIONS"),
         ("entries/a", "DELETE, GET, HEAD, OPTIONS"),
     ],
@@ -419,7 +524,9 @@ def test_no_other_path_is_there(manage: FlaskClient, path: str, method: str) -> 
 
 
 @pytest.mark.parametrize("query", ["a=1&" * 10**6, "&" * 10**6, "limit=1&" * 10**6], ids=["unknown", "empty", "known"])
-@pytest.mark.parametrize(("method", "path"), [("GET", "entries"), ("POST", "clear"), ("GET", "stats")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "entries"), ("POST", "clear"), ("POST", "purge"), ("GET", "stats")]
+)
 def test_a_query_of_a_million_members_is_refused_before_it_is_read(
     manage: FlaskClient, filled: LRUCache, monkeypatch: pytest.MonkeyPatch, method: str, path: str, query: str
 ) -> None:

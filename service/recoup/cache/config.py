@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from recoup import fields
 from recoup.cache.policies import POLICIES
+from recoup.cache.policies.quotas import Quota
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
@@ -15,6 +17,12 @@ _PIPELINE = fields.Text("a name, as text that is not empty")
 _COST = fields.Number(0, 1e100, "seconds")
 _PRICE = fields.Number(0, 1e100, "of the pipeline's currency")
 _CURRENCY = fields.Text("a currency, as text that is not empty: USD")
+
+#: Groups that one result may be in (RFC 9875 wants at least 32), and the characters of a name.
+MOST_GROUPS: Final = 32
+LONGEST_GROUP: Final = 256
+NO_GROUPS: Final[tuple[str, ...]] = ()
+_GROUP = f"text of 1 to {LONGEST_GROUP} characters"
 
 T = TypeVar("T")
 
@@ -75,6 +83,35 @@ def checked_pipeline(value: object) -> str:
     return name
 
 
+def is_group(name: object) -> bool:
+    """Whether a group may have this name."""
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_GROUP:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def checked_groups(value: Collection[str], most: int | None = MOST_GROUPS) -> tuple[str, ...]:
+    """Names of groups, each once, in their order.
+
+    Raises:
+        ConfigurationError: They are no collection, there are more than `most`, or one is no name of a group.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Collection):
+        raise ConfigurationError(fields.refusal("groups", fields.echo(value), "a list of names"))
+    for name in value:
+        if not is_group(name):
+            shown = ascii(name[: fields.ECHO_LENGTH]) if isinstance(name, str) else fields.echo(name)
+            raise ConfigurationError(fields.refusal("groups", shown, _GROUP))
+    names = tuple(dict.fromkeys(value))
+    if most is not None and len(names) > most:
+        raise ConfigurationError(f"groups: {len(names)} of them; expected at most {most}")
+    return names
+
+
 def checked_cost(value: object) -> float:
     """Seconds that a generation took.
 
@@ -123,6 +160,34 @@ def checked_stale(value: object) -> float:
         ConfigurationError: They are not within their bounds.
     """
     return checked("stale_seconds", fields.STALE_SECONDS, value)
+
+
+def checked_quota(max_entries: object, max_memory_mb: object, reserve_memory_mb: object) -> Quota:
+    """A pipeline's quota.
+
+    Raises:
+        ConfigurationError: A limit is out of its bounds, or the reserve is over the pipeline's own limit.
+    """
+    entries = None if max_entries is None else checked("max_entries", fields.MAX_SIZE, max_entries)
+    memory = None if max_memory_mb is None else checked("max_memory_mb", fields.MAX_MEMORY_MB, max_memory_mb)
+    reserve = checked("reserve_memory_mb", fields.RESERVE_MEMORY_MB, reserve_memory_mb)
+    if memory is not None and reserve > memory:
+        shown = f"{reserve:g}"
+        raise ConfigurationError(fields.refusal("reserve_memory_mb", shown, f"at most max_memory_mb, {memory:g}"))
+    return Quota(entries, None if memory is None else int(memory * BYTES_PER_MB), int(reserve * BYTES_PER_MB))
+
+
+def check_reserves(reserved_bytes: int, max_memory_bytes: int) -> None:
+    """Refuse reserves that leave nothing to share.
+
+    Raises:
+        ConfigurationError: They are.
+    """
+    if reserved_bytes and reserved_bytes >= max_memory_bytes:
+        raise ConfigurationError(
+            f"the pipelines reserve {reserved_bytes / BYTES_PER_MB:g} MB (reserve_memory_mb): expected less than "
+            f"max_memory_mb, {max_memory_bytes / BYTES_PER_MB:g}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recoup.cache.histogram import AGE_SECONDS, GENERATION_SECONDS, REQUEST_SECONDS, SIZE_BYTES, Histogram
 from recoup.cache.limiter import ConcurrencyLimiter
@@ -25,6 +25,10 @@ from recoup.cache.stats import (
 )
 from recoup.errors import GENERATION_ERROR_KINDS
 
+if TYPE_CHECKING:
+    from recoup.cache.entry import CacheEntry
+    from recoup.cache.groups import Membership
+    from recoup.cache.policies.quotas import Quota
 _NO_MONEY: Mapping[str, float] = MappingProxyType({})
 
 
@@ -53,9 +57,11 @@ class PipelineCounters:
         "hits",
         "invalidations",
         "limiter",
+        "memberships",
         "memory_bytes",
         "misses",
         "name",
+        "quota",
         "recouped_cost",
         "recouped_seconds",
         "regretted_cost",
@@ -70,6 +76,9 @@ class PipelineCounters:
     def __init__(self, name: str) -> None:
         self.name = name
         self.limiter: ConcurrencyLimiter | None = None
+        self.quota: Quota | None = None
+        #: Of the entries that are in groups.
+        self.memberships: dict[CacheEntry[Any], Membership] = {}
         self.currency: str | None = None
         self.entries = 0
         self.memory_bytes = 0

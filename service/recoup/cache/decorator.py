@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, overload
 
 from recoup.cache.call_keys import CallKeys, KnownKeys, all_distinct, function_name
-from recoup.cache.config import DEFAULT, Default, checked_pipeline, checked_ttl
+from recoup.cache.config import DEFAULT, NO_GROUPS, Default, checked_groups, checked_pipeline, checked_ttl
 from recoup.cache.lru import ResultCache
 from recoup.cache.singleton import announce, get_cache
 from recoup.cache.stats import PipelineStats
@@ -89,6 +89,7 @@ def cached_result(
     version: str = "1",
     wait_seconds: float | None = None,
     store_if: Callable[[Any], object] | None = None,
+    groups: Collection[str] | Callable[..., Collection[str]] = NO_GROUPS,
 ) -> Decorator: ...
 def cached_result(
     function: Any = None,
@@ -101,6 +102,7 @@ def cached_result(
     version: str = "1",
     wait_seconds: float | None = None,
     store_if: Callable[[Any], object] | None = None,
+    groups: Collection[str] | Callable[..., Collection[str]] = NO_GROUPS,
 ) -> Any:
     """Keep the results of a function, a coroutine function, a method, a property, a partial or a callable object.
 
@@ -117,6 +119,8 @@ def cached_result(
         version: Part of every key: change it when the function's results change.
         wait_seconds: How long a call waits for another one's generation; None: as long as it takes.
         store_if: Whether to keep and share a result, from the result; by default every one is.
+        groups: Names that results can be purged by (`ResultCache.purge`), or a function of the call's arguments, of a
+            method's with the instance, that gives them. It is called for what is generated.
 
     Raises:
         ConfigurationError: The function is a generator: what it yields cannot be kept. Or an argument cannot be used.
@@ -134,6 +138,7 @@ def cached_result(
         version,
         wait_seconds,
         store_if,
+        groups if callable(groups) else checked_groups(groups),
     )
     if function is None:
         return functools.partial(_decorate, options)
@@ -143,7 +148,7 @@ def cached_result(
 class _Options:
     """What a decorator was given."""
 
-    __slots__ = ("cache", "key", "pipeline", "store_if", "ttl", "version", "wait")
+    __slots__ = ("_groups", "cache", "key", "pipeline", "store_if", "ttl", "version", "wait")
 
     def __init__(
         self,
@@ -154,6 +159,7 @@ class _Options:
         version: str,
         wait: float | None,
         store_if: Callable[[Any], object] | None,
+        groups: tuple[str, ...] | Callable[..., Collection[str]],
     ) -> None:
         self.ttl = ttl
         self.key = key
@@ -162,6 +168,11 @@ class _Options:
         self.version = version
         self.wait = wait
         self.store_if = store_if
+        self._groups = groups
+
+    def groups(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Collection[str]:
+        """The groups of a call's result."""
+        return self._groups(*args, **kwargs) if callable(self._groups) else self._groups
 
 
 def _decorate(options: _Options, function: Any, /) -> Any:
@@ -292,6 +303,7 @@ class _Calls:
             ttl_seconds=options.ttl,
             wait_seconds=options.wait,
             store_if=options.store_if,
+            groups=options.groups(args, kwargs),
         )
         cache.record_request(self.pipeline, lookup.outcome, cache.clock() - started)
         return lookup.value
@@ -307,6 +319,7 @@ class _Calls:
             ttl_seconds=options.ttl,
             wait_seconds=options.wait,
             store_if=options.store_if,
+            groups=options.groups(args, kwargs),
         )
         cache.record_request(self.pipeline, lookup.outcome, cache.clock() - started)
         return lookup.value

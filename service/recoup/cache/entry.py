@@ -11,6 +11,7 @@ from recoup.cache.stats import V
 
 if TYPE_CHECKING:
     from recoup.cache.counters import PipelineCounters
+    from recoup.cache.groups import Membership
 
 _AGE_EDGES = (*AGE_SECONDS, math.inf)
 _FIRST_AGE_EDGE = AGE_SECONDS[0]
@@ -83,6 +84,22 @@ class CacheEntry(Generic[V]):
         """The name of the pipeline that it belongs to."""
         return self.counters.name
 
+    @property
+    def membership(self) -> Membership | None:
+        """Its groups; None: it has none. Not in the entry itself: most have none."""
+        return self.counters.memberships.get(self)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of its groups."""
+        membership = self.membership
+        return () if membership is None else membership.names
+
+    def expire(self, at: float) -> None:
+        """Let it expire at a moment, or earlier if it does so anyway."""
+        self.expires_at = min(self.expires_at, max(at, self.created_at))
+        self.check_at = min(self.check_at, self.expires_at)
+
     def pass_age_edge(self, now: float) -> None:
         """Move to the bucket of the age at `now`, and on to the next check."""
         age = now - self.created_at
@@ -101,6 +118,7 @@ class CacheEntry(Generic[V]):
             "expires_in_seconds": None if self.expires_at == math.inf else self.expires_at - now,
             "hits": self.hits,
             "cost_seconds": self.cost_seconds,
+            "groups": list(self.groups),
             "price": self.price,
         }
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn
 
-from recoup.cache.config import Default
+from recoup.cache.config import MOST_GROUPS, Default
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.deadlocks import waits_for_this_thread
 from recoup.cache.entry import CacheEntry
@@ -117,6 +117,7 @@ class Request(NamedTuple):
     store_if: Callable[[Any], object] | None
     decide: Callable[[Any], Decision] | None = None
     on_open: Callable[[Lookup[Any]], None] | None = None
+    groups: tuple[str, ...] = ()
 
     def decision(self, value: Any) -> Decision:
         """What may be done with a result, or with one that is still coming."""
@@ -160,15 +161,19 @@ class Joining:
 
 
 class Follow(NamedTuple):
-    """Wait for another's generation. `generating`: the generations that wait."""
+    """Wait for another's generation. `generating`: the generations that wait; `epoch`: the purges before."""
 
     flight: Flight
     generating: tuple[Marker, ...]
     joining: Joining | None
+    epoch: int
 
     def is_answered(self, result: FlightResult) -> bool:
         """Whether the lookup ends with what the flight brought; if not, it begins again."""
-        return self._has_joined() or (result is not ABANDONED and result.shared)
+        if self._has_joined():
+            return True
+        in_time = not result.purged_epoch or self.epoch < result.purged_epoch
+        return result is not ABANDONED and result.shared and in_time
 
     def _has_joined(self) -> bool:
         return self.joining is not None and self.joining.joined
@@ -269,8 +274,8 @@ class Fetcher:
                 self._refuse()
             return bypass
         # Between this caller's look-up and the lock, another flight may have ended.
-        entry = state.store.live.get(key)
         now = state.clock()
+        entry = state.store.purges.find(key, now)
         if entry is not None and mode != "refresh" and now < entry.expires_at:
             return self._answered(self._read_path.hit_locked(entry, now), "hit")
         alone = bool(state.unshared) and state.unshared.holds(key, now)
@@ -299,8 +304,10 @@ class Fetcher:
             if generating is None:
                 state.count_bypass(pipeline, "uncacheable")
                 return Bypass("uncacheable", flight)
-            return Follow(flight, generating, self._join(request, flight))
-        flight = Flight(key, pipeline, threading.get_ident(), task)
+            epoch = state.store.groups.epoch
+            return Follow(flight, generating, self._join(request, flight, epoch), epoch)
+        grows = request.decide is not None
+        flight = Flight(key, pipeline, threading.get_ident(), task, request.groups, grows=grows)
         if alone:
             state.flights.begin_alone(flight)
         else:
@@ -447,13 +454,13 @@ class Fetcher:
 
     # --- results that are still coming
 
-    def _join(self, request: Request, flight: Flight) -> Joining | None:
+    def _join(self, request: Request, flight: Flight, epoch: int) -> Joining | None:
         """Let a follower that need not wait for the end have what is there, now or once it is. Under the lock."""
         if request.on_open is None:
             return None
         joining = Joining(request.on_open)
         if flight.open_result is None:
-            flight.joining.append(joining)
+            flight.joining.append((epoch, joining))
         else:
             joining(flight.open_result)
         return joining
@@ -465,6 +472,7 @@ class Fetcher:
             decision = self._decision(request, value)
             shared = decision.share and decision.store
             with self._state.lock:
+                self._state.flights.learn(flight, decision.groups)
                 if shared:
                     flight.open_result = value
                 elif decision.share:
@@ -476,8 +484,9 @@ class Fetcher:
                 joining, flight.joining = flight.joining, []
             if request.on_open is not None:
                 request.on_open(Lookup(value, "miss", reason=lead.reason))
-            for join in joining if shared else ():
-                join(value)
+            for epoch, join in joining if shared else ():
+                if not flight.purged_epoch or epoch < flight.purged_epoch:
+                    join(value)
         except Exception as error:  # noqa: BLE001  # fail open
             self._state.note_internal_error("flight", error)
 
@@ -559,9 +568,24 @@ class Fetcher:
                 try:
                     if not decision.share:
                         self._unshare(flight, decision.reason)
-                    if not flight.detached:
+                    groups = request.groups
+                    if decision.groups:
+                        groups = tuple(dict.fromkeys((*groups, *decision.groups)))[:MOST_GROUPS]
+                    state.flights.learn(flight, groups)
+                    if flight.outdated:
+                        ttl = 0.0
+                    if state.takes(flight):
                         stored = state.put(
-                            request.key, value, size, ttl, cost, request.pipeline, dropped, decision.reason, price
+                            request.key,
+                            value,
+                            size,
+                            ttl,
+                            cost,
+                            request.pipeline,
+                            dropped,
+                            decision.reason,
+                            price,
+                            groups,
                         )
                     if stored and state.unshared:
                         state.unshared.forget(request.key)
@@ -575,7 +599,7 @@ class Fetcher:
             flight.joining.clear()
             if not flight.future.done():
                 flight.future.set_result(
-                    FlightResult(value, cost, expires_in, price=price)
+                    FlightResult(value, cost, expires_in, price=price, purged_epoch=flight.purged_epoch)
                     if shared
                     else FlightResult(None, cost, shared=False)
                 )

@@ -7,7 +7,7 @@ share one flight. A leader that is cancelled or interrupted abandons its flight,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,18 +21,22 @@ from recoup.cache.open_results import OpenResult
 class FlightResult:
     """What a flight brought: the result, what its generation cost in seconds and in money, when it expires.
 
-    `shared`: it may answer those who wait. If it may not, it is not here.
+    `shared`: it may answer those who wait. If it may not, it is not here. `purged_epoch`: the first purge that it had
+    not seen (0: none); it must not answer those who asked after that.
     """
 
     value: Any
     cost_seconds: float
     expires_in_seconds: float | None = None
     shared: bool = True
+    purged_epoch: int = 0
     price: float = 0.0
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.
 ABANDONED = FlightResult(None, 0.0)
+#: Groups that may be purged while a generation whose groups are not known yet goes on; with more, its result is purged.
+_MOST_NOTED = 1000
 #: What a flight brings whose result answers its leader alone: generate, past the cache.
 UNSHARED = FlightResult(None, 0.0, shared=False)
 
@@ -61,12 +65,42 @@ class Flight:
         marker: Marks the contexts of its generation.
         detached: Its key was invalidated meanwhile: its result answers those who wait, and is not stored.
         open_result: What is there of its result while it is still coming; None: nothing is.
-        joining: Called with it, once it is there, for every follower that does not wait for the end.
+        joining: For every follower that does not wait for the end: what is called with it, once it is there, and after
+            how many purges that follower came.
+        groups: The groups of its result, as far as they are known.
+        grows: Whether its result may be in further groups.
+        outdated: Its groups were purged softly meanwhile: its result is stored as one that has expired.
+        purged_epoch: The first purge of one of its groups; 0: there was none.
     """
 
-    __slots__ = ("detached", "future", "joining", "key", "loop", "marker", "open_result", "pipeline", "task", "thread")
+    __slots__ = (
+        "detached",
+        "future",
+        "groups",
+        "grows",
+        "joining",
+        "key",
+        "loop",
+        "marker",
+        "noted",
+        "open_result",
+        "outdated",
+        "pipeline",
+        "purged_epoch",
+        "task",
+        "thread",
+    )
 
-    def __init__(self, key: Hashable, pipeline: str, thread: int, task: asyncio.Task[Any] | None) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        pipeline: str,
+        thread: int,
+        task: asyncio.Task[Any] | None,
+        groups: Iterable[str] = (),
+        *,
+        grows: bool = False,
+    ) -> None:
         self.key = key
         self.pipeline = pipeline
         self.thread = thread
@@ -74,7 +108,13 @@ class Flight:
         self.loop = None if task is None else task.get_loop()
         self.detached = False
         self.open_result: OpenResult | None = None
-        self.joining: list[Callable[[OpenResult], None]] = []
+        self.joining: list[tuple[int, Callable[[OpenResult], None]]] = []
+        self.groups = frozenset(groups)
+        self.grows = grows
+        self.outdated = False
+        self.purged_epoch = 0
+        #: What was purged meanwhile and may turn out to be one of its groups: the first purge; whether all are soft.
+        self.noted: dict[str, tuple[int, bool]] = {}
         self.marker = Marker()
         self.future: Future[FlightResult] = Future()
         # Running: so a follower that is cancelled cannot cancel it for the others.
@@ -176,13 +216,49 @@ class Flights:
 
     def detach_all(self, pipeline: str | None) -> None:
         """Detach the flights of a pipeline, or of all of them."""
-        listed = [*self._by_key.values(), *chain.from_iterable(self._alone.values())]
-        for key in {flight.key for flight in listed if pipeline in (None, flight.pipeline)}:
+        for key in {flight.key for flight in self._listed() if pipeline in (None, flight.pipeline)}:
             self.detach(key)
+
+    def _listed(self) -> Iterator[Flight]:
+        """All flights, those that nobody may join among them."""
+        return chain(self._by_key.values(), chain.from_iterable(self._alone.values()))
+
+    def purge(self, names: Collection[str], pipeline: str | None, epoch: int, *, soft: bool) -> None:
+        """Let no result that is being generated outlive a purge of its groups. O(flights)."""
+        for flight in list(self._listed()):
+            if pipeline not in (None, flight.pipeline):
+                continue
+            if not flight.groups.isdisjoint(names):
+                self._outlived(flight, epoch, soft)
+            elif flight.grows:
+                for name in names:
+                    first, was_soft = flight.noted.get(name, (epoch, True))
+                    flight.noted[name] = first, was_soft and soft
+                if len(flight.noted) > _MOST_NOTED:
+                    self._outlived(flight, epoch, soft=False)
+
+    def learn(self, flight: Flight, names: Iterable[str]) -> None:
+        """Note the groups of a flight's result, now that all of them are known."""
+        flight.groups = flight.groups.union(names)
+        flight.grows = False
+        for name in flight.groups.intersection(flight.noted):
+            self._outlived(flight, *flight.noted[name])
+        flight.noted.clear()
+
+    def _outlived(self, flight: Flight, epoch: int, soft: bool) -> None:
+        """One of a flight's groups was purged: nobody else joins it, and its result is not stored, or as expired."""
+        flight.purged_epoch = min(flight.purged_epoch or epoch, epoch)
+        if soft and not flight.detached:
+            flight.outdated = True
+            if self._by_key.get(flight.key) is flight:
+                self.seclude(flight)
+        else:
+            flight.detached = True
+            self.leave(flight)
 
     def abandon_all(self) -> None:
         """Forget all flights: their leaders are not in this process."""
-        for flight in (*self._by_key.values(), *chain.from_iterable(self._alone.values())):
+        for flight in self._listed():
             flight.detached = True
         self._by_key = {}
         self._alone = {}

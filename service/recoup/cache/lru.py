@@ -5,20 +5,24 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, overload
 
 from recoup.cache.config import (
     DEFAULT,
+    NO_GROUPS,
     CacheConfig,
     Default,
+    check_reserves,
     checked_cost,
     checked_currency,
+    checked_groups,
     checked_jitter,
     checked_pipeline,
     checked_policy,
     checked_price,
+    checked_quota,
     checked_stale,
     checked_ttl,
 )
@@ -49,6 +53,10 @@ from recoup.fields import echo, refusal
 _MAX_JITTER: Final = 0.5
 #: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
 _SWEEP_ON_STATS: Final = 256
+#: Likewise, members of purged groups.
+_SETTLED_ON_STATS: Final = 4096
+#: Likewise, where somebody collects them.
+_COLLECTED: Final = 512
 _ABSENT: Any = object()
 
 D = TypeVar("D")
@@ -113,7 +121,7 @@ class ResultCache(Generic[V]):
             wall_clock=wall_clock,
         )
         self._read_path = ReadPath(self._state)
-        self._show(enabled)
+        self._state.show_entries()
         self._sources: tuple[Callable[[], None], ...] = ()
         # An instance finds its readers at once, without a step through the class; but a subclass' own are obeyed.
         for name in ("get", "try_hit"):
@@ -170,6 +178,7 @@ class ResultCache(Generic[V]):
         wait_seconds: float | None = None,
         bypass_reason: BypassReason = "request",
         store_if: Callable[[V], object] | None = None,
+        groups: Collection[str] = NO_GROUPS,
         decide: Callable[[V], Decision] | None = None,
     ) -> Lookup[V]:
         """Answer from the cache, or generate and store. Concurrent callers of one key share one generation.
@@ -185,6 +194,7 @@ class ResultCache(Generic[V]):
             wait_seconds: How long to wait for another caller's generation; None: as long as it takes.
             bypass_reason: Why, with the mode `bypass`; one of `BYPASS_REASONS`.
             store_if: Whether to keep and share a result, from the result; by default every one is.
+            groups: As for `set`.
             decide: In place of `store_if`: what may be done with a result, and what it cost in money.
 
         Raises:
@@ -195,7 +205,10 @@ class ResultCache(Generic[V]):
         """
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
-        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide)
+        named = groups if groups is NO_GROUPS else checked_groups(groups)
+        request = Request(
+            key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, groups=named
+        )
         return self._fetcher.fetch(request, generate)
 
     async def afetch(
@@ -212,6 +225,7 @@ class ResultCache(Generic[V]):
         store_if: Callable[[V], object] | None = None,
         decide: Callable[[Any], Decision] | None = None,
         on_open: Callable[[Lookup[Any]], None] | None = None,
+        groups: Collection[str] = NO_GROUPS,
     ) -> Lookup[V]:
         """`fetch` for coroutines, with the same arguments. Waits, for the limiter, too, without holding a thread.
 
@@ -235,18 +249,25 @@ class ResultCache(Generic[V]):
                 must not be shared releases those who wait for it: they generate for themselves, all at once, and so
                 do all who ask within `UNSHARED_SECONDS`.
             on_open: Called with a lookup whose value is the open result, at most once, on the leader's event loop.
+            groups: As for `set`; `decide` may name further ones.
         """
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
-        request = Request(key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, on_open)
+        named = groups if groups is NO_GROUPS else checked_groups(groups)
+        request = Request(
+            key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, on_open, named
+        )
         return await self._fetcher.afetch(request, generate)
 
     # --- a mapping's habits
 
     def __contains__(self, key: object) -> bool:
         """Whether a key has a live entry. Not a lookup: nothing is counted, and its place stays as it is."""
-        entry = self._state.visible.get(key)
-        return entry is not None and self.clock() < entry.expires_at
+        try:
+            entry = self._state.visible[key]
+        except KeyError:
+            return False
+        return self.clock() < entry.expires_at
 
     def __len__(self) -> int:
         """The entries held. Expired ones count until they are collected."""
@@ -271,6 +292,7 @@ class ResultCache(Generic[V]):
         cost_seconds: float = _NO_COST,
         price: float = _NO_COST,
         pipeline: str = DEFAULT_PIPELINE,
+        groups: Collection[str] = NO_GROUPS,
     ) -> bool:
         """Store a value, as the newest entry. O(1).
 
@@ -281,26 +303,28 @@ class ResultCache(Generic[V]):
             cost_seconds: Seconds that its generation took; what each hit on it recoups.
             price: What it cost in money, in the currency that its pipeline was registered with; likewise.
             pipeline: The pipeline that it is counted for.
+            groups: Names that it can be purged by: at most 32, of 1 to 256 characters.
 
         Returns:
             Whether it was stored: not when it is larger than the whole memory limit, when the cache is disabled, or
             when its size cannot be measured (which is counted as an internal error).
 
         Raises:
-            ConfigurationError: `ttl_seconds`, `cost_seconds` or `price` is negative or no number, or `pipeline` is no
-                name.
+            ConfigurationError: `ttl_seconds`, `cost_seconds` or `price` is negative or no number, or `pipeline` or one
+                of `groups` is no name.
         """
         state = self._state
         if pipeline is not DEFAULT_PIPELINE and (type(pipeline) is not str or pipeline not in state.store.counters):
             checked_pipeline(pipeline)
         ttl = state.config.ttl_seconds if ttl_seconds is DEFAULT else checked_ttl(ttl_seconds)
         cost = cost_seconds if cost_seconds is _NO_COST else checked_cost(cost_seconds)
+        named = groups if groups is NO_GROUPS else checked_groups(groups)
         price = price if price is _NO_COST else checked_price(price)
         size = state.size_of(key, value)
         # Goes with this call, outside the lock: finalisers of values may take their time.
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            return state.put(key, value, size, ttl, cost, pipeline, dropped, price=price)
+            return state.put(key, value, size, ttl, cost, pipeline, dropped, price=price, groups=named)
 
     def __setitem__(self, key: Hashable, value: V) -> None:
         self.set(key, value)
@@ -314,11 +338,12 @@ class ResultCache(Generic[V]):
         state = self._state
         with state.lock:
             state.flights.detach(key)
-            entry = state.store.live.get(key)
+            now = self.clock()
+            entry = state.store.purges.find(key, now)
             if entry is None:
                 return False
             state.reads.drain_locked()
-            return state.store.remove(entry, "deleted", self.clock())
+            return state.store.remove(entry, "deleted", now)
 
     def __delitem__(self, key: Hashable) -> None:
         if not self.delete(key):
@@ -334,10 +359,57 @@ class ResultCache(Generic[V]):
         with state.lock:
             state.flights.detach_all(pipeline)
             state.reads.drain_locked()
+            purged = state.store.purges.settle_all(self.clock())
             chosen = [entry for entry in state.store.live.values() if pipeline in (None, entry.pipeline)]
             for entry in chosen:
                 state.store.invalidate(entry, "cleared")
+        del purged  # outside the lock, as finalisers may take their time
         return len(chosen)
+
+    def purge(self, groups: Collection[str], pipeline: str | None = None, *, soft: bool = False) -> float:
+        """Let no result of these groups answer from now on. Takes the same time, whatever is held.
+
+        It holds for generations that began before it, too: what they give answers those who wait already, and nobody
+        else. What is purged leaves memory at once where it is little, else in small steps, with whatever else is done
+        or by `collect_purged`; until then it is counted as held.
+
+        Args:
+            groups: Names of groups.
+            pipeline: Only results of this pipeline; None: of all.
+            soft: They expire instead, and may be served stale as any result that has.
+
+        Returns:
+            When it was, in seconds of the Unix epoch.
+
+        Raises:
+            ConfigurationError: `groups` is no list of names.
+        """
+        names = checked_groups(groups, most=None)
+        state = self._state
+        with state.lock:
+            state.reads.drain_locked()
+            dropped = state.store.purges.purge(names, pipeline, self.clock(), soft=soft)
+            state.flights.purge(names, pipeline, state.store.groups.epoch, soft=soft)
+            state.show_entries()
+        dropped.clear()
+        return self.wall_clock()
+
+    def collect_purged(self, steps: int = _COLLECTED) -> bool:
+        """Let go of the next few entries that were purged and are still held, so that they leave sooner.
+
+        Args:
+            steps: How many are looked at, under the lock.
+
+        Returns:
+            Whether there are more.
+        """
+        store = self._state.store
+        with self._state.lock:
+            self._state.reads.drain_locked()
+            dropped = store.purges.settle_some(steps, self.clock())
+            more = bool(store.groups.pending)
+        dropped.clear()
+        return more
 
     # --- configuration
 
@@ -364,6 +436,44 @@ class ResultCache(Generic[V]):
     def enabled(self) -> bool:
         """Whether lookups are answered from it."""
         return self._state.config.enabled
+
+    def set_quota(
+        self,
+        pipeline: str,
+        *,
+        max_entries: int | None = None,
+        max_memory_mb: float | None = None,
+        reserve_memory_mb: float = 0.0,
+    ) -> None:
+        """Give a pipeline limits of its own, within the cache's, and a reserve. It is registered. O(entries).
+
+        What is over its own limits is evicted with the cause `quota`, at once. Where the cache itself needs room, the
+        entry that was used least recently goes, of the pipelines that hold more than their reserve.
+
+        Args:
+            pipeline: Its name.
+            max_entries: Its limit of entries; None: the cache's alone.
+            max_memory_mb: Its limit of memory in MB (2^20 bytes); None: the cache's alone.
+            reserve_memory_mb: What others cannot take from it. A result of another pipeline is stored only where it
+                fits beside all reserves.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or the reserves of all pipelines leave nothing to share.
+                Nothing was changed.
+        """
+        checked_pipeline(pipeline)
+        quota = checked_quota(max_entries, max_memory_mb, reserve_memory_mb)
+        state = self._state
+        store = state.store
+        with state.lock:
+            known = store.counters.get(pipeline)
+            before = 0 if known is None or known.quota is None else known.quota.reserve_bytes
+            check_reserves(store.reserved_bytes - before + quota.reserve_bytes, store.max_memory_bytes)
+            state.reads.drain_locked()
+            store.set_quota(pipeline, quota)
+            now = self.clock()
+            dropped = [*store.shrink_pipeline(store.counters[pipeline], now), *store.shrink(now)]
+        dropped.clear()
 
     def config(self) -> dict[str, Any]:
         """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
@@ -394,20 +504,17 @@ class ResultCache(Generic[V]):
         with state.lock:
             before = state.config.as_dict()
             config = CacheConfig.checked(**{**before, **changes})
+            check_reserves(state.store.reserved_bytes, config.max_memory_bytes)
             after = config.as_dict()
             state.config = config
             state.store.limit(config.max_size, config.max_memory_bytes)
-            self._show(config.enabled)
+            state.show_entries()
             for name in CONFIG_SETTINGS:
                 state.config_changes[name] += before[name] != after[name]
             state.reads.drain_locked()
             dropped = state.store.shrink(self.clock())
         dropped.clear()
         return after
-
-    def _show(self, enabled: bool) -> None:
-        """Let the readers see the live entries, or nothing."""
-        self._read_path.show(self._state.store.live if enabled else {})
 
     def _check(self, pipeline: str) -> None:
         if type(pipeline) is not str or pipeline not in self._state.store.counters:
@@ -511,7 +618,7 @@ class ResultCache(Generic[V]):
             state.reads.drain_locked()
             state.waits.drain_locked()
             now = self.clock()
-            dropped = [*store.sweep(_SWEEP_ON_STATS, now)]
+            dropped = [*store.purges.settle_some(_SETTLED_ON_STATS, now), *store.sweep(_SWEEP_ON_STATS, now)]
             pipelines = {name: counters.stats() for name, counters in store.counters.items()}
             stats = CacheStats(
                 **total(pipelines.values()),
@@ -540,9 +647,11 @@ class ResultCache(Generic[V]):
 
     # --- entries
 
-    def count(self, pipeline: str | None = None) -> int:
-        """The entries held, by all pipelines or by one. O(1)."""
+    def count(self, pipeline: str | None = None, group: str | None = None) -> int:
+        """The entries held, by all pipelines or by one, in all groups or in one. O(1)."""
         with self._state.lock:
+            if group is not None:
+                return self._state.store.groups.count(group, pipeline)
             if pipeline is None:
                 return len(self._state.store.live)
             counters = self._state.store.counters.get(pipeline)
@@ -555,6 +664,7 @@ class ResultCache(Generic[V]):
         sort: Sort = "recent",
         pipeline: str | None = None,
         describe: Callable[[Any], dict[str, Any]] | None = None,
+        group: str | None = None,
     ) -> list[dict[str, Any]]:
         """A page of what is held. Not a lookup: nothing is counted.
 
@@ -564,10 +674,11 @@ class ResultCache(Generic[V]):
             sort: `recent`: used last first; `oldest`: stored longest ago first; `largest`; `most_hit`; `costliest`.
             pipeline: Only entries of this pipeline.
             describe: Gives further members from a value.
+            group: Only entries of this group.
 
         Returns:
             For each `key`, `pipeline`, `size_bytes`, `age_seconds`, `idle_seconds`, `expires_in_seconds` (None: never;
-            negative: expired, not yet collected), `hits`, `cost_seconds`. Sizes add up to the bytes held.
+            negative: expired, not yet collected), `hits`, `cost_seconds`, `groups`. Sizes add up to the bytes held.
 
         Raises:
             ConfigurationError: An argument is out of its bounds.
@@ -576,17 +687,18 @@ class ResultCache(Generic[V]):
             raise ConfigurationError(f"limit={limit} and offset={offset}: expected numbers of at least 0")
         if sort not in SORTS:
             raise ConfigurationError(refusal("sort", echo(sort), f"one of {', '.join(SORTS)}"))
-        page = self._page(offset + limit, sort, pipeline)[offset:]
+        page = self._page(offset + limit, sort, pipeline, group)[offset:]
         now = self.clock()
         return [_described(entry, now, describe) for entry in page]
 
-    def _page(self, size: int, sort: Sort, pipeline: str | None) -> list[CacheEntry[Any]]:
+    def _page(self, size: int, sort: Sort, pipeline: str | None, group: str | None) -> list[CacheEntry[Any]]:
         state = self._state
         with state.lock:
             state.reads.drain_locked()
+            store = state.store
             if sort == "recent":
-                return list(itertools.islice(_of(state.store.order.newest_first(), pipeline), size))
-            held = list(state.store.live.values())
+                return list(itertools.islice(_of(store.order.newest_first(), pipeline, group), size))
+            held = list(store.live.values()) if group is None else store.groups.members(group, pipeline)
         # Ranked outside the lock: this is the one operation that looks at every entry.
         return heapq.nlargest(size, _of(held, pipeline), key=_RANKS[sort])
 
@@ -594,8 +706,8 @@ class ResultCache(Generic[V]):
         """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted."""
         with self._state.lock:
             self._state.reads.drain_locked()
-            entry = self._state.store.live.get(key)
             now = self.clock()
+            entry = self._state.store.purges.find(key, now)
         if entry is None or now >= entry.expires_at:
             return None
         return _described(entry, now, describe)
@@ -631,8 +743,18 @@ class LRUCache(ResultCache[V]):
         )
 
 
-def _of(entries: Iterable[CacheEntry[Any]], pipeline: str | None) -> Iterable[CacheEntry[Any]]:
-    return entries if pipeline is None else (entry for entry in entries if entry.pipeline == pipeline)
+def _of(
+    entries: Iterable[CacheEntry[Any]], pipeline: str | None, group: str | None = None
+) -> Iterator[CacheEntry[Any]]:
+    """Those of a pipeline and a group that were not purged."""
+    for entry in entries:
+        membership = entry.membership
+        if pipeline is not None and entry.pipeline != pipeline:
+            continue
+        if group is not None and group not in entry.groups:
+            continue
+        if membership is None or not membership.is_hard_purged():
+            yield entry
 
 
 def _described(entry: CacheEntry[Any], now: float, describe: Callable[[Any], dict[str, Any]] | None) -> dict[str, Any]:

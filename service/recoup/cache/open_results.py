@@ -44,6 +44,7 @@ class Decision(NamedTuple):
         share: Whether it may answer anybody but the caller that it was generated for. If not, it is not kept, either.
         ttl_seconds: Seconds until it expires; None: never; `DEFAULT`: as the lookup says.
         reason: Where it is not kept: why the next lookup of its key is a miss.
+        groups: Groups of the result, beside those that its lookup named. Of an open result, they are all there are.
         keep: False where it is not kept, and still answers those who waited for it.
         price: What its generation cost in money beside its time, in the currency of its pipeline.
         price_per_second: What each second of its generation cost.
@@ -53,6 +54,7 @@ class Decision(NamedTuple):
     share: bool = True
     ttl_seconds: float | Default | None = DEFAULT
     reason: MissReason = "uncacheable"
+    groups: tuple[str, ...] = ()
     keep: bool = True
     price: float = 0.0
     price_per_second: float = 0.0

@@ -34,7 +34,6 @@ class ReadPath:
     Attributes:
         get: See `ResultCache.get`.
         try_hit: See `ResultCache.try_hit`.
-        show: Makes the readers look into other entries.
     """
 
     def __init__(self, state: CacheState) -> None:
@@ -91,7 +90,7 @@ class ReadPath:
 
         self.get: Get = get
         self.try_hit: TryHit = try_hit
-        self.show = show
+        state.show = show
 
     def _get_slowly(self, key: Hashable, default: Any, pipeline: str) -> Any:
         """What `get` does without a hit: under the lock, with all that belongs to a miss."""
@@ -101,8 +100,8 @@ class ReadPath:
         dropped = None
         try:
             with state.lock:
-                entry = state.visible.get(key)
                 now = state.clock()
+                entry = state.find(key, now)
                 if entry is not None and now < entry.expires_at:
                     return self.hit_locked(entry, now).value
                 if state.config.enabled:
@@ -120,8 +119,8 @@ class ReadPath:
         state = self._state
         try:
             with state.lock:
-                entry = state.visible.get(key)
                 now = state.clock()
+                entry = state.find(key, now)
                 return None if entry is None or now >= entry.expires_at else self.hit_locked(entry, now)
         except Exception as error:  # noqa: BLE001  # fail open: nothing is found
             state.note_internal_error("lookup", error)

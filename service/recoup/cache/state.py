@@ -8,15 +8,17 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Final
 
 from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import Flights
+from recoup.cache.flights import Flight, Flights
+from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
+from recoup.cache.policies.quotas import STAMP_BYTES
 from recoup.cache.sizing import ENTRY_OVERHEAD, PRICE_BYTES, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
@@ -39,7 +41,8 @@ class CacheState:
     Attributes:
         lock: Guards `store`, `flights` and the counts. Re-entrant: an object that is dropped while it is held may use
             the cache in its finaliser.
-        visible: What readers look into: the live entries, or nothing while the cache is disabled.
+        visible: What readers look into: the live entries; those without what was purged, while a purge is not done; or
+            nothing while the cache is disabled.
         reads: The entries that were hit.
         read_times: When each of them was, in monotonic seconds. A list of its own: a pair would be a tenth of a hit.
         waits: What callers waited.
@@ -65,10 +68,14 @@ class CacheState:
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
-        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy]())
+        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy])
         self.flights = Flights()
         self.unshared = UnsharedKeys()
         self.visible: dict[Hashable, CacheEntry[Any]] = {}
+        #: Makes the readers look into other entries.
+        self.show: Callable[[dict[Hashable, CacheEntry[Any]]], None]
+        self._purging_view = PurgingView(self.store.live)
+        self.store.groups.on_settled = self.show_entries
         self.reads: Buffer[CacheEntry[Any]] = Buffer(self._count_reads, self.lock, READ_BUFFER)
         self.read_times: list[float] = []
         self.waits: Buffer[Wait] = Buffer(self._count_waits, self.lock, _WAIT_BUFFER)
@@ -76,6 +83,17 @@ class CacheState:
         self.internal_errors = dict.fromkeys(CORE_PARTS, 0)
         self.config_changes = dict.fromkeys(CONFIG_SETTINGS, 0)
         _states.add(self)
+
+    def show_entries(self) -> None:
+        """Let the readers see what they are to see now. Under the lock."""
+        if not self.config.enabled:
+            self.show({})
+        else:
+            self.show(self._purging_view if self.store.groups.pending else self.store.live)
+
+    def find(self, key: Hashable, now: float) -> CacheEntry[Any] | None:
+        """The entry of a key that readers may see, expired or not. Under the lock."""
+        return self.store.purges.find(key, now) if self.config.enabled else None
 
     # --- failing open
 
@@ -177,6 +195,18 @@ class CacheState:
             self.note_internal_error("sizer", error)
             return None
 
+    def takes(self, flight: Flight) -> bool:
+        """Whether a flight's result may be stored, after what was invalidated meanwhile. Under the lock."""
+        if not flight.purged_epoch:
+            return not flight.detached
+        now = self.clock()
+        entry = self.store.purges.find(flight.key, now)
+        if not flight.detached and self.stale_seconds and (entry is None or now >= entry.expires_at):
+            return True
+        if entry is None:
+            self.store.ghosts.note(flight.key, "invalidated")
+        return False
+
     def put(
         self,
         key: Hashable,
@@ -188,6 +218,7 @@ class CacheState:
         dropped: list[CacheEntry[Any]],
         unstored: MissReason = "uncacheable",
         price: float = 0.0,
+        groups: Collection[str] = (),
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
 
@@ -201,6 +232,7 @@ class CacheState:
             dropped: Takes what goes: to be let go outside the lock, as finalisers may take their time.
             price: What it cost in money.
             unstored: Why the next lookup is a miss, where this one is not to be kept.
+            groups: The names of its groups, each once.
         """
         if not self.config.enabled:
             return False
@@ -209,9 +241,15 @@ class CacheState:
         store = self.store
         counters = store.counters.get(pipeline) or store.of(pipeline)
         now = self.clock()
+        most = store.most_bytes(counters) if store.reserved_bytes or counters.quota else store.max_memory_bytes
+        if store.groups.pending:
+            store.purges.find(key, now)  # one that was purged is not replaced
+        if groups and size is not None:
+            size += store.groups.size_of(counters.name, groups, store.live.get(key))
+        if store.has_quotas and size is not None:
+            size += STAMP_BYTES
         if price and size is not None:
             size += PRICE_BYTES
-        most = store.max_memory_bytes
         if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
                 counters.count_regretted(cost, price)
@@ -227,17 +265,21 @@ class CacheState:
             expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
         else:
             expires_at = now + ttl
-        left, replaced = store.insert(CacheEntry(key, value, counters, size, now, expires_at, cost, price), now)
+        entry = CacheEntry(key, value, counters, size, now, expires_at, cost, price)
+        left, replaced = store.insert(entry, now, groups)
         if left == "evicted":
             counters.count_regretted(cost, price)
         if replaced is not None:
             dropped.append(replaced)
-        if store.memory_bytes > most or len(store.live) > store.max_size:
-            dropped += store.shrink(now)
+        if counters.quota is not None:
+            dropped += store.shrink_pipeline(counters, now)
+        if store.memory_bytes > store.max_memory_bytes or len(store.live) > store.max_size:
+            dropped += store.shrink(now, counters)
         gone = store.after_write(now)
         if gone:
             dropped += gone
-        return True
+        # There may be no room for it among others that are protected; or with the group that it carries from now on.
+        return not dropped or store.live.get(key) is entry
 
     # --- forks
 

@@ -20,7 +20,7 @@ Outcome = Literal["hit", "stale", "coalesced", "miss", "bypass"]
 MissReason = Literal["cold", "expired", "evicted", "invalidated", "too_large", "uncacheable"]
 BypassReason = Literal["request", "credentials", "disabled", "uncacheable", "error"]
 EvictionCause = Literal["size", "memory", "quota", "expired"]
-InvalidationCause = Literal["cleared", "deleted", "replaced"]
+InvalidationCause = Literal["cleared", "deleted", "purged", "replaced"]
 SpentPurpose = Literal["miss", "bypass", "refresh", "verification"]
 StreamEnd = Literal["complete", "cut", "too_large", "not_stored"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
@@ -29,7 +29,7 @@ OUTCOMES: tuple[Outcome, ...] = ("hit", "stale", "coalesced", "miss", "bypass")
 MISS_REASONS: tuple[MissReason, ...] = ("cold", "expired", "evicted", "invalidated", "too_large", "uncacheable")
 BYPASS_REASONS: tuple[BypassReason, ...] = ("request", "credentials", "disabled", "uncacheable", "error")
 EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "quota", "expired")
-INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "replaced")
+INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "purged", "replaced")
 #: What generation time was spent on.
 SPENT_PURPOSES: tuple[SpentPurpose, ...] = ("miss", "bypass", "refresh", "verification")
 #: How a generation ended whose answer was passed on as it came: stored; broken off; over a limit; otherwise not kept.

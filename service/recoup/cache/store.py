@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from itertools import repeat
 from math import fsum
 from operator import attrgetter
@@ -17,13 +17,19 @@ from typing import Any, Protocol
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
+from recoup.cache.groups import GroupIndex
 from recoup.cache.histogram import SIZE_BUCKETS
 from recoup.cache.policies.order import Order
+from recoup.cache.policies.quotas import Quota, QuotaOrder
+from recoup.cache.purges import Purges
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Every so many writes, one looks at twice as many entries for expiry.
 _SWEEP_EVERY = 4
 _FEW = 128
+#: Members of purged groups that are let go at a write, and with the hits that were gathered.
+_SETTLED_AT_WRITE = 16
+_SETTLED_WITH_READS = 128
 _INFINITY = float("inf")
 #: A pass of the sweep begins so long after the last one, whatever is known of the entries' expiry.
 _PASS_AGAIN_SECONDS = 60.0
@@ -64,18 +70,28 @@ class Store:
         max_size: Limit of entries.
         max_memory_bytes: Limit of bytes.
         stale_seconds: How long an expired entry is kept, because it may still be served stale.
-        order: The policy's order of eviction, empty.
+        make_order: Makes an order of eviction of the policy, empty.
+
+    Attributes:
+        reserved_bytes: The sum of the reserves of all pipelines.
     """
 
-    def __init__(self, max_size: int, max_memory_bytes: int, stale_seconds: float, order: Order) -> None:
+    def __init__(
+        self, max_size: int, max_memory_bytes: int, stale_seconds: float, make_order: Callable[[], Order]
+    ) -> None:
         self.max_size = max_size
         self.max_memory_bytes = max_memory_bytes
         self.stale_seconds = stale_seconds
-        self.order = order
+        self._make_order = make_order
+        self.order = make_order()
+        self._quotas: QuotaOrder | None = None
+        self.reserved_bytes = 0
         self.live: dict[Hashable, Entry] = {}
         self.counters: dict[str, PipelineCounters] = {}
         self._registered = 0
         self.ghosts = GhostList(max_size)
+        self.groups = GroupIndex()
+        self.purges = Purges(self)
         self.observers: tuple[Observer, ...] = ()
         self.memory_bytes = 0
         self.peak_entries = 0
@@ -119,6 +135,29 @@ class Store:
         self.max_size = max_size
         self.max_memory_bytes = max_memory_bytes
         self.ghosts = self.ghosts.grown(max_size)
+
+    def set_quota(self, pipeline: str, quota: Quota) -> None:
+        """Give a pipeline a quota. O(entries). `shrink_pipeline` and `shrink` make it hold."""
+        self.register(pipeline).quota = quota
+        limited = [counters for counters in self.counters.values() if counters.quota is not None]
+        self.reserved_bytes = sum(counters.quota.reserve_bytes for counters in limited if counters.quota is not None)
+        newest_first = list(self.order.newest_first())
+        self.order = self._quotas = QuotaOrder(self._make_order, limited)
+        for entry in reversed(newest_first):
+            self.order.insert(entry)
+
+    @property
+    def has_quotas(self) -> bool:
+        """Whether a pipeline has a quota."""
+        return self._quotas is not None
+
+    def most_bytes(self, counters: PipelineCounters) -> int:
+        """The most that one entry of a pipeline may take: within its own limit, and beside the reserves of others."""
+        quota = counters.quota
+        if quota is None:
+            return self.max_memory_bytes - self.reserved_bytes
+        most = self.max_memory_bytes - self.reserved_bytes + quota.reserve_bytes
+        return most if quota.max_memory_bytes is None else min(most, quota.max_memory_bytes)
 
     # --- reads
 
@@ -167,11 +206,13 @@ class Store:
                 self._sweep_at = self.order.after(self._sweep_at)
             self._passed = min(self._passed, min(map(_expires_at, counts)))
         self.order.touch(counts)
+        if self.groups.pending:
+            self.purges.settle_some(_SETTLED_WITH_READS, times[-1])
 
     # --- writes
 
-    def insert(self, entry: Entry, now: float) -> tuple[MissReason | None, Entry | None]:
-        """Put an entry in as the newest, in the place of an older one of its key.
+    def insert(self, entry: Entry, now: float, groups: Collection[str] = ()) -> tuple[MissReason | None, Entry | None]:
+        """Put an entry in as the newest, in the place of an older one of its key, and into its groups.
 
         Returns:
             Why an entry of its key had left before, and the entry that it replaces, each None where there is none.
@@ -195,6 +236,10 @@ class Store:
             del live[key]
             live[key] = entry
             self._replace(old, entry, now)
+            if old.counters.memberships:
+                self._end_membership(old)
+        if groups:
+            self.groups.join(entry, groups)
         sizes = counters.entry_size
         sizes.counts[SIZE_BUCKETS[(size - 1).bit_length()]] += 1
         sizes.total += size
@@ -261,13 +306,34 @@ class Store:
         self.invalidate(entry, cause)
         return True
 
-    def shrink(self, now: float) -> list[Entry]:
-        """Evict until both limits hold; gives what went, so that it is dropped outside the lock."""
-        gone: list[Entry] = []
+    def shrink(self, now: float, writer: PipelineCounters | None = None) -> list[Entry]:
+        """Evict until both limits hold; gives what went, so that it is dropped outside the lock.
+
+        What was purged and is not gone yet goes first.
+
+        Args:
+            now: The time.
+            writer: The counters of the pipeline that needs the room.
+        """
+        gone = self.purges.settle_some(_SETTLED_AT_WRITE, now) if self.groups.pending else []
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
-            victim = self.order.victim()
+            quotas = self._quotas
+            victim = self.order.victim() if quotas is None else quotas.victim_for(writer)
             assert victim is not None  # noqa: S101  # something is over a limit
-            self.evict(victim, "size" if len(self.live) > self.max_size else "memory", now)
+            if self.purges.settle(victim, now):
+                self.evict(victim, "size" if len(self.live) > self.max_size else "memory", now)
+            gone.append(victim)
+        return gone
+
+    def shrink_pipeline(self, counters: PipelineCounters, now: float) -> list[Entry]:
+        """Evict until a pipeline's own limits hold; gives what went, so that it is dropped outside the lock."""
+        gone: list[Entry] = []
+        quota = counters.quota
+        while quota is not None and quota.is_exceeded(counters):
+            victim = quota.order.victim()
+            assert victim is not None  # noqa: S101  # something is over a limit
+            if self.purges.settle(victim, now):
+                self.evict(victim, "quota", now)
             gone.append(victim)
         return gone
 
@@ -282,6 +348,8 @@ class Store:
             self.peak_entries = entries
         if self.memory_bytes > self.peak_memory_bytes:
             self.peak_memory_bytes = self.memory_bytes
+        if self.groups.pending:
+            return self.purges.settle_some(_SETTLED_AT_WRITE, now)
         expired_before = now - self.stale_seconds
         if expired_before < self._soonest and expired_before < self._soonest_stored:
             return ()
@@ -290,7 +358,7 @@ class Store:
         return () if self._writes % _SWEEP_EVERY else self.sweep(2 * _SWEEP_EVERY, now)
 
     def sweep(self, steps: int, now: float) -> Sequence[Entry]:
-        """Look at the next few entries, from the one to be evicted next on, and let go of those that have expired.
+        """Look at the next few entries, and let go of those that have expired.
 
         A pass is bounded by the number of entries at its start, so it ends even while reads keep moving entries ahead.
         """
@@ -301,7 +369,7 @@ class Store:
         held = len(self.live)
         for _ in repeat(None, steps if steps < held else held):
             if entry is None:
-                entry = self.order.victim()
+                entry = self.order.first()
                 if entry is None:
                     break
                 self._begin_pass()
@@ -320,6 +388,10 @@ class Store:
                 self._end_pass(expired_before)
         self._sweep_at = entry
         return gone or ()
+
+    def expects_expiry(self, at: float) -> None:
+        """Have the sweep look for an entry that expires at a moment."""
+        self._soonest_stored = min(self._soonest_stored, at)
 
     def _begin_pass(self) -> None:
         self._sweep_left = len(self.live)
@@ -342,3 +414,11 @@ class Store:
         counters = entry.counters
         counters.entries -= 1
         counters.memory_bytes -= size
+        if counters.memberships:
+            self._end_membership(entry)
+
+    def _end_membership(self, entry: Entry) -> None:
+        moved = self.groups.leave(entry)
+        if moved:
+            self.memory_bytes += moved
+            entry.counters.memory_bytes += moved

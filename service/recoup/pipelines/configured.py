@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 from recoup.errors import UnsupportedMediaError
 from recoup.pipelines.canonical import canonical_body, canonical_query
+from recoup.pipelines.group_templates import GroupTemplates, Template
 from recoup.pipelines.key_shape import WHOLE, KeyShape
 from recoup.pipelines.protocol import Prepared, Request
+from recoup.pipelines.quota_options import NO_QUOTA, PipelineQuota
 from recoup.pipelines.result_rules import NO_RULES, ResultRules
 
 
@@ -26,6 +28,8 @@ class PipelineOptions:
     key_headers: tuple[str, ...] = ()
     ignore_headers: tuple[str, ...] = ()
     refresh: str = "anyone"
+    groups: tuple[Template, ...] = ()
+    quota: PipelineQuota = NO_QUOTA
     key_shape: KeyShape = WHOLE
     rules: ResultRules = NO_RULES
 
@@ -50,6 +54,8 @@ class ConfiguredPipeline:
         self.key_headers = options.key_headers
         self.ignore_headers = options.ignore_headers
         self.refresh = options.refresh
+        self.groups = GroupTemplates(options.name, options.groups)
+        self.quota = options.quota
         self.rules = options.rules
         self._key_shape = options.key_shape
         self.ignored_query = options.key_shape.query
@@ -97,6 +103,7 @@ class ConfiguredPipeline:
             "max_waiting": self.max_waiting,
             "key_headers": list(self.key_headers),
             "ignore_headers": list(self.ignore_headers),
+            **self.quota.describe(),
             **self._key_shape.describe(),
             **self.rules.describe(),
         }

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
 from recoup.pipelines.configured import PipelineOptions
+from recoup.pipelines.group_templates import group_templates
 from recoup.pipelines.headers import is_header_name, is_header_value
 from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
 from recoup.pipelines.pointer_options import key_shape
+from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
 from recoup.pipelines.result_rules import result_rules
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
@@ -51,6 +53,8 @@ COMMON_OPTIONS = (
     "key_headers",
     "ignore_headers",
     "refresh",
+    "groups",
+    *QUOTA_OPTIONS,
     "ignore_json",
     "ignore_query",
     "json_defaults",
@@ -301,6 +305,8 @@ class OptionTable:
             key_headers=key_headers,
             ignore_headers=ignore_headers,
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
+            quota=pipeline_quota(self),
+            groups=group_templates(self, (*key_headers, *ignore_headers)),
             key_shape=key_shape(self),
             rules=result_rules(self),
         )

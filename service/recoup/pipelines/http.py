@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus, urlencode
 from recoup.errors import BadRequestError, GenerationTimeoutError, OwnAnswer, UpstreamError, UpstreamRefusedError
 from recoup.in_flight import answer_in_flight
 from recoup.pipelines.answer_parser import ExchangeError
+from recoup.pipelines.cache_groups import cache_groups
 from recoup.pipelines.configured import ConfiguredPipeline, PipelineOptions
 from recoup.pipelines.decoding import decoded, too_large
 from recoup.pipelines.exchange import Answer, Upstream
@@ -209,6 +210,7 @@ class HttpPipeline(ConfiguredPipeline):
             shared=not word.kept_out,
             kept_out=kept_out,
             ttl_seconds=word.ttl_seconds,
+            groups=self.groups.usable(cache_groups(answer.headers)),
         )
 
     async def start(self) -> None:

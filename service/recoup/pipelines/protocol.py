@@ -101,6 +101,7 @@ class Result:
             waits for another result of its key.
         kept_out: What keeps it from being stored, as a word for `Cache-Status`; empty: nothing does.
         ttl_seconds: How long it may be kept, as its upstream says; None: it says nothing.
+        groups: The groups that its upstream says that it is in.
         price: What its generation cost in money, in the currency of its pipeline, beside its time.
         price_per_second: What each second of it cost.
     """
@@ -114,6 +115,7 @@ class Result:
     shared: bool = True
     kept_out: str = ""
     ttl_seconds: float | None = None
+    groups: tuple[str, ...] = ()
     price: float = 0.0
     price_per_second: float = 0.0
 
@@ -125,6 +127,7 @@ class Result:
             share=self.shared,
             ttl_seconds=DEFAULT if self.ttl_seconds is None else self.ttl_seconds or None,
             reason="too_large" if self.kept_out == TOO_LARGE else "uncacheable",
+            groups=self.groups,
             price=self.price,
             price_per_second=self.price_per_second,
         )

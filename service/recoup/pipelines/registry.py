@@ -19,6 +19,7 @@ from recoup.pipelines.paths import PATH_RULE, PathPattern, conflict
 from recoup.pipelines.protocol import Pipeline
 from recoup.pipelines.python import DEFAULT_MEMORY_BYTES, PythonPipeline, is_callable_path
 from recoup.pipelines.python import PATH_RULE as CALLABLE_RULE
+from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
 from recoup.pipelines.upstream_word import IGNORE, OBEY
 from recoup.pipelines.whole_upstream import upstream_parts
 
@@ -302,8 +303,11 @@ def _make_relief(options: OptionTable, context: _Context) -> Pipeline:
         given["memory_bytes"] = _memory(options, 0)
     if "max_waiting" in options:
         given["max_waiting"] = options.count("max_waiting", 0, minimum=0)
+    quota = pipeline_quota(options)
     options.finish()
-    return _relief(f"{options.file}: pipeline {options.pipeline!r}", {"name": options.pipeline, **given})
+    return _relief(
+        f"{options.file}: pipeline {options.pipeline!r}", {"name": options.pipeline, "quota": quota, **given}
+    )
 
 
 _BUILT_IN = "the built-in pipelines"
@@ -339,10 +343,11 @@ _HTTP_OPTIONS = (
     "stream_end",
     "upstream_cache_control",
 )
+_RELIEF_OPTIONS = ("kind", "workers", "ttl_seconds", "timeout_seconds", "max_waiting", "memory_mb")
 _KINDS: dict[str, _Kind] = {
     "http": _Kind((*COMMON_OPTIONS, *_HTTP_OPTIONS), _make_http),
     "python": _Kind((*COMMON_OPTIONS, "callable", "memory_mb", "environment"), _make_python),
-    "relief": _Kind(("kind", "workers", "ttl_seconds", "timeout_seconds", "max_waiting", "memory_mb"), _make_relief),
+    "relief": _Kind((*_RELIEF_OPTIONS, *QUOTA_OPTIONS), _make_relief),
 }
 
 

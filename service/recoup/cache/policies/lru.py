@@ -51,6 +51,10 @@ class LRUOrder:
         oldest: Entry = self._ends.newer
         return None if oldest is self._ends else oldest
 
+    def first(self) -> Entry | None:
+        """The oldest entry."""
+        return self.victim()
+
     def after(self, entry: Entry) -> Entry | None:
         """The entry that was used next."""
         newer = entry.newer

@@ -29,8 +29,11 @@ class Order(Protocol):
     def victim(self) -> Entry | None:
         """The entry to evict next; it stays in until it is removed. None when there is none."""
 
+    def first(self) -> Entry | None:
+        """The first entry of a walk with `after`, which comes to all entries; None when there is none."""
+
     def after(self, entry: Entry) -> Entry | None:
-        """The entry to evict after this one, as things are now; None when it is the last. It must be in."""
+        """The next entry of a walk, as things are now; None when this is the last. It must be in."""
 
     def remove(self, entry: Entry) -> None:
         """Let an entry go, which is in."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from recoup.errors import UnprocessableError, UnsupportedMediaError
 from recoup.pipelines.protocol import Prepared, Request, Result
+from recoup.pipelines.quota_options import NO_QUOTA, PipelineQuota
 from recoup.pipelines.relief.generation import CONTENT_TYPES, generate, warm_up
 from recoup.pipelines.relief.parameters import DEFAULTS, SPECIFICATION, canonical, read
 from recoup.pipelines.workers import WorkerPool
@@ -52,6 +53,7 @@ class ReliefPipeline:
         max_concurrent: int | None = None,
         max_waiting: int = 64,
         memory_bytes: int | None = DEFAULT_MEMORY_BYTES,
+        quota: PipelineQuota = NO_QUOTA,
     ) -> None:
         self.workers = workers if workers is not None else min(os.cpu_count() or 1, MOST_WORKERS)
         self.name = name
@@ -59,6 +61,7 @@ class ReliefPipeline:
         self.timeout_seconds = timeout_seconds
         self.max_concurrent = max_concurrent if max_concurrent is not None else self.workers
         self.max_waiting = max_waiting
+        self.quota = quota
         self._pool = WorkerPool(
             workers=self.workers, timeout_seconds=timeout_seconds, initializer=warm_up, memory_bytes=memory_bytes
         )

@@ -23,6 +23,7 @@ from recoup.cache.stats import Outcome
 from recoup.errors import NotCachedError, RecoupError, UpstreamError
 from recoup.in_flight import Holding, InFlight
 from recoup.pipelines.protocol import Pipeline
+from recoup.pipelines.quota_options import NO_QUOTA, PipelineQuota
 from recoup.pipelines.stream import Stream
 from recoup.telemetry import request_id
 from recoup.web.generation.answer import SANDBOX, GenerationResponse, hit_response, lookup_response
@@ -119,6 +120,9 @@ class GenerationEndpoint:
         self._doors = {name.encode(): Door(Route(pipeline), GENERATE_ROUTE) for name, pipeline in pipelines.items()}
         for door in self._doors.values():
             cache.register(door.route.name, door.route.limiter, currency=door.route.currency)
+            quota: PipelineQuota = getattr(door.route.pipeline, "quota", NO_QUOTA)
+            if quota != NO_QUOTA:
+                cache.set_quota(door.route.name, **quota._asdict())
 
     def door(self, name: bytes) -> Door | None:
         """The pipeline of a name, as it is served under `/api/generate/`; None: there is none."""

@@ -8,7 +8,7 @@ the leader's result be for the leader alone, each of them generates as itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.stats import Outcome, StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
+from recoup.pipelines.group_templates import GroupTemplates
 from recoup.pipelines.protocol import TOO_LARGE, Pipeline, Prepared, Request, Result
 from recoup.pipelines.stream import Reader, Stream
 from recoup.web.generation.request import GenerationRequest, Route
@@ -27,6 +28,8 @@ from recoup.web.sending import Caller
 #: Seconds that an answer may take to become whole, once it has begun, before it is passed on as it comes: so a short
 #: one is answered with what became of it. One whose parts mean something by themselves is passed on at once.
 _WHOLE_SECONDS = 0.01
+#: A body of more bytes is not read on the event loop, to find its groups.
+_LARGE_BYTES = 1 << 16
 
 
 class LookupTasks:
@@ -137,12 +140,10 @@ class LookupTasks:
         task.add_done_callback(_note_seen)
         return task
 
-    def fetch(
-        self, request: GenerationRequest, mode: Mode, opening: _Opening | None = None
-    ) -> Coroutine[Any, Any, Lookup[Any]]:
+    async def fetch(self, request: GenerationRequest, mode: Mode, opening: _Opening | None = None) -> Lookup[Any]:
         """The lookup itself, for the caller alone."""
         route = request.route
-        return self._cache.afetch(
+        return await self._cache.afetch(
             request.key,
             partial(_generate, route.pipeline, request.prepared),
             pipeline=route.name,
@@ -153,6 +154,7 @@ class LookupTasks:
             bypass_reason=request.bypass_reason,
             decide=_decide,
             on_open=None if opening is None else opening.begin,
+            groups=await _groups_of(route.pipeline, request.prepared) if mode != "bypass" else (),
         )
 
     def _count_end(self, pipeline: str, opening: _Opening, task: asyncio.Task[Lookup[Any]]) -> None:
@@ -261,6 +263,17 @@ def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
     """Take note of a task's error, which its caller may not be there any more to see."""
     if not task.cancelled():
         task.exception()
+
+
+async def _groups_of(pipeline: Pipeline, prepared: Prepared) -> tuple[str, ...]:
+    """The groups that a pipeline puts a request's result in; in a thread, where reading the request takes long."""
+    templates: GroupTemplates | None = getattr(pipeline, "groups", None)
+    request = prepared.job
+    if not templates or not isinstance(request, Request):
+        return ()
+    if len(request.body) <= _LARGE_BYTES:
+        return templates.of(request)
+    return await asyncio.to_thread(templates.of, request)
 
 
 def _decide(result: Any) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recoup import fields as kinds
+from recoup.cache.config import LONGEST_GROUP
 from recoup.cache.stats import SORTS
 from recoup.web.validation import Field
 
@@ -28,6 +29,16 @@ _PIPELINE = "Only the entries of this pipeline."
 #: The body of `POST /clear`.
 CLEAR_FIELDS = (Field("pipeline", kinds.Text("a text", empty=True), f"{_PIPELINE} Left out: all entries."),)
 
+#: Groups that one request may purge.
+_MOST_PURGED = 256
+
+#: The body of `POST /purge`. The groups must be there.
+PURGE_FIELDS = (
+    Field("groups", kinds.Texts(_MOST_PURGED, LONGEST_GROUP), "The groups whose results are purged."),
+    Field("pipeline", kinds.Text("a text", empty=True), "Only the results of this pipeline. Left out: of all."),
+    Field("soft", kinds.Flag(), "Whether they expire instead, and may be served stale.", default=False),
+)
+
 #: The query of `GET /entries`.
 ENTRIES_QUERY = (
     Field("limit", kinds.Whole(1, 1000), "Entries at most.", default=100),
@@ -40,4 +51,5 @@ ENTRIES_QUERY = (
         default="recent",
     ),
     Field("pipeline", kinds.Text("a text", empty=True), _PIPELINE),
+    Field("group", kinds.Text("a text", empty=True), "Only the entries of this group."),
 )

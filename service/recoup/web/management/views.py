@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -17,11 +18,12 @@ from werkzeug.routing import Map, Rule
 
 from recoup import strict_json
 from recoup.cache import LRUCache
-from recoup.errors import BadRequestError, NotFoundError
+from recoup.errors import BadRequestError, ConfigurationError, NotFoundError
 from recoup.fields import echo
 from recoup.web.generation.request import too_large
 from recoup.web.management.auth import Access
-from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY
+from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, ENTRIES_QUERY, PURGE_FIELDS
+from recoup.web.management.purging import PurgeCollector
 from recoup.web.problems import register_error_handlers
 from recoup.web.responses import NO_STORE, json_response
 from recoup.web.validation import Field, check_object, check_query, require_json_type
@@ -77,6 +79,7 @@ class _Management:
     def __init__(self, cache: LRUCache, describe: Describe | None) -> None:
         self._cache = cache
         self._describe = describe
+        self._collector = PurgeCollector(cache)
 
     def rules(self) -> list[tuple[str, str, Callable[..., Response]]]:
         """Every route: its path, its method, its view."""
@@ -85,6 +88,7 @@ class _Management:
             ("/config", "GET", self.read_config),
             ("/config", "POST", self.change_config),
             ("/clear", "POST", self.clear),
+            ("/purge", "POST", self.purge),
             ("/entries", "GET", self.entries),
             # Keys of other applications may have slashes in them.
             ("/entries/<path:key>", "GET", self.entry),
@@ -106,7 +110,10 @@ class _Management:
             raise _nothing_to_change()
         if changes.get("ttl_seconds") == 0:
             changes["ttl_seconds"] = None  # as in the environment: 0 says never
-        self._cache.configure(**changes)
+        try:
+            self._cache.configure(**changes)
+        except ConfigurationError as error:  # beside what is checked for each field: the pipelines' reserves
+            raise BadRequestError(f"Unusable body: {error}.", errors=[{"detail": str(error)}]) from error
         _log.info("cache configured", extra={"changes": changes})
         return json_response(self._cache.config())
 
@@ -118,11 +125,28 @@ class _Management:
         _log.info("cache cleared", extra={"pipeline": pipeline, "cleared": cleared})
         return json_response({"cleared": cleared})
 
+    def purge(self) -> Response:
+        _query()
+        purge = check_object(_body(), PURGE_FIELDS)
+        if "groups" not in purge:
+            raise _nothing_to_purge()
+        groups, pipeline, soft = list(dict.fromkeys(purge["groups"])), purge.get("pipeline"), purge.get("soft", False)
+        self._require_known(pipeline)
+        try:
+            at = self._cache.purge(groups, pipeline, soft=soft)
+        except ConfigurationError as error:
+            raise BadRequestError(
+                f"Unusable body: {error}.", errors=[{"detail": str(error), "pointer": "/groups"}]
+            ) from error
+        self._collector.collect()
+        _log.info("cache purged", extra={"groups": groups, "pipeline": pipeline, "soft": soft})
+        return json_response({"groups": groups, "soft": soft, "at": _timestamp(at)})
+
     def entries(self) -> Response:
         query = _query(*ENTRIES_QUERY)
         self._require_known(query["pipeline"])
         entries = self._cache.entries(**query, describe=self._describe)
-        total = self._cache.count(query["pipeline"])
+        total = self._cache.count(query["pipeline"], query["group"])
         page = [_addressed(entry) for entry in entries]
         return json_response({"entries": page, "total": total, "limit": query["limit"], "offset": query["offset"]})
 
@@ -184,6 +208,21 @@ def _no_content() -> Response:
 def _nothing_to_change() -> BadRequestError:
     names = tuple(field.name for field in CONFIG_FIELDS)
     return BadRequestError(f"Nothing to change: the body must have at least one of {', '.join(names)}.", allowed=names)
+
+
+def _nothing_to_purge() -> BadRequestError:
+    names = tuple(field.name for field in PURGE_FIELDS)
+    detail = "missing: expected the groups to purge"
+    return BadRequestError(
+        f"Unusable body: groups: {detail}.",
+        errors=[{"detail": f"groups: {detail}", "pointer": "/groups"}],
+        allowed=names,
+    )
+
+
+def _timestamp(seconds: float) -> str:
+    """A moment as RFC 3339 writes it, in UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _no_entry(key: str) -> NotFoundError:

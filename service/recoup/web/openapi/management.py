@@ -44,6 +44,7 @@ def management_paths() -> Schema:
         "/api/cache/stats": {"get": _stats()},
         "/api/cache/config": {"get": _read_config(), "post": _change_config()},
         "/api/cache/clear": {"post": _clear()},
+        "/api/cache/purge": {"post": _purge()},
         "/api/cache/entries": {"get": _entries()},
         "/api/cache/entries/{key}": {"parameters": [_KEY], "get": _entry(), "delete": _delete()},
     }
@@ -125,6 +126,25 @@ def _clear() -> Schema:
             f"{SAMPLE_SERVER}/api/cache/clear",
         ],
         requestBody={"required": False, "content": {"application/json": {"schema": ref("ClearRequest")}}},
+        **_SECURITY,
+    )
+
+
+def _purge() -> Schema:
+    return operation(
+        "purge",
+        MANAGEMENT,
+        "Purge",
+        "Lets no result of these groups answer from now on, generations that began before it included. It takes the "
+        "same time, whatever is held. Soft: they expire instead.",
+        {"200": json_answer("Purged", "What was purged."), **problems(400, 401, 404, 413, 415)},
+        [
+            _CURL,
+            "-H 'Content-Type: application/json'",
+            """-d '{"groups": ["model:small"]}'""",
+            f"{SAMPLE_SERVER}/api/cache/purge",
+        ],
+        requestBody={"required": True, "content": {"application/json": {"schema": ref("PurgeRequest")}}},
         **_SECURITY,
     )
 

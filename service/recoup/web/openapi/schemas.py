@@ -7,7 +7,7 @@ from typing import Any
 
 from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS, STREAM_ENDS
 from recoup.errors import GENERATION_ERROR_KINDS
-from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS
+from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, PURGE_FIELDS
 from recoup.web.validation import Field
 
 Schema = dict[str, Any]
@@ -107,6 +107,7 @@ _ENTRY: dict[str, Schema] = {
     },
     "hits": count("How often it answered."),
     "cost_seconds": seconds("What its generation took."),
+    "groups": _list_of({"type": "string"}, "The groups that it can be purged by."),
     "price": {"type": "number", "minimum": 0, "description": "What it cost, in the currency of its pipeline."},
     "content_type": {"type": ["string", "null"], "description": "The media type of the result."},
 }
@@ -141,6 +142,9 @@ _PIPELINE: dict[str, Schema] = {
     "timeout_seconds": seconds("The most that one generation may take."),
     "max_concurrent": count("Generations at one time, at most."),
     "max_waiting": count("Callers that may wait for their turn, at most."),
+    "max_entries": count("Its own limit of entries, where it has one."),
+    "max_memory_mb": {"type": "number", "description": "Its own limit of memory in megabytes, where it has one."},
+    "reserve_memory_mb": {"type": "number", "description": "What others cannot take from it, where it has a reserve."},
     "key_headers": _list_of({"type": "string"}, "Request headers that belong to the key."),
     "ignore_headers": _list_of({"type": "string"}, "Request headers that do not, although they may name a caller."),
     "ignore_json": _list_of({"type": "string"}, "JSON pointers to what of a body does not belong to the key."),
@@ -155,7 +159,10 @@ _PIPELINE: dict[str, Schema] = {
         "description": "Lists of values by JSON pointer: a result is stored only if it has one of them at each.",
     },
 }
-_OF_CONFIGURED_PIPELINES = ("ignore_json", "ignore_query", "json_defaults", "store_unless", "store_only_if")
+_OF_CONFIGURED_PIPELINES = (
+    *("ignore_json", "ignore_query", "json_defaults", "store_unless", "store_only_if"),
+    *("max_entries", "max_memory_mb", "reserve_memory_mb"),
+)
 
 _PROBLEM: dict[str, Schema] = {
     "type": {
@@ -217,11 +224,23 @@ SCHEMAS: dict[str, Schema] = {
     "ConfigChange": of_fields(CONFIG_FIELDS, description="Any of the settings, at least one.", at_least=1),
     "ClearRequest": of_fields(CLEAR_FIELDS, description="What to clear."),
     "Cleared": strict({"cleared": count("Entries that were removed.")}),
+    "PurgeRequest": strict(
+        {field.name: field.schema() for field in PURGE_FIELDS},
+        optional=("pipeline", "soft"),
+        description="What to purge.",
+    ),
+    "Purged": strict(
+        {
+            "groups": _list_of({"type": "string"}, "The groups, each once."),
+            "soft": {"type": "boolean", "description": "Whether their results expired instead."},
+            "at": {"type": "string", "format": "date-time", "description": "When it was."},
+        }
+    ),
     "Entry": strict(_ENTRY, optional=("content_type",), description="What is known of one entry."),
     "EntryPage": strict(
         {
             "entries": _list_of(ref("Entry"), "The page, in the order asked for."),
-            "total": count("Entries held in all (of the pipeline, where one was named)."),
+            "total": count("Entries held in all (of the pipeline and the group, where they were named)."),
             "limit": count("As asked for."),
             "offset": count("As asked for."),
         }
