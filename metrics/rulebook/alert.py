@@ -99,3 +99,12 @@ def place() -> str:
 def percent(share: float) -> str:
     """A share as a text says it: `60%`, `7.2%`."""
     return f"{share * 100:.6g}%"
+
+
+#: The labels that an alert keeps beside cluster and namespace, and how its texts name what it is about.
+JOB = ("job",)
+PIPELINE = ("job", "pipeline")
+INSTANCE = ("job", "instance")
+PLACE = place()
+PIPELINE_OF_JOB = f"pipeline {{{{ $labels.pipeline }}}} of {PLACE}"
+INSTANCE_OF_JOB = f"{{{{ $labels.instance }}}} of {PLACE}"

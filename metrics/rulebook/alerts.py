@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from metrics import signals
-from metrics.rulebook.alert import Alert, Severity, percent, place
+from metrics.rulebook.alert import INSTANCE, INSTANCE_OF_JOB, PIPELINE, PIPELINE_OF_JOB, Alert, percent
 from metrics.rulebook.burn import always_fails, generation_failures, slow_hits
 from metrics.rulebook.money import does_not_pay
 from metrics.rulebook.promql import by, increase, number
-from metrics.rulebook.recordings import BYPASSES, EXPIRED, GENERATIONS, REFUSED_REQUESTS, SERVER_ERRORS
+from metrics.rulebook.recordings import BYPASSES, EXPIRED, GENERATIONS
+from metrics.rulebook.refusals import queue_full, requests_refused, server_errors
+from metrics.rulebook.targets import down, restarting, target_vanished
 from metrics.selectors import select
 from metrics.thresholds import Thresholds
 from recoup.telemetry import catalogue
-
-_JOB = ("job",)
-_PIPELINE = ("job", "pipeline")
-_INSTANCE = ("job", "instance")
-_PLACE = place()
-_PIPELINE_OF_JOB = f"pipeline {{{{ $labels.pipeline }}}} of {_PLACE}"
-_INSTANCE_OF_JOB = f"{{{{ $labels.instance }}}} of {_PLACE}"
 
 
 def alerts(thresholds: Thresholds) -> list[Alert]:
@@ -49,87 +44,6 @@ def alerts(thresholds: Thresholds) -> list[Alert]:
     ]
 
 
-def down() -> list[Alert]:
-    """A target of Recoup's is there and cannot be scraped. Critical where no other one of its job answers."""
-    state, none = signals.UP_STATE.at("instance"), f"on ({by('job')}) {signals.UP_TARGETS.at('job')} == 0"
-    return [
-        _down("critical", f"{state} == 0\nand {none}", "No instance of its job answers."),
-        _down("warning", f"{state} == 0\nunless {none}", "Other instances of its job answer."),
-    ]
-
-
-def _down(severity: Severity, expression: str, others: str) -> Alert:
-    return Alert(
-        name="RecoupDown",
-        expression=expression,
-        hold="5m",
-        severity=severity,
-        summary=f"Recoup is down: {_INSTANCE_OF_JOB}",
-        description=(
-            f"Prometheus cannot scrape {_INSTANCE_OF_JOB}: up is {{{{ $value }}}} (threshold 1) for 5m. {others}"
-        ),
-        dashboard="process",
-        keeps=_INSTANCE,
-    )
-
-
-def target_vanished() -> list[Alert]:
-    """Targets that were there are no targets any more: what is gone cannot be down.
-
-    One that answered until it went was taken away on purpose. One that was down before it went is lost, until as many
-    answer as usual.
-    """
-    count, up = signals.TARGETS.at("job"), signals.UP_STATE.at("instance")
-    lost = f"count by ({by('job')}) (\n    last_over_time({up}[1d]) == 0\n    unless {up}\n  )"
-    usual = f"{signals.UP_TARGETS.at('job')} >= quantile_over_time(0.5, {signals.UP_TARGETS.at('job')}[1d])"
-    return [
-        Alert(
-            name="RecoupTargetVanished",
-            expression=f"(\n  max_over_time({count}[2h])\n  or\n  {lost}\n)\nunless\n{count}",
-            hold="5m",
-            severity="critical",
-            summary=f"Every target of {_PLACE} has vanished",
-            description=(
-                f"Prometheus knows no target of {_PLACE} any more (threshold 1): service discovery does not "
-                "find it. There were {{ $value }}."
-            ),
-            dashboard="process",
-            keeps=_JOB,
-        ),
-        Alert(
-            name="RecoupTargetVanished",
-            expression=f"(\n  {lost} > 0\n  and {count}\n)\nunless {usual}",
-            hold="10m",
-            severity="warning",
-            summary=f"A target of {_PLACE} has vanished",
-            description=(
-                f"Targets of {_PLACE} that were down before they vanished within 1d: {{{{ $value }}}} (threshold 0), "
-                "and fewer answer than usual."
-            ),
-            dashboard="process",
-            keeps=_JOB,
-        ),
-    ]
-
-
-def restarting(thresholds: Thresholds) -> Alert:
-    """An instance starts again and again: its cache never fills."""
-    return Alert(
-        name="RecoupRestarting",
-        expression=f"{signals.STARTS.at('instance')} > {number(thresholds.restarts)}",
-        hold="0s",
-        lasts="30m",
-        severity="warning",
-        summary=f"Recoup starts again and again: {_INSTANCE_OF_JOB}",
-        description=(
-            f"{_INSTANCE_OF_JOB} started {{{{ $value }}}} times within 1h (threshold {number(thresholds.restarts)}). "
-            "Each time, it begins with an empty cache."
-        ),
-        dashboard="process",
-        keeps=_INSTANCE,
-    )
-
-
 def _lasting(level: str, figure: str, comparison: str, window: str) -> str:
     """A figure of an hour that has not been better for long, where there was traffic before, too.
 
@@ -159,14 +73,14 @@ def hit_ratio_low(thresholds: Thresholds) -> Alert:
         hold="5m",
         lasts="1h",
         severity="warning",
-        summary=f"The hit ratio is below its target: {_PIPELINE_OF_JOB}",
+        summary=f"The hit ratio is below its target: {PIPELINE_OF_JOB}",
         description=(
-            f"The hit ratio of {_PIPELINE_OF_JOB} is {{{{ $value | humanizePercentage }}}} "
+            f"The hit ratio of {PIPELINE_OF_JOB} is {{{{ $value | humanizePercentage }}}} "
             f"(threshold {percent(thresholds.hit_ratio)}) over the last 1h. It misses what had been there, or it has "
             "been so for 2h."
         ),
         dashboard="misses",
-        keeps=_PIPELINE,
+        keeps=PIPELINE,
     )
 
 
@@ -182,14 +96,14 @@ def instance_hit_ratio_low(thresholds: Thresholds) -> Alert:
         hold="5m",
         lasts="1h",
         severity="warning",
-        summary=f"One instance has few hits: {_INSTANCE_OF_JOB}",
+        summary=f"One instance has few hits: {INSTANCE_OF_JOB}",
         description=(
-            f"The hit ratio of {_INSTANCE_OF_JOB} is {{{{ $value | humanizePercentage }}}} "
+            f"The hit ratio of {INSTANCE_OF_JOB} is {{{{ $value | humanizePercentage }}}} "
             f"(threshold {percent(thresholds.hit_ratio)}) over the last 1h, and below "
             f"{percent(thresholds.instance_share)} of that of its job."
         ),
         dashboard="misses",
-        keeps=_INSTANCE,
+        keeps=INSTANCE,
     )
 
 
@@ -209,14 +123,14 @@ def speedup_low(thresholds: Thresholds) -> Alert:
         hold="5m",
         lasts="1h",
         severity="warning",
-        summary=f"The speed-up is below its target: {_PIPELINE_OF_JOB}",
+        summary=f"The speed-up is below its target: {PIPELINE_OF_JOB}",
         description=(
-            f'The speed-up of {_PIPELINE_OF_JOB} is {{{{ $value | printf "%.2f" }}}} '
+            f'The speed-up of {PIPELINE_OF_JOB} is {{{{ $value | printf "%.2f" }}}} '
             f"(threshold {number(thresholds.speedup)}) over the last 1h, and it has been below "
             f"{percent(thresholds.speedup_share)} of what its hit ratio allows, 1 / (1 - hit ratio), for 1h."
         ),
         dashboard="overview",
-        keeps=_PIPELINE,
+        keeps=PIPELINE,
     )
 
 
@@ -231,13 +145,13 @@ def mostly_bypassed(thresholds: Thresholds) -> Alert:
         ),
         hold="30m",
         severity="warning",
-        summary=f"Most lookups go past the cache: {_PIPELINE_OF_JOB}",
+        summary=f"Most lookups go past the cache: {PIPELINE_OF_JOB}",
         description=(
             f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.bypass_ratio)}) of the lookups of "
-            f"{_PIPELINE_OF_JOB} went past the cache over the last 1h, and it is enabled. No hit ratio counts them."
+            f"{PIPELINE_OF_JOB} went past the cache over the last 1h, and it is enabled. No hit ratio counts them."
         ),
         dashboard="misses",
-        keeps=_PIPELINE,
+        keeps=PIPELINE,
     )
 
 
@@ -252,14 +166,14 @@ def eviction_regret(thresholds: Thresholds) -> Alert:
         ),
         hold="15m",
         severity="warning",
-        summary=f"What was evicted is generated again: {_PIPELINE_OF_JOB}",
+        summary=f"What was evicted is generated again: {PIPELINE_OF_JOB}",
         description=(
             f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.regret_ratio)}) of the generation "
-            f"time of the misses of {_PIPELINE_OF_JOB} went into results that had been evicted, over the last 1h. "
+            f"time of the misses of {PIPELINE_OF_JOB} went into results that had been evicted, over the last 1h. "
             "A larger cache could have kept them."
         ),
         dashboard="capacity",
-        keeps=_PIPELINE,
+        keeps=PIPELINE,
     )
 
 
@@ -284,14 +198,14 @@ def young_evictions(thresholds: Thresholds) -> Alert:
         hold="15m",
         lasts="30m",
         severity="warning",
-        summary=f"The cache is too small: entries leave young at {_INSTANCE_OF_JOB}",
+        summary=f"The cache is too small: entries leave young at {INSTANCE_OF_JOB}",
         description=(
-            f"Half of what {_INSTANCE_OF_JOB} evicts has been there for less than {{{{ $value | humanizeDuration }}}} "
+            f"Half of what {INSTANCE_OF_JOB} evicts has been there for less than {{{{ $value | humanizeDuration }}}} "
             f"(threshold {_duration(thresholds.young_seconds)}), because a limit is reached, and within 1h more was "
             f"evicted than {percent(thresholds.turnover)} of what it holds."
         ),
         dashboard="capacity",
-        keeps=_INSTANCE,
+        keeps=INSTANCE,
     )
 
 
@@ -311,14 +225,14 @@ def memory_drift(thresholds: Thresholds) -> Alert:
         hold="30m",
         lasts="30m",
         severity="warning",
-        summary=f"The process takes more memory than the cache accounts for: {_INSTANCE_OF_JOB}",
+        summary=f"The process takes more memory than the cache accounts for: {INSTANCE_OF_JOB}",
         description=(
-            f"{_INSTANCE_OF_JOB} has grown by {{{{ $value | humanize1024 }}}}B over the last 3d that its cache does "
+            f"{INSTANCE_OF_JOB} has grown by {{{{ $value | humanize1024 }}}}B over the last 3d that its cache does "
             f"not account for (threshold {percent(thresholds.drift_ratio)} of the most that it held, and at least "
             f"{number(thresholds.drift_bytes / 2**20)}MiB)."
         ),
         dashboard="process",
-        keeps=_INSTANCE,
+        keeps=INSTANCE,
     )
 
 
@@ -336,14 +250,14 @@ def memory_leak(thresholds: Thresholds) -> Alert:
         hold="1h",
         lasts="2h",
         severity="warning",
-        summary=f"The process grows from day to day: {_INSTANCE_OF_JOB}",
+        summary=f"The process grows from day to day: {INSTANCE_OF_JOB}",
         description=(
-            f"The least memory of a day that {_INSTANCE_OF_JOB} takes beside its cache has grown by "
+            f"The least memory of a day that {INSTANCE_OF_JOB} takes beside its cache has grown by "
             f"{{{{ $value | humanize1024 }}}}B within 3d (threshold {number(thresholds.leak_bytes / 2**20)}MiB), "
             "a part of it on each day."
         ),
         dashboard="process",
-        keeps=_INSTANCE,
+        keeps=INSTANCE,
     )
 
 
@@ -360,89 +274,14 @@ def generation_slower(thresholds: Thresholds) -> Alert:
         hold="15m",
         lasts="1h",
         severity="warning",
-        summary=f"Generations have become slower: {_PIPELINE_OF_JOB}",
+        summary=f"Generations have become slower: {PIPELINE_OF_JOB}",
         description=(
-            f"Generations of {_PIPELINE_OF_JOB} over the last 1h took "
+            f"Generations of {PIPELINE_OF_JOB} over the last 1h took "
             '{{ $value | printf "%.1f" }} times as long as usual within 1d before '
             f"(threshold {number(thresholds.slower_factor)})."
         ),
         dashboard="generation",
-        keeps=_PIPELINE,
-    )
-
-
-def queue_full(thresholds: Thresholds) -> Alert:
-    """Callers are refused, because nobody may even wait any more."""
-    limit = number(thresholds.queue_full_ratio)
-    return Alert(
-        name="RecoupGenerationQueueFull",
-        expression=(
-            f"{signals.QUEUE_FULL_RATIO.at('pipeline', '1h')} > {limit}\n"
-            f"and {signals.QUEUE_FULL_RATIO.at('pipeline', '30m')} > {limit}\n"
-            f"and {signals.REFUSALS_OF_HOUR.at('pipeline')} > {number(thresholds.refusals)}"
-        ),
-        hold="2m",
-        lasts="30m",
-        severity="warning",
-        summary=f"The generation queue is full: {_PIPELINE_OF_JOB}",
-        description=(
-            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.queue_full_ratio)}) of the "
-            f"generations that {_PIPELINE_OF_JOB} was asked for over the last 1h were refused, and too many still are. "
-            "Its queue was full."
-        ),
-        dashboard="generation",
-        keeps=_PIPELINE,
-    )
-
-
-def requests_refused(thresholds: Thresholds) -> Alert:
-    """Callers are answered 503, whoever refuses them: a generator's queue, or the service for want of room."""
-    return Alert(
-        name="RecoupRequestsRefused",
-        expression=(
-            f"{signals.REFUSED_RATIO.at('job', '1h')} > {number(thresholds.refused_ratio)}\n"
-            f"and {signals.REFUSED_RATIO.at('job', '30m')} > {number(thresholds.refused_ratio)}\n"
-            f"and {increase('job', REFUSED_REQUESTS, '1h')} > {number(thresholds.refused_requests)}"
-        ),
-        hold="2m",
-        lasts="30m",
-        severity="warning",
-        summary=f"Requests are refused: {_PLACE}",
-        description=(
-            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.refused_ratio)}) of the requests to "
-            f"{_PLACE} were answered 503 over the last 1h, and too many still are."
-        ),
-        dashboard="generation",
-        keeps=_JOB,
-    )
-
-
-def server_errors(thresholds: Thresholds) -> list[Alert]:
-    """Callers are answered 5xx, whatever failed: the generator, its upstream, or the service itself."""
-    return [
-        _server_errors("critical", thresholds.server_error_critical, thresholds),
-        _server_errors("warning", thresholds.server_error_ratio, thresholds),
-    ]
-
-
-def _server_errors(severity: Severity, share: float, thresholds: Thresholds) -> Alert:
-    return Alert(
-        name="RecoupServerErrors",
-        expression=(
-            f"{signals.SERVER_ERROR_RATIO.at('job', '1h')} > {number(share)}\n"
-            f"and {signals.SERVER_ERROR_RATIO.at('job', '30m')} > {number(share)}\n"
-            f"and {increase('job', SERVER_ERRORS, '1h')} > {number(thresholds.server_errors)}"
-        ),
-        hold="2m",
-        lasts="30m",
-        severity=severity,
-        summary=f"Requests end in errors: {_PLACE}",
-        description=(
-            f"{{{{ $value | humanizePercentage }}}} (threshold {percent(share)}) of the requests to {_PLACE} were "
-            "answered 5xx over the last 1h, refusals left out, and too many still are."
-        ),
-        dashboard="generation",
-        keeps=_JOB,
+        keeps=PIPELINE,
     )
 
 
@@ -453,13 +292,13 @@ def cache_disabled() -> Alert:
         expression=f"max by ({by('instance')}) ({select(catalogue.ENABLED)}) == 0",
         hold="15m",
         severity="warning",
-        summary=f"The cache is disabled: {_INSTANCE_OF_JOB}",
+        summary=f"The cache is disabled: {INSTANCE_OF_JOB}",
         description=(
-            f"The cache of {_INSTANCE_OF_JOB} is disabled: {catalogue.ENABLED.name} is {{{{ $value }}}} (threshold 1) "
+            f"The cache of {INSTANCE_OF_JOB} is disabled: {catalogue.ENABLED.name} is {{{{ $value }}}} (threshold 1) "
             "for 15m. Every request goes to its generator."
         ),
         dashboard="overview",
-        keeps=_INSTANCE,
+        keeps=INSTANCE,
     )
 
 
@@ -470,13 +309,13 @@ def config_changed() -> Alert:
         expression=f"{increase('instance', select(catalogue.CONFIG_CHANGES), '15m', 'setting')} > 0",
         hold="0s",
         severity="info",
-        summary=f"{{{{ $labels.setting }}}} was changed: {_INSTANCE_OF_JOB}",
+        summary=f"{{{{ $labels.setting }}}} was changed: {INSTANCE_OF_JOB}",
         description=(
-            f"Changes of {{{{ $labels.setting }}}} at {_INSTANCE_OF_JOB} within 15m: "
+            f"Changes of {{{{ $labels.setting }}}} at {INSTANCE_OF_JOB} within 15m: "
             '{{ $value | printf "%.0f" }} (threshold 0).'
         ),
         dashboard="overview",
-        keeps=_INSTANCE,
+        keeps=INSTANCE,
     )
 
 
@@ -489,13 +328,13 @@ def internal_errors(thresholds: Thresholds) -> Alert:
         expression=f"{failures} > {least}",
         hold="0s",
         severity="warning",
-        summary=f"The cache fails open ({{{{ $labels.part }}}}): {_INSTANCE_OF_JOB}",
+        summary=f"The cache fails open ({{{{ $labels.part }}}}): {INSTANCE_OF_JOB}",
         description=(
-            f"Failures of the part {{{{ $labels.part }}}} at {_INSTANCE_OF_JOB} within 1h: "
+            f"Failures of the part {{{{ $labels.part }}}} at {INSTANCE_OF_JOB} within 1h: "
             f'{{{{ $value | printf "%.0f" }}}} (threshold {least}). Callers were served all the same.'
         ),
         dashboard="process",
-        keeps=_INSTANCE,
+        keeps=INSTANCE,
     )
 
 
@@ -511,13 +350,13 @@ def expires_unused(thresholds: Thresholds) -> Alert:
         ),
         hold="1h",
         severity="info",
-        summary=f"Entries expire unused: {_PIPELINE_OF_JOB}",
+        summary=f"Entries expire unused: {PIPELINE_OF_JOB}",
         description=(
             f"{{{{ $value | humanizePercentage }}}} (threshold {percent(thresholds.unused_ratio)}) of the entries that "
-            f"{_PIPELINE_OF_JOB} let go within 1d had never answered a request. Most of them had expired."
+            f"{PIPELINE_OF_JOB} let go within 1d had never answered a request. Most of them had expired."
         ),
         dashboard="misses",
-        keeps=_PIPELINE,
+        keeps=PIPELINE,
     )
 
 
