@@ -359,6 +359,16 @@ class TestPassthrough:
             assert {name.lower(): value for name, value in own.items()}.items() <= headers(asking).items()
         assert (0, 0) == (len(cache), cache.stats().misses)
 
+    @pytest.mark.parametrize("length", [{"Content-Length": "9"}, {"Transfer-Encoding": "chunked"}], ids=str)
+    def test_an_answer_that_breaks_off_before_its_first_byte_is_a_problem(self, talk, upstream, length):
+        asking = talk.ask("/v1/models", b"", method="GET")
+        turn = upstream.next()
+        turn.begin(200, length)
+        turn.cut()
+        asking.wait()
+        assert (502, True) == (asking.exchange.status, asking.exchange.finished)
+        assert b"broke off" in b"".join(asking.exchange.body)
+
     def test_an_answer_is_passed_on_as_it_comes(self, talk, upstream):
         asking = talk.ask("/v1/files", b"", method="GET")
         turn = upstream.next()
