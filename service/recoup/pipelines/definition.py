@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
 from recoup.pipelines.configured import PipelineOptions
-from recoup.pipelines.headers import is_header_name, is_header_value
+from recoup.pipelines.headers import HeaderNames, is_header_name, is_header_value
 from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
 from recoup.pipelines.pointer_options import key_shape
 from recoup.pipelines.result_rules import result_rules
@@ -249,7 +249,11 @@ class OptionTable:
                 self.refused(option, 'a list of header names, none of the connection\'s own; one may end in "*"')
             )
             return ()
-        return tuple(name.lower() for name in names)
+        lowered = tuple(name.lower() for name in names)
+        if b"set-cookie" in HeaderNames(lowered):  # one caller's cookie would be everybody's
+            self.mistakes.append(self.refused(option, "a list of header names, none of which stands for Set-Cookie"))
+            return ()
+        return lowered
 
     def path(self, option: str) -> PathPattern | None:
         """A path that requests are answered at; None: there is none, or it cannot be used, which is collected."""
