@@ -382,6 +382,8 @@ class TestPaths:
             ("keep_headers = ['*']", "pipeline 'b': keep_headers=['*']: expected a list of header names"),
             ("keep_headers = ['A*b']", "pipeline 'b': keep_headers=['A*b']: expected a list of header names"),
             ("keep_headers = ['Connection']", "pipeline 'b': keep_headers=['Connection']: expected a list of header"),
+            ("keep_headers = ['Set-Cookie']", "pipeline 'b': keep_headers=['Set-Cookie']: expected a list of header"),
+            ("keep_headers = ['SET-*']", "pipeline 'b': keep_headers=['SET-*']: expected a list of header names, none"),
             ("stream_end = ['']", "pipeline 'b': stream_end=['']: expected a list of texts"),
             ("stream_end = 'x'", "pipeline 'b': stream_end='x': expected a list of texts"),
             (

@@ -359,6 +359,16 @@ class TestPassthrough:
             assert {name.lower(): value for name, value in own.items()}.items() <= headers(asking).items()
         assert (0, 0) == (len(cache), cache.stats().misses)
 
+    @pytest.mark.parametrize("length", [{"Content-Length": "9"}, {"Transfer-Encoding": "chunked"}], ids=str)
+    def test_an_answer_that_breaks_off_before_its_first_byte_is_a_problem(self, talk, upstream, length):
+        asking = talk.ask("/v1/models", b"", method="GET")
+        turn = upstream.next()
+        turn.begin(200, length)
+        turn.cut()
+        asking.wait()
+        assert (502, True) == (asking.exchange.status, asking.exchange.finished)
+        assert b"broke off" in b"".join(asking.exchange.body)
+
     def test_an_answer_is_passed_on_as_it_comes(self, talk, upstream):
         asking = talk.ask("/v1/files", b"", method="GET")
         turn = upstream.next()
@@ -449,6 +459,15 @@ class TestAWholeUpstream:
         talk.get_answered("/chat", headers={name: "one"})
         assert "one" == talk.turn.headers[name.lower()]
         talk.get("/chat", headers={name: "two"})
+
+    def test_what_connection_names_is_nobody_elses(self, front, upstream):
+        """It goes no further, and so it is not in the key; but nobody can take away whose the request is."""
+        talk = Talk(front(whole=True), upstream)
+        talk.get_answered("/chat", headers={"Connection": "close, X-Hop", "X-Hop": "secret"})
+        assert {"x-hop", "connection"}.isdisjoint(talk.turn.headers)
+        talk.get("/chat")
+        talk.get_answered("/chat", headers={"Connection": "Authorization", "Authorization": "me"})
+        assert "me" == talk.turn.headers["authorization"]
 
     def test_a_result_that_depends_on_noise_is_not_stored(self, front, upstream, cache):
         talk = Talk(front(whole=True), upstream)

@@ -88,7 +88,6 @@ class TestAsTheyCome:
         asking = Chat(front()).ask()
         turn = upstream.next()
         turn.begin(200, EVENTS)
-        wait_until(lambda: asking.exchange.status == 200)
         for number in range(3):
             turn.part(b"data: %d\n\n" % number)
             wait_until(lambda number=number: got(asking).endswith(b"data: %d\n\n" % number))
@@ -253,6 +252,15 @@ class TestBreakingOff:
         turn.cut()
         asking.wait()
         assert 502 == asking.exchange.status or not asking.exchange.finished
+
+    def test_so_is_a_stream_that_has_sent_only_its_headers(self, front, upstream, cache):
+        asking, turn = Chat(front()).ask(), upstream.next()
+        turn.begin(200, EVENTS)
+        turn.cut()
+        asking.wait()
+        assert (502, True) == (asking.exchange.status, asking.exchange.finished)
+        assert b"application/problem+json" == dict(asking.exchange.headers)[b"content-type"]
+        assert (0, {"cut": 1}) == (len(cache), ends(cache))
 
 
 class TestEndingWell:

@@ -17,7 +17,7 @@ from recoup.errors import ConfigurationError, SeveralMistakesError
 from recoup.fields import Choice, Kind, Number, Text, UnusableError, Whole, echo, refusal, unknown
 from recoup.pipelines.configured import PipelineOptions
 from recoup.pipelines.group_templates import group_templates
-from recoup.pipelines.headers import is_header_name, is_header_value
+from recoup.pipelines.headers import HeaderNames, is_header_name, is_header_value
 from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_path, parse_path
 from recoup.pipelines.pointer_options import key_shape
 from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
@@ -253,7 +253,11 @@ class OptionTable:
                 self.refused(option, 'a list of header names, none of the connection\'s own; one may end in "*"')
             )
             return ()
-        return tuple(name.lower() for name in names)
+        lowered = tuple(name.lower() for name in names)
+        if b"set-cookie" in HeaderNames(lowered):  # one caller's cookie would be everybody's
+            self.mistakes.append(self.refused(option, "a list of header names, none of which stands for Set-Cookie"))
+            return ()
+        return lowered
 
     def path(self, option: str) -> PathPattern | None:
         """A path that requests are answered at; None: there is none, or it cannot be used, which is collected."""

@@ -99,6 +99,8 @@ class PassingEndpoint:
         headers = [*end_to_end(answer.headers), _CACHE_STATUS, (REQUEST_ID, record.request_id.encode())]
         sender = StreamSender(_Chunks(answer), self._deliveries, self._budget, time.perf_counter)
         sent = await sender.send(caller, send, answer.status, headers, body=scope["method"] != "HEAD")
+        if sent.cut and not sent.begun:
+            raise UpstreamError(sent.cut)
         if sent.cut:
             record.error = f"StreamCutError: {sent.cut}"
         self._record(record, scope, template, _CALLER_LEFT if sent.left else answer.status, sent.size)

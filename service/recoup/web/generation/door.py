@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from recoup.pipelines.hop_by_hop import end_to_end
 from recoup.pipelines.paths import sent_query
 from recoup.pipelines.protocol import Direct
 from recoup.web.generation.request import Headers, RawHeaders, Route
@@ -30,6 +31,8 @@ class Door(NamedTuple):
         """The request's headers that matter here, each with all its values in their order."""
         wanted = self.route.wanted if self.rest is None else self.route.wanted_below_path
         chosen: Headers = {}
+        if self.rest is not None:
+            headers = end_to_end(headers)  # what `Connection` names is the sender's and ours alone
         for name, value in headers:
             if wanted is None or name in wanted:
                 chosen[name] = (*chosen[name], value) if name in chosen else (value,)

@@ -20,7 +20,7 @@ from structlog.contextvars import bind_contextvars
 
 from recoup.cache import LRUCache, Mode
 from recoup.cache.stats import Outcome
-from recoup.errors import NotCachedError, RecoupError, UpstreamError
+from recoup.errors import NotCachedError, RecoupError, StreamCutError, UpstreamError
 from recoup.in_flight import Holding, InFlight
 from recoup.pipelines.protocol import Pipeline
 from recoup.pipelines.quota_options import NO_QUOTA, PipelineQuota
@@ -196,6 +196,8 @@ class GenerationEndpoint:
             sent = await sender.send(caller, send, status, headers, body=asked.scope["method"] != "HEAD")
         finally:
             beginning.close()
+        if sent.cut and not sent.begun:
+            raise StreamCutError(sent.cut)
         ended_at = max(sent.first_byte_at or asked.started, stream.ended_at or 0.0)
         self._record_stream(asked, beginning, status, sent, ended_at)
 

@@ -27,12 +27,14 @@ class Sent:
     Attributes:
         size: Bytes of the body.
         first_byte_at: When the first one was sent, or the end; of the clock that was given.
+        begun: Whether its status and headers were sent.
         cut: Why it broke off; empty: it did not.
         left: Whether the caller left before its end.
     """
 
     size: int = 0
     first_byte_at: float | None = None
+    begun: bool = False
     cut: str = ""
     left: bool = False
 
@@ -75,7 +77,11 @@ class StreamSender:
         self._piece_bytes = SMALL_PIECE_BYTES
 
     async def send(self, caller: Caller, send: Send, status: int, headers: RawHeaders, *, body: bool) -> Sent:
-        """Send the answer; without `body` only its beginning, as a HEAD asks for."""
+        """Send the answer; without `body` only its beginning, as a HEAD asks for.
+
+        Nothing is sent before the first bytes of the body are there: what breaks off until then can be answered with
+        an error, and a server sends the headers with the first part of a body anyway.
+        """
         sent = Sent()
         left = caller.leaving
 
@@ -85,9 +91,11 @@ class StreamSender:
         left.add_done_callback(leave)
         self._deliveries.count += 1
         try:
+            piece = await self._reader.read(self._piece_bytes) if body else b""
+            sent.begun = True
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            if body:
-                await self._send_parts(send, sent)
+            if piece:
+                await self._send_parts(piece, send, sent)
             sent.first_byte_at = sent.first_byte_at or self._clock()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except StreamCutError as error:
@@ -99,8 +107,8 @@ class StreamSender:
             self._queued.release()
         return sent
 
-    async def _send_parts(self, send: Send, sent: Sent) -> None:
-        while piece := await self._reader.read(self._piece_bytes):
+    async def _send_parts(self, piece: bytes, send: Send, sent: Sent) -> None:
+        while piece:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             if sent.first_byte_at is None:
                 sent.first_byte_at = self._clock()
@@ -109,6 +117,7 @@ class StreamSender:
                 # There is more at once: others have their turn in between, as with any large answer.
                 await self._deliveries.turn()
                 self._widen(sent.size)
+            piece = await self._reader.read(self._piece_bytes)
 
     def _widen(self, size: int) -> None:
         """Send larger pieces from now on, if the budget has room for a queue of them."""
