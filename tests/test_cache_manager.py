@@ -476,6 +476,7 @@ class TestLRUCacheEntries:
             "expires_in_seconds": 55.0,
             "hits": 1,
             "cost_seconds": 1.5,
+            "groups": [],
             "price": 0.0,
         } == entry
 

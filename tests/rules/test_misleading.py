@@ -63,7 +63,7 @@ class TestSpeedupAndBypasses:
     def test_a_speedup_below_one_is_told(self) -> None:
         scenario = economy(Scenario().lookups([(300, 30, 10, "cold")]), [(300, 100, 300, 500)])
 
-        assert {200: {"RecoupSpeedupLow"}} == scenario.firing([200])
+        assert {200: {"RecoupSpeedupLow", "RecoupDoesNotPay"}} == scenario.firing([200])
 
 
 class TestRefusals:
