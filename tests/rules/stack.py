@@ -23,7 +23,7 @@ from tools import require_tool
 from .rulefiles import METRICS_ROOM, read
 
 #: Seconds that anything may take on a busy machine with two cores.
-PATIENCE = 120
+PATIENCE = 300
 #: What the times of the rules are divided by: five minutes become 2.5 seconds.
 SHORTER_BY = 120
 _POLL_SECONDS = 0.2

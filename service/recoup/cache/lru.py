@@ -324,7 +324,7 @@ class ResultCache(Generic[V]):
         # Goes with this call, outside the lock: finalisers of values may take their time.
         dropped: list[CacheEntry[Any]] = []
         with state.lock:
-            return state.put(key, value, size, ttl, cost, pipeline, dropped, price=price, groups=named)
+            return state.put(key, value, size, ttl, cost, pipeline, dropped, "uncacheable", price, named)
 
     def __setitem__(self, key: Hashable, value: V) -> None:
         self.set(key, value)

@@ -19,8 +19,8 @@ from recoup.cache.foreign import foreign_size
 from recoup.cache.ghosts import BYTES_PER_ENTRY
 
 #: The allocator hands out multiples of this many bytes.
-_ALIGNMENT = 16
-_ROUNDING = _ALIGNMENT - 1
+ALIGNMENT = 16
+ROUNDING = ALIGNMENT - 1
 _getsizeof = sys.getsizeof
 
 #: Shared by the whole program, so no entry's own.
@@ -52,7 +52,7 @@ _DICTIONARY_SLOT = 36
 
 def rounded(size: int) -> int:
     """A size as the allocator rounds it."""
-    return size + _ROUNDING & -_ALIGNMENT
+    return size + ROUNDING & -ALIGNMENT
 
 
 #: Bytes of bookkeeping for one entry beside its key and its value: the entry itself; the times of storing, expiry,
@@ -89,7 +89,7 @@ def measure(value: Any) -> int:
 def measure_key(key: Hashable) -> int:
     """The bytes that a key holds."""
     # Nearly every key is text: no call for the rounding.
-    return _getsizeof(key) + _ROUNDING & -_ALIGNMENT if type(key) is str else _deep(key)
+    return _getsizeof(key) + ROUNDING & -ALIGNMENT if type(key) is str else _deep(key)
 
 
 def _deep(root: Any) -> int:

@@ -9,17 +9,19 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Collection, Hashable
+from sys import getsizeof
 from typing import Any, Final
 
 from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
+from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry
 from recoup.cache.flights import Flight, Flights
 from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.policies.quotas import STAMP_BYTES
-from recoup.cache.sizing import ENTRY_OVERHEAD, PRICE_BYTES, measure, measure_key
+from recoup.cache.sizing import ALIGNMENT, ENTRY_OVERHEAD, PRICE_BYTES, ROUNDING, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
 
@@ -184,8 +186,9 @@ class CacheState:
     def size_of(self, key: Hashable, value: Any) -> int | None:
         """The bytes that an entry takes; None where the sizer fails, which is counted."""
         try:
-            if type(value) is bytes and self._measures:
-                return len(value) + measure_key(key) + ENTRY_OVERHEAD  # as `measure` has it, without the call
+            if type(value) is bytes and self._measures and type(key) is str:
+                # As `measure` and `measure_key` have it, without their calls.
+                return len(value) + (getsizeof(key) + ROUNDING & -ALIGNMENT) + ENTRY_OVERHEAD
             size = operator.index(self._sizer(value))
             if size < 0:
                 # It would make room that is not there.
@@ -244,12 +247,8 @@ class CacheState:
         most = store.most_bytes(counters) if store.reserved_bytes or counters.quota else store.max_memory_bytes
         if store.groups.pending:
             store.purges.find(key, now)  # one that was purged is not replaced
-        if groups and size is not None:
-            size += store.groups.size_of(counters.name, groups, store.live.get(key))
-        if store.has_quotas and size is not None:
-            size += STAMP_BYTES
-        if price and size is not None:
-            size += PRICE_BYTES
+        if (groups or price or store.quotas is not None) and size is not None:
+            size += self._size_of_extras(key, counters, price, groups)
         if size is None or size > most:
             if store.ghosts.reason(key) == "evicted":
                 counters.count_regretted(cost, price)
@@ -271,15 +270,26 @@ class CacheState:
             counters.count_regretted(cost, price)
         if replaced is not None:
             dropped.append(replaced)
+        evicts = False
         if counters.quota is not None:
             dropped += store.shrink_pipeline(counters, now)
+            evicts = True
         if store.memory_bytes > store.max_memory_bytes or len(store.live) > store.max_size:
             dropped += store.shrink(now, counters)
+            evicts = True
         gone = store.after_write(now)
         if gone:
             dropped += gone
         # There may be no room for it among others that are protected; or with the group that it carries from now on.
-        return not dropped or store.live.get(key) is entry
+        return not evicts or store.live.get(key) is entry
+
+    def _size_of_extras(self, key: Hashable, counters: PipelineCounters, price: float, groups: Collection[str]) -> int:
+        """The bytes of what few entries have: groups, a price, a place in the order of their pipeline."""
+        store = self.store
+        size = PRICE_BYTES if price else 0
+        if groups:
+            size += store.groups.size_of(counters.name, groups, store.live.get(key))
+        return size if store.quotas is None else size + STAMP_BYTES
 
     # --- forks
 

@@ -84,7 +84,7 @@ class Store:
         self.stale_seconds = stale_seconds
         self._make_order = make_order
         self.order = make_order()
-        self._quotas: QuotaOrder | None = None
+        self.quotas: QuotaOrder | None = None
         self.reserved_bytes = 0
         self.live: dict[Hashable, Entry] = {}
         self.counters: dict[str, PipelineCounters] = {}
@@ -142,14 +142,9 @@ class Store:
         limited = [counters for counters in self.counters.values() if counters.quota is not None]
         self.reserved_bytes = sum(counters.quota.reserve_bytes for counters in limited if counters.quota is not None)
         newest_first = list(self.order.newest_first())
-        self.order = self._quotas = QuotaOrder(self._make_order, limited)
+        self.order = self.quotas = QuotaOrder(self._make_order, limited)
         for entry in reversed(newest_first):
             self.order.insert(entry)
-
-    @property
-    def has_quotas(self) -> bool:
-        """Whether a pipeline has a quota."""
-        return self._quotas is not None
 
     def most_bytes(self, counters: PipelineCounters) -> int:
         """The most that one entry of a pipeline may take: within its own limit, and beside the reserves of others."""
@@ -317,7 +312,7 @@ class Store:
         """
         gone = self.purges.settle_some(_SETTLED_AT_WRITE, now) if self.groups.pending else []
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
-            quotas = self._quotas
+            quotas = self.quotas
             victim = self.order.victim() if quotas is None else quotas.victim_for(writer)
             assert victim is not None  # noqa: S101  # something is over a limit
             if self.purges.settle(victim, now):
