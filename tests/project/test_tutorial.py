@@ -104,7 +104,7 @@ def test_a_page_does_what_it_says(page: Path, service: Service, folder: Path) ->
 
 
 def test_the_first_curl_of_the_readme_works_as_pasted(service: Service, folder: Path) -> None:
-    (command,) = (
+    command, *_ = (
         line for block in fences(README.read_text(), "sh") for line in block.splitlines() if line.startswith("curl")
     )
     answers = [paste(command, service, folder) for _ in range(2)]
