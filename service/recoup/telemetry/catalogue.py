@@ -18,6 +18,8 @@ from recoup.cache.stats import (
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    REFRESH_CAUSES,
+    REFRESH_RESULTS,
     SPENT_PURPOSES,
     STREAM_ENDS,
 )
@@ -222,6 +224,15 @@ STREAMS = Metric(
     "Generations whose answer was passed on as it came, by how it ended.",
     {"end": STREAM_ENDS},
 )
+REFRESHES = Metric(
+    "recoup_refreshes_total",
+    "counter",
+    ("pipeline", "cause", "result"),
+    "",
+    "Results that were generated anew behind an answer, because they had expired (stale) or were about to (ahead), by "
+    "whether another one was stored in their place.",
+    {"cause": REFRESH_CAUSES, "result": REFRESH_RESULTS},
+)
 HTTP_REQUESTS = Metric(
     "recoup_http_requests_total",
     "counter",
@@ -316,6 +327,7 @@ METRICS: tuple[Metric, ...] = (
     REQUEST_DURATION,
     FIRST_BYTE,
     STREAMS,
+    REFRESHES,
     HTTP_REQUESTS,
     ENTRY_SIZE,
     HIT_AGE,
