@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from .rulefiles import ALERTS, RECORDED, RULES, names, read
+from .rulefiles import ALERTS, MARKERS, RECORDED, RULES, names, read
 
 #: What can make a series out of none: a rule with one of these cannot be left out for what it reads.
 FROM_NOTHING = re.compile(r"\b(absent|absent_over_time|vector|scalar)\s*\(")
 _ANY_NAME = re.compile(r'__name__=~"([^"]*)"')
 _GROUPS = [group for name in ("recording.yml", "alerts.yml") for group in read(RULES / name)["groups"]]
-_EXPRESSIONS = {rule["record"]: rule["expr"] for rule in RECORDED}
+_EXPRESSIONS = {rule["record"]: rule["expr"] for rule in [*RECORDED, *MARKERS]}
 
 
 def read_by(expression: str) -> set[str]:

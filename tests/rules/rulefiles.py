@@ -43,11 +43,15 @@ def rules_of(path: Path) -> list[dict[str, Any]]:
 
 
 RECORDED = rules_of(RULES / "recording.yml")
-ALERTS = rules_of(RULES / "alerts.yml")
+#: What the file of alerts records itself: that it is loaded.
+MARKERS = [rule for rule in rules_of(RULES / "alerts.yml") if "record" in rule]
+ALERTS = [rule for rule in rules_of(RULES / "alerts.yml") if "alert" in rule]
 ALERT_NAMES = list(dict.fromkeys(rule["alert"] for rule in ALERTS))
 #: Every name that an expression may use.
 KNOWN = (
-    {series for metric in METRICS for series in metric.series} | {rule["record"] for rule in RECORDED} | set(STANDARD)
+    {series for metric in METRICS for series in metric.series}
+    | {rule["record"] for rule in [*RECORDED, *MARKERS]}
+    | set(STANDARD)
 )
 
 
