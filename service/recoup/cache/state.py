@@ -171,6 +171,12 @@ class CacheState:
         except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
             self.note_internal_error("accounting", error)
 
+    def unshare(self, flight: Flight, reason: MissReason) -> None:
+        """Let all who ask within a minute from now generate for themselves. Under the lock."""
+        self.unshared.note(flight.key, self.clock())
+        self.store.ghosts.note(flight.key, reason)
+        self.flights.seclude(flight)
+
     def reset_counts(self) -> None:
         """Set every count back to zero, under the lock, and the peaks to what is held now."""
         store = self.store
