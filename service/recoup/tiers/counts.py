@@ -6,7 +6,8 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ class TierCounts:
         self._lookups: dict[str, dict[LookupResult, int]] = {}
         self._writes: dict[str, dict[WriteResult, int]] = {}
         self._operations = {operation: Histogram(OPERATION_SECONDS) for operation in OPERATIONS}
-        self._said: set[str] = set()
+        self._said: dict[str, float] = {}
         self.evictions = 0
         self.corrupt = 0
 
@@ -98,19 +99,29 @@ class TierCounts:
     def warn(self, event: str, error: BaseException | None = None, **fields: Any) -> None:
         """Log a warning once, until `recovered` is called for it."""
         with self._lock:
-            if event in self._said:
-                return
-            self._said.add(event)
+            known = event in self._said
+            self._said[event] = monotonic()
+        if known:
+            return
         reason = {} if error is None else {"error": type(error).__name__, "reason": str(error)}
         _log.warning(event, extra={"tier": self._name, **reason, **fields})
 
-    def recovered(self, event: str, now: str) -> None:
-        """Log that what was warned of is over, if it was; from now on, it is warned of anew."""
+    def recovered(self, event: str, over: str, quiet_seconds: float = 0.0) -> None:
+        """Log that what was warned of is over, if it was; from now on, it is warned of anew.
+
+        Args:
+            event: What was warned of.
+            over: What is logged.
+            quiet_seconds: It is not over before it has not happened for so long.
+        """
         if event not in self._said:
             return
         with self._lock:
-            self._said.discard(event)
-        _log.info(now, extra={"tier": self._name})
+            at = self._said.get(event, inf)
+            if monotonic() < at + quiet_seconds:
+                return
+            del self._said[event]
+        _log.info(over, extra={"tier": self._name})
 
     # --- reading
 

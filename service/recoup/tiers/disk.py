@@ -184,6 +184,8 @@ class DiskTier:
             if not row.large:
                 raise FileNotFoundError(row.key)
             data = self._writer.folder.large_file(row.number).read_bytes()
+        if not isinstance(data, bytes):  # whoever wrote there
+            raise RecordError("it is no record")
         record = decode(data, row.key)
         try:
             value = self._codec.from_payload(record.payload)  # type: ignore[union-attr]  # it is open

@@ -29,6 +29,8 @@ _BLOCK: Final = 4096
 _BATCH, _BATCH_BYTES = 64, 8 << 20
 #: Seconds between two looks at what else there is to do, and reads that are noted before their order is written.
 _TICK: Final = 1.0
+#: A failure that has not happened again for so long is over: where every other write fails, one line is enough.
+_QUIET_SECONDS: Final = 60.0
 _MOST_TOUCHED: Final = 10_000
 
 
@@ -146,17 +148,20 @@ class DiskWriter:
     def save(self, marks: list[Mark]) -> None:
         """Make marks outlive this process, in the caller's thread. What cannot be saved is tried again."""
         with self._counts.timed("invalidate"):
-            if not self.is_up:
+            if self.is_up:
+                self._save(marks)
+            else:
                 self._unsaved += marks
-                return
-            try:
-                for mark in marks:
-                    if mark.scope == "key":
-                        self._unlink(self.database.delete_older(mark.name, mark.number))
-                self.database.save_marks(marks)
-            except (sqlite3.Error, OSError) as error:
-                self._unsaved += marks
-                self.note_failure("disk_writes_fail", error)
+
+    def _save(self, marks: list[Mark]) -> None:
+        try:
+            for mark in marks:
+                if mark.scope == "key":
+                    self._unlink(self.database.delete_older(mark.name, mark.number))
+            self.database.save_marks(marks)
+        except (sqlite3.Error, OSError) as error:
+            self._unsaved += marks
+            self.note_failure("disk_writes_fail", error)
 
     # --- the thread
 
@@ -269,7 +274,7 @@ class DiskWriter:
             self._unlink(doomed)
         if self._unsaved:
             marks, self._unsaved = self._unsaved, []
-            self.save(marks)
+            self._save(marks)
 
     # --- writing results
 
@@ -292,8 +297,8 @@ class DiskWriter:
             return
         for row in rows:
             self._counts.write(row.pipeline, "stored")
-        self._counts.recovered("disk_writes_fail", "disk_writes_again")
-        self._counts.recovered("disk_writes_dropped", "disk_writes_again")
+        for event in ("disk_writes_fail", "disk_writes_dropped"):
+            self._counts.recovered(event, "disk_writes_again", _QUIET_SECONDS)
 
     def _row(self, waiting: Waiting) -> NewRow | None:
         """A result as it is to be stored, in a file of its own already where it is large; None: it is not to be."""
