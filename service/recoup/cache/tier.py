@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from recoup.cache.stats import HistogramSnapshot
+from recoup.cache.stats import TierName as TierName
 
-TierName = Literal["disk", "shared"]
 LookupResult = Literal["hit", "miss", "error", "skipped"]
 WriteResult = Literal["stored", "dropped", "error", "skipped"]
 Operation = Literal["get", "set", "lease", "invalidate"]
@@ -178,11 +178,12 @@ class Tier(Protocol):
         What was submitted is what `get` gives from now on.
         """
 
-    def invalidate(self, invalidation: Invalidation) -> Callable[[], None]:
+    def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         """Let something not answer from now on, of all that was submitted before. Called under the cache's lock.
 
         Returns:
-            To be called outside the lock: makes it outlive this process. May take its time.
+            To be called outside the lock: makes it outlive this process, which it otherwise does a little later. Gives
+            whether there was a result, where it is one key that is invalidated. May take its time.
         """
 
     def register(self, pipeline: str) -> None:

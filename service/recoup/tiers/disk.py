@@ -207,11 +207,13 @@ class DiskTier:
         if replaced is not None:
             self._counts.write(replaced.pipeline, "skipped")
 
-    def invalidate(self, invalidation: Invalidation) -> Callable[[], None]:
+    def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         """See `Tier.invalidate`."""
         number = self._queue.next_number()
         marks = self._marks.add(invalidation, number)
-        return lambda: self._writer.save(marks)
+        waits = invalidation.key is not None and self._queue.find(invalidation.key) is not None
+        self._writer.save_later(marks)
+        return lambda: self._writer.save(marks) or waits
 
     def register(self, pipeline: str) -> None:
         """See `Tier.register`."""

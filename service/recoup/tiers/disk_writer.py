@@ -83,7 +83,8 @@ class DiskWriter:
         #: When results were used, as numbers, that the database does not know yet.
         self._touched: dict[int, int] = {}
         #: Marks and rows that could not be written.
-        self._unsaved: list[Mark] = []
+        self._unsaved: dict[tuple[str, str, str, bool], Mark] = {}
+        self._unsaved_lock = threading.Lock()
         self._doomed: list[Row] = []
         self._sweep: Sweep | None = None
 
@@ -117,6 +118,7 @@ class DiskWriter:
         self._queue.begin_after_fork()
         self._marks.begin_after_fork()
         self._counts.begin_after_fork()
+        self._unsaved_lock = threading.Lock()
         # Never closed here: closing would touch the parent's files and locks.
         _parents.append(getattr(self, "database", None))
 
@@ -145,23 +147,36 @@ class DiskWriter:
             self._doomed.append(row)
             self.note_failure("disk_writes_fail", error)
 
-    def save(self, marks: list[Mark]) -> None:
-        """Make marks outlive this process, in the caller's thread. What cannot be saved is tried again."""
-        with self._counts.timed("invalidate"):
-            if self.is_up:
-                self._save(marks)
-            else:
-                self._unsaved += marks
+    def save_later(self, marks: Sequence[Mark]) -> None:
+        """Have marks outlive this process soon."""
+        with self._unsaved_lock:
+            self._unsaved.update((mark.place, mark) for mark in marks)
 
-    def _save(self, marks: list[Mark]) -> None:
+    def save(self, marks: Sequence[Mark]) -> bool:
+        """Make marks outlive this process, in the caller's thread. What cannot be saved is tried again.
+
+        Returns:
+            Whether there was a result of one of the keys that they name.
+        """
+        with self._counts.timed("invalidate"):
+            return self.is_up and self._save(marks)
+
+    def _save(self, marks: Sequence[Mark]) -> bool:
+        gone: list[Row] = []
         try:
             for mark in marks:
                 if mark.scope == "key":
-                    self._unlink(self.database.delete_older(mark.name, mark.number))
+                    gone += self.database.delete_older(mark.name, mark.number)
             self.database.save_marks(marks)
         except (sqlite3.Error, OSError) as error:
-            self._unsaved += marks
             self.note_failure("disk_writes_fail", error)
+        else:
+            with self._unsaved_lock:
+                for mark in marks:
+                    if self._unsaved.get(mark.place) is mark:
+                        del self._unsaved[mark.place]
+        self._unlink(gone)
+        return bool(gone)
 
     # --- the thread
 
@@ -213,7 +228,9 @@ class DiskWriter:
         self.database = database = Database(self.folder.database)
         # What was invalidated while the tier was not there holds for all that is in it.
         saved = database.marks()
-        self._unsaved = self._marks.shift(database.number)
+        shifted = self._marks.shift(database.number)
+        with self._unsaved_lock:
+            self._unsaved = {mark.place: mark for mark in shifted}
         self._marks.restore(saved)
         self._queue.advance(max(database.number, self._marks.newest))
         self._touched = {}
@@ -273,7 +290,8 @@ class DiskWriter:
             self.database.delete(doomed)
             self._unlink(doomed)
         if self._unsaved:
-            marks, self._unsaved = self._unsaved, []
+            with self._unsaved_lock:
+                marks = list(self._unsaved.values())
             self._save(marks)
 
     # --- writing results
