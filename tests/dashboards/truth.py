@@ -175,7 +175,7 @@ SERVER_ERRORS = {status: rate for status, rate in STATUSES.items() if status >= 
 HELD, ENTRIES = 1e6, 100
 PARTS = {part: 1000.0 * number for number, part in enumerate(catalogue.IN_FLIGHT.values["part"], start=1)}
 
-RECOUPED_TODAY = {
+RECOUPED_TODAY: Lines = {
     name: sum(i.scale * (i.last - BEGIN) for i in INSTANCES if name == f"{i.cluster} prod {i.job}") * RECOUPED * TRAFFIC
     for name in {f"{i.cluster} prod {i.job}" for i in INSTANCES}
 }
