@@ -1,6 +1,6 @@
 """Who is there: which instances answer, which were there within the last hour, and whether rules are loaded for them.
 
-A figure says its state by a negative number, which no figure of Recoup is: `DOWN`, `IDLE`, `NO_RULES`, `NO_ALERTS`. So
+A figure says its state by a negative number, which no figure of Recoup is: `DOWN`, `IDLE`, `NO_RULES`, and so on. So
 a tile that cannot know its value never has the colour of a good one.
 """
 
@@ -12,8 +12,9 @@ from metrics.standard import UP
 from grafana.expressions import INSTANCE, JOB, recorded, select
 from recoup.telemetry.catalogue import BUILD_INFO
 
-#: Nothing was asked; no instance answers; nothing is recorded for instances that answer; no alert could fire for them.
-IDLE, DOWN, NO_RULES, NO_ALERTS = -1, -2, -3, -4
+#: Nothing was asked; no instance answers; nothing is recorded for instances that answer; no alert could fire for them;
+#: no pipeline of theirs has a price.
+IDLE, DOWN, NO_RULES, NO_ALERTS, NO_PRICE = -1, -2, -3, -4, -5
 
 _RECORDED = recorded(UP_STATE, "instance")
 #: Instances whose last scrape gave Recoup's metrics.
@@ -80,6 +81,11 @@ def without_alerts() -> str:
     """`NO_ALERTS` for each job that has something recorded and no alert that could fire; `NO_RULES` without either."""
     unguarded = f"max by ({JOB}) ({_RECORDED}) unless on ({JOB}) {recorded(ALERTS_LOADED, 'job')}"
     return f"0 * ({unguarded}) - {-NO_ALERTS} or {without_rules()}"
+
+
+def with_prices(expression: str) -> str:
+    """A figure of money by job and currency; `NO_PRICE` for a job that is there and has none."""
+    return f"{expression} or 0 * ({_known()} unless on ({JOB}) {expression}) - {-NO_PRICE}"
 
 
 def _known() -> str:

@@ -21,8 +21,9 @@ from grafana.expressions import (
     select,
     total,
 )
-from grafana.liveness import judged, unless_down, with_alerts, without_alerts
+from grafana.liveness import judged, unless_down, with_alerts, with_prices, without_alerts
 from grafana.panels import LIMIT, Line, Panel, coloured, dashed, figure, listing, series
+from grafana.sdk import common_model
 from recoup.telemetry.catalogue import (
     ENABLED,
     ENTRIES,
@@ -32,6 +33,7 @@ from recoup.telemetry.catalogue import (
     MEMORY,
     MEMORY_LIMIT,
     RECOUPED,
+    RECOUPED_COST,
     REQUEST_DURATION,
 )
 
@@ -75,6 +77,20 @@ def _recouped_today() -> Panel:
         steps=style.NEUTRAL,
         time_from="now/d",
         decimals=1,
+    )
+
+
+def _money_today() -> Panel:
+    return figure(
+        "Recouped money today",
+        "Money that was not spent since midnight, by currency: the price of each result that answered a hit or a "
+        "coalesced lookup. Prices are set by pipeline; where no pipeline of a job has one, it says so.",
+        style.COUNT,
+        Line(with_prices(increase(RECOUPED_COST, f"{JOB}, currency")), "{{job}} {{currency}}"),
+        steps=style.NEUTRAL,
+        time_from="now/d",
+        decimals=2,
+        text_mode=common_model.BigValueTextMode.VALUE_AND_NAME,
     )
 
 
@@ -263,12 +279,13 @@ BOARD = Board(
             5,
             (
                 (3, scraped()),
-                (4, _hit_ratio_now()),
-                (4, _speedup_now()),
+                (3, _hit_ratio_now()),
+                (3, _speedup_now()),
                 (3, _errors_now()),
                 (3, _alerts_now()),
-                (4, _recouped_today()),
+                (3, _recouped_today()),
                 (3, _recouped_an_hour()),
+                (3, _money_today()),
             ),
         ),
         Strip(8, ((8, _hit_ratio_over_time()), (8, _speedup_over_time()), (8, _requests_by_outcome()))),

@@ -109,6 +109,8 @@ SPREAD: dict[str, dict[float, float]] = {
 #: Observations a second of each histogram, and what callers waited in that, by outcome.
 OBSERVED = 10
 WAITED = {"hit": 1, "stale": 1, "coalesced": 3, "miss": 20, "bypass": 100}
+#: Money a second.
+RECOUPED_COST = 0.25
 #: Seconds a second, of generation by purpose; recouped; regretted.
 SPENT, RECOUPED, REGRETTED = {"miss": 10, "bypass": 7, "refresh": 5, "verification": 3}, 30, 2
 #: Requests a second, by status; and probes that are refused.
@@ -213,9 +215,12 @@ def _of_pipelines(metric: Metric, instance: Instance) -> Iterator[Series]:
 
 
 def _of_metric(metric: Metric, instance: Instance) -> Iterator[Series]:
-    label, values = next(iter(metric.values.items()), ("", ("",)))
-    for number, value in enumerate(values, start=1):
-        labels = {label: value} if label else {}
+    if "currency" in metric.labels and not instance.scale:
+        return  # no price is set
+    money = {"currency": "EUR"} if "currency" in metric.labels else {}
+    for number, words in enumerate(itertools.product(*metric.values.values()), start=1):
+        labels = money | dict(zip(metric.values, words, strict=True))
+        value = words[0] if words else ""
         if metric.kind == "histogram":
             yield from _histogram(metric, labels, OBSERVED * instance.scale, WAITED.get(value, 1) * instance.scale)
         elif metric.kind == "gauge":
@@ -231,7 +236,12 @@ def _growth(metric: Metric, value: str, number: int, instance: Instance) -> floa
         return instance.outcomes[value]
     if metric is catalogue.CONFIG_CHANGES:
         return 0
-    stated = {catalogue.RECOUPED: RECOUPED, catalogue.REGRETTED: REGRETTED, catalogue.SPENT: SPENT.get(value, 0)}
+    stated: dict[Metric, float] = {
+        catalogue.RECOUPED: RECOUPED,
+        catalogue.REGRETTED: REGRETTED,
+        catalogue.SPENT: SPENT.get(value, 0),
+    }
+    stated[catalogue.RECOUPED_COST] = RECOUPED_COST
     return stated.get(metric, number) * instance.scale
 
 

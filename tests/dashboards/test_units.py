@@ -19,6 +19,7 @@ RECORDED = {
     "_speedup_limit:": {"suffix:x"},
     "_bytes:": {"bytes"},
     "_seconds_bucket:": {"s"},  # a quantile of them
+    "_net_seconds:": {"s"},  # in each hour
     "_up:max": {"short"},
 }
 #: Metrics of the process and of Prometheus, as they are used.

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -50,13 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _measure(folder: Path, pairs: int, every: int, panel_days: int) -> None:
     end = int(time.time()) + 900
-    with (folder / "samples.txt").open("w", encoding="utf-8") as file:
-        series = _write(file.write, pairs, every, end)
-        _write_recorded(file.write, pairs, end, panel_days)
-        file.write("# EOF\n")
-    command = [require_tool("promtool"), "tsdb", "create-blocks-from", "--max-block-duration=24h", "openmetrics"]
-    subprocess.run([*command, str(folder / "samples.txt"), str(folder / "data")], check=True, capture_output=True)
-    (folder / "samples.txt").unlink()
+    with _backfilled(folder, hours=24) as write:
+        series = _write(write, pairs, every, end)
+    with _backfilled(folder, hours=24 * panel_days) as write:
+        _write_recorded(write, pairs, end, panel_days)
     port = lasting_port()
     own = {
         "global": {"scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "15s"},
@@ -70,6 +68,18 @@ def _measure(folder: Path, pairs: int, every: int, panel_days: int) -> None:
         settled = f'time() - process_start_time_seconds{{job="prometheus"}} > {_SETTLED_SECONDS}'
         until("every group was evaluated twice", lambda: bool(server.values(settled)), 4 * _SETTLED_SECONDS)
         _report(server, pairs, series, every, seconds)
+
+
+@contextmanager
+def _backfilled(folder: Path, hours: int) -> Iterator[Callable[[str], object]]:
+    """Lines of OpenMetrics, which become blocks. Promtool reads all of them once for each block of so many hours."""
+    path = folder / "samples.txt"
+    with path.open("w", encoding="utf-8") as file:
+        yield file.write
+        file.write("# EOF\n")
+    command = [require_tool("promtool"), "tsdb", "create-blocks-from", f"--max-block-duration={hours}h", "openmetrics"]
+    subprocess.run([*command, str(path), str(folder / "data")], check=True, capture_output=True)
+    path.unlink()
 
 
 def _report(server: Prometheus, pairs: int, series: int, every: int, panel_seconds: float) -> None:

@@ -126,6 +126,16 @@ class Scenario:
         return name + "{" + ", ".join(f'{label}="{value}"' for label, value in chosen.items()) + "}"
 
 
+def alive(
+    scenario: Scenario, values: str, *, start: str = "0x2000", instance: str = "a:8080", exports: str = ""
+) -> Scenario:
+    """A target of Recoup's: its `up`, when it started, and what it exports while it answers (left out: as `up`)."""
+    scenario.gauge("up", values, instance=instance)
+    build = {"version": "0.1.0", "python": "3.11.2"}
+    scenario.gauge("recoup_build_info", exports or values, instance=instance, **build)
+    return scenario.gauge("process_start_time_seconds", start, instance=instance)
+
+
 def _minutes(time: str) -> int:
     """Promtool's `1h5m`, or `1d2h`, in minutes."""
     units = {"d": DAY, "h": 60, "m": 1, "w": 7 * DAY}

@@ -44,6 +44,7 @@ CONTRACT = {
     "recoup_request_duration_seconds": ("histogram", ("pipeline", "outcome")),
     "recoup_first_byte_seconds": ("histogram", ("pipeline", "outcome")),
     "recoup_streams_total": ("counter", ("pipeline", "end")),
+    "recoup_refreshes_total": ("counter", ("pipeline", "cause", "result")),
     "recoup_http_requests_total": ("counter", ("route", "method", "status")),
     "recoup_entry_size_bytes": ("histogram", ("pipeline",)),
     "recoup_hit_age_seconds": ("histogram", ("pipeline",)),

@@ -222,6 +222,14 @@ STREAMS = Metric(
     "Generations whose answer was passed on as it came, by how it ended.",
     {"end": STREAM_ENDS},
 )
+REFRESHES = Metric(
+    "recoup_refreshes_total",
+    "counter",
+    ("pipeline", "cause", "result"),
+    "",
+    "Generations behind an answer, of a result that was stale or soon would be, by what became of them.",
+    {"cause": ("stale", "ahead"), "result": ("stored", "failed")},
+)
 HTTP_REQUESTS = Metric(
     "recoup_http_requests_total",
     "counter",
@@ -316,6 +324,7 @@ METRICS: tuple[Metric, ...] = (
     REQUEST_DURATION,
     FIRST_BYTE,
     STREAMS,
+    REFRESHES,
     HTTP_REQUESTS,
     ENTRY_SIZE,
     HIT_AGE,

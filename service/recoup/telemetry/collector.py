@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -75,6 +76,13 @@ def _by_word(metric: Metric, label: str, read: Callable[[PipelineStats], Mapping
     return series
 
 
+def _no_refreshes(stats: CacheStats) -> Iterator[Value]:
+    """Nothing is generated behind an answer yet, so nothing was counted."""
+    causes, results = catalogue.REFRESHES.values.values()
+    for name, cause, result in itertools.product(stats.pipelines, causes, results):
+        yield (name, cause, result), 0
+
+
 def _by_word_alone(metric: Metric, label: str, read: Callable[[CacheStats], Mapping[Any, int]]) -> Reader:
     return lambda stats: [((word,), count) for word, count in _complete(metric.values[label], read(stats))]
 
@@ -137,6 +145,7 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.REGRETTED_COST: _by_currency(lambda figures: figures.regretted_cost),
     catalogue.SPENT: _by_word(catalogue.SPENT, "purpose", lambda figures: figures.spent_seconds),
     catalogue.STREAMS: _by_word(catalogue.STREAMS, "end", lambda figures: figures.streams),
+    catalogue.REFRESHES: _no_refreshes,
     catalogue.GENERATION_FAILURES: _by_word(
         catalogue.GENERATION_FAILURES, "error", lambda figures: figures.generation_failures
     ),
