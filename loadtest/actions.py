@@ -12,7 +12,15 @@ from typing import Any, Literal
 from loadtest.rawhttp import Call
 
 #: What the run's owner does to the processes that it started.
-FaultName = Literal["kill-worker", "stop-prometheus", "start-prometheus", "terminate-service", "start-service"]
+FaultName = Literal[
+    "kill-worker",
+    "stop-prometheus",
+    "start-prometheus",
+    "stop-upstream",
+    "start-upstream",
+    "terminate-service",
+    "start-service",
+]
 _FAULT = "Fault "
 #: Sends one call, and gives the status (0: no answer) and the body of its answer.
 Send = Callable[[Call], "tuple[int, bytes]"]

@@ -44,8 +44,13 @@ def megabytes(value: float) -> str:
 def count(number: float, what: str) -> str:
     """Such as `1 request`, `4,210 requests` or `2 entries`."""
     if number != 1:
-        what = re.sub(r"(?<![aeiou])y$", "ie", re.sub(r"s$", "sse", what)) + "s"
+        what = re.sub(r"(?<![aeiou])y$", "ie", re.sub(r"s$", "se", what)) + "s"
     return f"{number:,.0f} {what}"
+
+
+def money(value: float, currency: str) -> str:
+    """Such as `1.25 USD`, and as many digits as a small sum needs."""
+    return f"{value:,.2f} {currency}" if value >= 1 or not value else f"{value:.3g} {currency}"
 
 
 def clock(value: float) -> str:

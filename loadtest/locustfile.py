@@ -73,6 +73,7 @@ class Connection:
         answer: HTTPSocketPoolResponse | None = None
         at, begun = time.time(), time.perf_counter()
         header: answers.Header
+        first: float | None = None
         body: list[bytes] = []
         try:
             with gevent.Timeout(REQUEST_SECONDS):
@@ -81,10 +82,10 @@ class Connection:
                     header, body = headers.get, [whole]
                 else:
                     answer = self._client().request(call.method, call.path, body=call.body, headers=self._headers(call))
-                    status, header = answer.status_code, _header(answer)
+                    status, header, first = answer.status_code, _header(answer), time.perf_counter() - begun
                     body = list(iter(partial(answer.read, _BLOCK_BYTES), b""))
                 sent = (at, time.perf_counter() - begun)
-            request = answers.answered(call, sent, status, header, body)
+            request = answers.answered(call, sent, status, header, body, first)
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # whatever it is, there is no whole answer
             body, sent = [], (at, time.perf_counter() - begun)
             gone = phase.interrupted or 0 in call.allowed

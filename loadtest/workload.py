@@ -8,7 +8,7 @@ from dataclasses import replace
 from loadtest import journal, theory
 from loadtest.actions import is_fault, settle
 from loadtest.plan import Phase
-from loadtest.scenarios import audit, behaviour, faults, usage  # noqa: F401  # they register theirs
+from loadtest.scenarios import audit, behaviour, chat, faults, usage  # noqa: F401  # they register theirs
 from loadtest.scenarios.parts import REGISTERED, Scenario
 from loadtest.settings import DEFAULT_NAMES, NAMES, Settings, scenarios
 

@@ -60,4 +60,4 @@ def _different(scope: Scope, answered: set[tuple[str, str]]) -> Check:
     for item, digest in answered:
         owners[digest].add(item)
     shared = [", ".join(sorted(items)[:2]) for items in owners.values() if len(items) > 1]
-    return scope.none(_DIFFERENT, shared, len(owners), "body", called="of several items")
+    return scope.none(_DIFFERENT, shared, len(owners), "body")

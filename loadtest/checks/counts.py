@@ -138,9 +138,13 @@ def _reasons(phase: Phase) -> Iterator[str]:
 def _generations(phase: Phase) -> Iterator[str]:
     """A generation answers each miss and each bypass, and nothing else; without an answer it may have failed."""
     counted = round(counters.growth(phase, f"{GENERATION_DURATION.name}_count"))
-    outcomes = clients.outcomes(phase.requests)
+    # What a generator refused, or failed at, may have been a miss, and was no generation.
+    refused = {request for request in phase.requests if request.kind == "generate" and request.status >= 400}
+    outcomes = clients.outcomes(request for request in phase.requests if request not in refused)
     seen = outcomes["miss"] + outcomes["bypass"]
-    unseen = clients.count(phase.requests, lambda one: one.outcome is None and one.kind == "generate")
+    unseen = clients.count(
+        phase.requests, lambda one: one in refused or (one.outcome is None and one.kind == "generate")
+    )
     if not seen <= counted <= seen + unseen:
         yield f"the service counts {counted:,} generations, its clients {seen:,} misses and bypasses"
 

@@ -14,6 +14,7 @@ from metrics.thresholds import Thresholds
 
 from loadtest.checks import counters
 from loadtest.checks.case import Scope
+from loadtest.checks.counts import WATCHING_ROUTES
 from loadtest.formatting import count
 from loadtest.journal import Phase
 from loadtest.prometheus import QueryError
@@ -38,6 +39,10 @@ _STATISTICS: Mapping[str, tuple[str, str | None]] = {
     catalogue.RECOUPED.name: ("recouped_seconds", None),
     catalogue.REGRETTED.name: ("regretted_seconds", None),
     catalogue.GENERATION_FAILURES.name: ("generation_failures", "error"),
+    catalogue.STREAMS.name: ("streams", "end"),
+    catalogue.GENERATED_COST.name: ("generated_cost", "currency"),
+    catalogue.RECOUPED_COST.name: ("recouped_cost", "currency"),
+    catalogue.REGRETTED_COST.name: ("regretted_cost", "currency"),
     f"{catalogue.GENERATION_DURATION.name}_count": ("generations", None),
     f"{catalogue.GENERATION_DURATION.name}_sum": ("generation_seconds", None),
     catalogue.ENTRIES.name: ("entries", None),
@@ -51,7 +56,13 @@ _DERIVED = {
     catalogue.SPENT.name,
     *(
         f"{metric.name}_{suffix}"
-        for metric in (REQUEST_DURATION, catalogue.ENTRY_SIZE, catalogue.HIT_AGE, catalogue.EVICTION_AGE)
+        for metric in (
+            REQUEST_DURATION,
+            catalogue.FIRST_BYTE,
+            catalogue.ENTRY_SIZE,
+            catalogue.HIT_AGE,
+            catalogue.EVICTION_AGE,
+        )
         for suffix in ("count", "sum")
     ),
 }
@@ -242,10 +253,8 @@ def _scraped(scope: Scope, phases: list[Phase]) -> Check:
             found[text] = found.get(text, 0.0) + one.points[0][1]
         unscraped += not found
         for text, value in found.items():
-            if text.startswith(HTTP_REQUESTS.name) and 'route="/' in text and "/api/" not in text:
-                continue  # scraping is counted, too
-            if 'route="/api/cache' in text:
-                continue  # and so is what the conductor asks at the end
+            if any(f'route="{route}' in text for route in (*WATCHING_ROUTES, "/api/cache")):
+                continue  # scraping is counted, too, and so is what the conductor asks at the end
             compared += 1
             if not isclose(value, (phase.after or {}).get(text, 0.0), rel_tol=_EXACT, abs_tol=_EXACT):
                 wrong.append(f"{phase.name}: {text} is {value:,.12g} there")
