@@ -132,7 +132,7 @@ class TierStack:
     def ages(self, entry: TierEntry) -> tuple[float, float | None]:
         """How old a result is, and how long it is still to live; None: for ever.
 
-        A clock that is wrong elsewhere costs as much of its life, and never makes it live longer than it was to.
+        A clock that is wrong elsewhere costs as much of its TTL, and never lengthens it.
         """
         age = max(0.0, self._wall_clock() - entry.created_at)
         if entry.expires_at == _INFINITY:

@@ -192,7 +192,7 @@ class DiskTier:
             if not row.large:
                 raise FileNotFoundError(row.key)
             data = self._writer.folder.large_file(row.number).read_bytes()
-        if not isinstance(data, bytes):  # whoever wrote there
+        if not isinstance(data, bytes):  # somebody else wrote there
             raise RecordError("it is no record")
         record = decode(data, row.key)
         try:
