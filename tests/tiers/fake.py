@@ -6,10 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from recoup.cache.stats import TierName
 from recoup.cache.tier import Invalidation, PayloadCodec, TierEntry, TierStats
+from recoup.tiers.counts import TierCounts
 
 from .support import TIME_LIMIT
 
@@ -25,8 +25,10 @@ class DictTier:
         error: Raised by whatever is called; None: nothing is.
     """
 
-    def __init__(self, name: TierName = "disk") -> None:
+    def __init__(self, name: TierName = "disk", *, keeps: bool = True) -> None:
         self._name = name
+        self._keeps = keeps
+        self.counts = TierCounts(name)
         self.held: dict[str, TierEntry] = {}
         self.reads: list[str] = []
         self.invalidations: list[Invalidation] = []
@@ -53,17 +55,24 @@ class DictTier:
         self.reads.append(key)
         self._fail()
         held = self.held.get(key)
+        self.counts.lookup(pipeline, "miss" if held is None else "hit")
         self.entered.set()
         assert self.leave.wait(TIME_LIMIT)
         assert self._codec is not None
         return None if held is None else replace(held, value=bytes(bytearray(held.value)))
+
+    def peek(self, key: str) -> TierEntry | None:
+        self._fail()
+        return self.held.get(key)
 
     async def aget(self, key: str, pipeline: str) -> TierEntry | None:
         return await asyncio.to_thread(self.get, key, pipeline)
 
     def submit(self, entry: TierEntry) -> None:
         self._fail()
-        self.held[entry.key] = entry
+        if self._keeps:
+            self.held[entry.key] = entry
+        self.counts.write(entry.pipeline, "stored" if self._keeps else "skipped")
 
     def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         self._fail()
@@ -84,11 +93,24 @@ class DictTier:
 
     def register(self, pipeline: str) -> None:
         self.pipelines.append(pipeline)
+        self.counts.register(pipeline)
 
     def stats(self) -> TierStats:
         self._fail()
-        nothing: dict[Any, Any] = {}
-        return TierStats(self.name, True, len(self.held), 0, 1, 0, nothing, nothing, 0, 0, nothing)
+        counts = self.counts
+        return TierStats(
+            name=self.name,
+            up=True,
+            entries=len(self.held),
+            bytes=sum(entry.size_bytes for entry in self.held.values()),
+            limit_bytes=2**20,
+            queue_bytes=0,
+            lookups=counts.lookups(),
+            writes=counts.writes(),
+            evictions=counts.evictions,
+            corrupt=counts.corrupt,
+            operations=counts.operations(),
+        )
 
     def close(self, timeout: float | None = None) -> bool:
         self._fail()

@@ -604,7 +604,8 @@ class ResultCache(Generic[V]):
 
         Returns:
             For each `key`, `pipeline`, `size_bytes`, `age_seconds`, `idle_seconds`, `expires_in_seconds` (None: never;
-            negative: expired, not yet collected), `hits`, `cost_seconds`, `groups`. Sizes add up to the bytes held.
+            negative: expired, not yet collected), `hits`, `cost_seconds`, `groups`, `price`, `tier`. Sizes add up to
+            the bytes held.
 
         Raises:
             ConfigurationError: An argument is out of its bounds.
@@ -612,7 +613,10 @@ class ResultCache(Generic[V]):
         return listing.page(self._state, limit, offset, sort, pipeline, describe, group)
 
     def inspect(self, key: Hashable, describe: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any] | None:
-        """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted."""
+        """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted.
+
+        Of one that is not in memory, `tier` names the tier that has it; its hits and when it was used are not known.
+        """
         return listing.inspect(self._state, key, describe)
 
 

@@ -22,6 +22,11 @@ LOOKUP_RESULTS: Final[tuple[LookupResult, ...]] = ("hit", "miss", "error", "skip
 WRITE_RESULTS: Final[tuple[WriteResult, ...]] = ("stored", "dropped", "error", "skipped")
 OPERATIONS: Final[tuple[Operation, ...]] = ("get", "set", "lease", "invalidate")
 
+#: Seconds that one operation of a tier takes: from 50 microseconds to ten seconds.
+OPERATION_SECONDS: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
 
 class Payload(NamedTuple):
     """A value as a codec writes it.
@@ -171,6 +176,9 @@ class Tier(Protocol):
 
     async def aget(self, key: str, pipeline: str) -> TierEntry | None:
         """`get` for coroutines."""
+
+    def peek(self, key: str) -> TierEntry | None:
+        """`get` for people to look at: it is no lookup, counts nothing, and is no use of the result."""
 
     def submit(self, entry: TierEntry) -> None:
         """Store a result soon. Called under the cache's lock: it does not wait, and drops what it has no room for.

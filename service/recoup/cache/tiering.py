@@ -118,10 +118,21 @@ class TierStack:
                 expired = expired or found
         return expired
 
+    def peek(self, key: Hashable) -> Found | None:
+        """The live result of a key from the nearest tier that has one. Counts nothing."""
+        name = tier_key(key) if self._tiers else None
+        if name is None:
+            return None
+        for depth, tier in enumerate(self._tiers):
+            entry = self._guarded(tier.peek, name)
+            if entry is not None and entry.expires_at > self._wall_clock():
+                return Found(tier.name, depth, entry)
+        return None
+
     def ages(self, entry: TierEntry) -> tuple[float, float | None]:
         """How old a result is, and how long it is still to live; None: for ever.
 
-        A clock that is wrong elsewhere costs as much of its life, and never makes it live longer than it was to.
+        A clock that is wrong elsewhere costs as much of its TTL, and never lengthens it.
         """
         age = max(0.0, self._wall_clock() - entry.created_at)
         if entry.expires_at == _INFINITY:

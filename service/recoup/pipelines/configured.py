@@ -33,6 +33,7 @@ class PipelineOptions:
     quota: PipelineQuota = NO_QUOTA
     key_shape: KeyShape = WHOLE
     rules: ResultRules = NO_RULES
+    compress: str = "auto"
 
 
 class ConfiguredPipeline:
@@ -62,6 +63,7 @@ class ConfiguredPipeline:
         self.groups = GroupTemplates(options.name, options.groups)
         self.quota = options.quota
         self.rules = options.rules
+        self.compress = options.compress
         self._key_shape = options.key_shape
         self.ignored_query = options.key_shape.query
         self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None

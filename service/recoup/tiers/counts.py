@@ -13,12 +13,17 @@ from typing import Any, Final
 
 from recoup.cache.histogram import Histogram
 from recoup.cache.stats import HistogramSnapshot
-from recoup.cache.tier import LOOKUP_RESULTS, OPERATIONS, WRITE_RESULTS, LookupResult, Operation, TierName, WriteResult
+from recoup.cache.tier import (
+    LOOKUP_RESULTS,
+    OPERATION_SECONDS,
+    OPERATIONS,
+    WRITE_RESULTS,
+    LookupResult,
+    Operation,
+    TierName,
+    WriteResult,
+)
 
-#: Seconds that one operation of a tier takes: from 50 microseconds to ten seconds.
-OPERATION_SECONDS: Final = (
-    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-)  # fmt: skip
 #: Pipelines that are counted by their own names; further ones are counted as `other`, as in the cache itself.
 _MOST_PIPELINES: Final = 200
 _OTHER: Final = "other"
