@@ -32,7 +32,7 @@ from granian.log import LogLevels
 from granian.server import MPServer
 
 from recoup.allocators import return_large_blocks
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.errors import ConfigurationError, RecoupError
 from recoup.listener import BACKLOG, MOST_CONNECTIONS, connections_for, listen, raise_descriptor_limit
 from recoup.pipelines.registry import PipelineRegistry, load_pipelines
@@ -201,7 +201,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
     try:
         pipelines = _pipelines(settings)
         most_waiting = min(MOST_WAITING, int(connections * (1 - _NOT_WAITING)))
-        app = create_app(settings, LRUCache(**settings.cache_options()), pipelines, most_waiting=most_waiting)
+        app = create_app(settings, ResultCache(**settings.cache_options()), pipelines, most_waiting=most_waiting)
         loop.run_until_complete(pipelines.start())
     except RecoupError as error:
         control.send(str(error))
@@ -221,7 +221,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
     return app
 
 
-def _log_account(cache: LRUCache) -> None:
+def _log_account(cache: ResultCache) -> None:
     """Log the totals of the cache since its start, which the last scrape may have missed."""
     stats = cache.stats()
     outcomes = ("hits", "misses", "stale", "coalesced", "bypassed")

@@ -20,7 +20,6 @@ from recoup.cache.config import (
     checked_groups,
     checked_jitter,
     checked_pipeline,
-    checked_policy,
     checked_price,
     checked_quota,
     checked_stale,
@@ -31,6 +30,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.fetch import Fetcher, Mode, Request, failure_kind
 from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.open_results import Decision
+from recoup.cache.policies import POLICIES
 from recoup.cache.read_path import ReadPath
 from recoup.cache.sizing import measure
 from recoup.cache.state import DEFAULT_PIPELINE, CacheState
@@ -63,6 +63,7 @@ D = TypeVar("D")
 _NO_COST: Final = 0.0
 
 _RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
+    "recent": lambda entry: entry.used_at,
     "oldest": lambda entry: -entry.created_at,
     "largest": lambda entry: entry.size_bytes,
     "most_hit": lambda entry: entry.hits,
@@ -77,7 +78,7 @@ class ResultCache(Generic[V]):
     `len(cache)`. `ResultCache[bytes]` tells a type checker what is stored.
 
     Args:
-        policy: The order of eviction: `lru`.
+        policy: The order of eviction: `lru`, `s3fifo`, `tinylfu` or `gdsf`.
         max_size: Limit of entries, at least 1.
         max_memory_mb: Limit of memory in MB (2^20 bytes), above 0: values, keys and bookkeeping.
         ttl_seconds: Seconds until an entry expires; None or 0: it never does.
@@ -111,9 +112,12 @@ class ResultCache(Generic[V]):
         self.wall_clock = wall_clock
         self._state = CacheState(
             CacheConfig.checked(
-                max_size=max_size, max_memory_mb=max_memory_mb, ttl_seconds=ttl_seconds, enabled=enabled
+                max_size=max_size,
+                max_memory_mb=max_memory_mb,
+                ttl_seconds=ttl_seconds,
+                enabled=enabled,
+                policy=policy,
             ),
-            policy=checked_policy(policy),
             jitter=checked_jitter(ttl_jitter),
             stale_seconds=checked_stale(stale_seconds),
             sizer=sizer,
@@ -476,7 +480,7 @@ class ResultCache(Generic[V]):
         dropped.clear()
 
     def config(self) -> dict[str, Any]:
-        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
+        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`, `policy`."""
         return self._state.config.as_dict()
 
     def configure(
@@ -486,11 +490,14 @@ class ResultCache(Generic[V]):
         max_memory_mb: float | Default = DEFAULT,
         ttl_seconds: float | Default | None = DEFAULT,
         enabled: bool | Default = DEFAULT,
+        policy: str | Default = DEFAULT,
     ) -> dict[str, Any]:
         """Change any of the limits: all of a valid change, or none of an invalid one.
 
         Lowering a limit evicts at once. A new time to live holds for entries stored from now on. Entries are kept
-        while the cache is disabled, and answer again when it is enabled, unless they have expired.
+        while the cache is disabled, and answer again when it is enabled, unless they have expired. They are kept when
+        the policy changes, too, which takes O(entries): the new one knows of them in what order the old one had them.
+        Where it takes more memory for an entry, some may have to go.
 
         Returns:
             The configuration in force after it.
@@ -498,7 +505,13 @@ class ResultCache(Generic[V]):
         Raises:
             ConfigurationError: A value cannot be used; nothing was changed.
         """
-        given = {"max_size": max_size, "max_memory_mb": max_memory_mb, "ttl_seconds": ttl_seconds, "enabled": enabled}
+        given = {
+            "max_size": max_size,
+            "max_memory_mb": max_memory_mb,
+            "ttl_seconds": ttl_seconds,
+            "enabled": enabled,
+            "policy": policy,
+        }
         changes = {name: value for name, value in given.items() if not isinstance(value, Default)}
         state = self._state
         with state.lock:
@@ -512,7 +525,10 @@ class ResultCache(Generic[V]):
             for name in CONFIG_SETTINGS:
                 state.config_changes[name] += before[name] != after[name]
             state.reads.drain_locked()
-            dropped = state.store.shrink(self.clock())
+            if config.policy != before["policy"]:
+                state.store.set_policy(POLICIES[config.policy])
+            now = self.clock()
+            dropped = [*state.store.shrink_pipelines(now), *state.store.shrink(now)]
         dropped.clear()
         return after
 
@@ -696,7 +712,7 @@ class ResultCache(Generic[V]):
         with state.lock:
             state.reads.drain_locked()
             store = state.store
-            if sort == "recent":
+            if sort == "recent" and store.policy.by_recency:
                 return list(itertools.islice(_of(store.order.newest_first(), pipeline, group), size))
             held = list(store.live.values()) if group is None else store.groups.members(group, pipeline)
         # Ranked outside the lock: this is the one operation that looks at every entry.
@@ -741,6 +757,16 @@ class LRUCache(ResultCache[V]):
             clock=clock,
             wall_clock=wall_clock,
         )
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """See `ResultCache.configure`.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or it is another policy than `lru`; nothing was changed.
+        """
+        if changes.get("policy", "lru") not in ("lru", DEFAULT):
+            raise ConfigurationError("an LRUCache has the policy lru always: expected a ResultCache for another one")
+        return super().configure(**changes)
 
 
 def _of(

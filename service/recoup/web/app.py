@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.in_flight import InFlight
 from recoup.pipelines.passthrough import Passthrough
 from recoup.pipelines.protocol import Pipeline
@@ -41,7 +41,7 @@ MOST_WAITING = 12_288
 
 def create_app(
     settings: Settings | None = None,
-    cache: LRUCache | None = None,
+    cache: ResultCache | None = None,
     pipelines: Mapping[str, Pipeline] | None = None,
     *,
     most_waiting: int = MOST_WAITING,
@@ -60,7 +60,7 @@ def create_app(
         ConfigurationError: The pipelines cannot be used.
     """
     settings = Settings.from_environment() if settings is None else settings
-    cache = LRUCache(**settings.cache_options()) if cache is None else cache
+    cache = ResultCache(**settings.cache_options()) if cache is None else cache
     own = (
         load_pipelines(settings.pipelines, upstream=settings.upstream, relief_workers=settings.workers)
         if pipelines is None
