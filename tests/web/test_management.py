@@ -27,7 +27,7 @@ from .envelope import assert_problem
 from .pipelines import Clock
 
 JSON_TYPE = "application/json"
-CONFIG = {"max_size": 100, "max_memory_mb": 16, "ttl_seconds": 3600, "enabled": True}
+CONFIG = {"max_size": 100, "max_memory_mb": 16, "ttl_seconds": 3600, "enabled": True, "policy": "lru"}
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from typing import Any, Final
 from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
 from recoup.cache.counters import PipelineCounters
-from recoup.cache.entry import CacheEntry
+from recoup.cache.entry import CacheEntry, PricedEntry
 from recoup.cache.flights import Flight, Flights
 from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.policies.quotas import STAMP_BYTES
-from recoup.cache.sizing import ALIGNMENT, ENTRY_OVERHEAD, PRICE_BYTES, ROUNDING, measure, measure_key
+from recoup.cache.sizing import ALIGNMENT, PRICE_BYTES, ROUNDING, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
 from recoup.cache.tier import PayloadCodec, Tier
@@ -56,7 +56,6 @@ class CacheState:
         self,
         config: CacheConfig,
         *,
-        policy: str,
         jitter: float,
         stale_seconds: float,
         sizer: Callable[[Any], int],
@@ -74,7 +73,7 @@ class CacheState:
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
-        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy])
+        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[config.policy])
         self.flights = Flights()
         self.unshared = UnsharedKeys()
         self.visible: dict[Hashable, CacheEntry[Any]] = {}
@@ -199,12 +198,12 @@ class CacheState:
         try:
             if type(value) is bytes and self._measures and type(key) is str:
                 # As `measure` and `measure_key` have it, without their calls.
-                return len(value) + (getsizeof(key) + ROUNDING & -ALIGNMENT) + ENTRY_OVERHEAD
+                return len(value) + (getsizeof(key) + ROUNDING & -ALIGNMENT) + self.store.entry_bytes
             size = operator.index(self._sizer(value))
             if size < 0:
                 # It would make room that is not there.
                 raise ValueError(f"the sizer gave {size!r} bytes")
-            return size + measure_key(key) + ENTRY_OVERHEAD
+            return size + measure_key(key) + self.store.entry_bytes
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
             return None
@@ -281,7 +280,11 @@ class CacheState:
             store.ghosts.note(key, unstored if size is None else "too_large")
             return False
         created_at = now if age_seconds is None else now - age_seconds
-        entry = CacheEntry(key, value, counters, size, created_at, expires_at, cost, price)
+        entry: CacheEntry[Any]
+        if price:
+            entry = PricedEntry(key, value, counters, size, created_at, expires_at, cost, price=price)
+        else:
+            entry = CacheEntry(key, value, counters, size, created_at, expires_at, cost)
         left, replaced = store.insert(entry, now, groups)
         if left == "evicted" and age_seconds is None:
             counters.count_regretted(cost, price)

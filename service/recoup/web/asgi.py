@@ -12,7 +12,7 @@ from flask import Flask
 from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import MethodNotAllowed
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.errors import BadRequestError, NotFoundError, NotImplementedHereError
 from recoup.in_flight import InFlight
 from recoup.pipelines.paths import sent_path
@@ -51,7 +51,7 @@ class Service:
     """
 
     settings: Settings
-    cache: LRUCache
+    cache: ResultCache
     pipelines: Mapping[str, Pipeline]
     admission: Admission
     in_flight: InFlight

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from structlog.contextvars import bind_contextvars
 
-from recoup.cache import LRUCache, Mode
+from recoup.cache import Mode, ResultCache
 from recoup.cache.stats import Outcome
 from recoup.errors import NotCachedError, RecoupError, StreamCutError, UpstreamError
 from recoup.in_flight import Holding, InFlight
@@ -98,7 +98,7 @@ class GenerationEndpoint:
 
     def __init__(
         self,
-        cache: LRUCache,
+        cache: ResultCache,
         pipelines: Mapping[str, Pipeline],
         limits: Limits,
         *,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from recoup.cache import Lookup, LRUCache, Mode
+from recoup.cache import Lookup, Mode, ResultCache
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.stats import Outcome, StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
@@ -43,7 +43,9 @@ class LookupTasks:
         budget: What upstreams' answers are held in.
     """
 
-    def __init__(self, cache: LRUCache, wait_seconds: float | None, *, admission: Admission, budget: InFlight) -> None:
+    def __init__(
+        self, cache: ResultCache, wait_seconds: float | None, *, admission: Admission, budget: InFlight
+    ) -> None:
         self._cache = cache
         self._wait_seconds = wait_seconds
         self._admission = admission
