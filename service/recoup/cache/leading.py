@@ -10,14 +10,44 @@ from typing import Any
 from recoup.cache.config import MOST_GROUPS, Default
 from recoup.cache.entry import CacheEntry
 from recoup.cache.failures import failure_kind
-from recoup.cache.flights import ABANDONED, UNSHARED, FlightResult, mark, unmark
+from recoup.cache.flights import ABANDONED, UNSHARED, Flight, FlightResult, mark, unmark
 from recoup.cache.generating import GenerationRunner
-from recoup.cache.lookup_steps import NOT_KEPT, Lead, Request
+from recoup.cache.lookup_steps import NOT_KEPT, Lead, Progress, Request
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.refreshes import RefreshClaim
-from recoup.cache.stale_answers import answer_instead
+from recoup.cache.stale_answers import answer_instead, may_stand_in
 from recoup.cache.state import CacheState
 from recoup.cache.stats import Lookup
+
+
+def begin_lead(
+    state: CacheState,
+    request: Request,
+    flight: Flight,
+    entry: CacheEntry[Any] | None,
+    now: float,
+    dropped: list[CacheEntry[Any]],
+) -> Lead:
+    """Begin the generation of a flight that is listed, under the lock: count the miss, if no stale result may stand in.
+
+    Args:
+        state: The cache's state.
+        request: What is asked for.
+        flight: The flight.
+        entry: The entry that has expired or is to be generated anew; None: there is none.
+        now: The time.
+        dropped: Takes what goes.
+    """
+    mode = request.mode
+    stands_in = entry is not None and mode == "default" and request.allow_stale and may_stand_in(entry, now)
+    reason = state.miss_reason(request.key, entry, now, refresh=mode == "refresh")
+    if not stands_in:
+        state.count_reason(request.key, request.pipeline, reason, now)
+    if entry is not None:
+        dropped.append(entry)
+    if request.limiter is None:
+        state.store.of(request.pipeline).generating += 1
+    return Lead(flight, reason, Progress(request.limiter is None, miss_due=stands_in))
 
 
 class Leader:

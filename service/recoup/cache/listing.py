@@ -16,6 +16,7 @@ from recoup.fields import echo, refusal
 Describe = Callable[[Any], dict[str, Any]]
 
 _RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
+    "recent": lambda entry: entry.used_at,
     "oldest": lambda entry: -entry.created_at,
     "largest": lambda entry: entry.size_bytes,
     "most_hit": lambda entry: entry.hits,
@@ -65,15 +66,37 @@ def inspect(state: CacheState, key: Hashable, describe: Describe | None) -> dict
         entry = state.store.purges.find(key, now)
         answers = entry is not None and now < state.store.goes_at(entry)
     if entry is None or not answers:
-        return None
+        return _inspect_tiers(state, key, describe)
     return _described(entry, now, describe)
+
+
+def _inspect_tiers(state: CacheState, key: Hashable, describe: Describe | None) -> dict[str, Any] | None:
+    """What is known of a result that is not in memory. Hits are not counted for it, so it has none."""
+    found = state.tiers.peek(key)
+    if found is None:
+        return None
+    age, left = state.tiers.ages(found.entry)
+    known = {
+        "key": key,
+        "pipeline": found.entry.pipeline,
+        "size_bytes": found.entry.size_bytes,
+        "age_seconds": age,
+        "idle_seconds": age,
+        "expires_in_seconds": left,
+        "hits": 0,
+        "cost_seconds": found.entry.cost_seconds,
+        "groups": list(found.entry.groups),
+        "price": found.entry.price,
+        "tier": found.tier,
+    }
+    return known if describe is None else {**known, **describe(found.entry.value)}
 
 
 def _first(state: CacheState, size: int, sort: Sort, pipeline: str | None, group: str | None) -> list[CacheEntry[Any]]:
     with state.lock:
         state.reads.drain_locked()
         store = state.store
-        if sort == "recent":
+        if sort == "recent" and store.policy.by_recency:
             return list(itertools.islice(_of(store.order.newest_first(), pipeline, group), size))
         held = list(store.live.values()) if group is None else store.groups.members(group, pipeline)
     # Ranked outside the lock: this is the one operation that looks at every entry.

@@ -43,6 +43,11 @@ class Request(NamedTuple):
 KEPT, NOT_KEPT = Decision(), Decision(store=False)
 
 
+def lookup_only(key: Hashable, pipeline: str) -> Request:
+    """What looks a key up, and generates nothing."""
+    return Request(key, pipeline, None, "only_if_cached", None, None, "request", None)
+
+
 class Progress:
     """How far a generation is.
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator,
 from typing import Any, Final, Generic, TypeVar, overload
 
 from recoup.cache import limiting, listing, removal
+from recoup.cache.codecs import Codec, checked_codec
 from recoup.cache.config import (
     DEFAULT,
     NO_GROUPS,
@@ -17,7 +18,6 @@ from recoup.cache.config import (
     checked_groups,
     checked_jitter,
     checked_pipeline,
-    checked_policy,
     checked_price,
     checked_quota,
     checked_stale,
@@ -27,7 +27,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.failures import failure_kind
 from recoup.cache.fetch import Fetcher
 from recoup.cache.limiter import ConcurrencyLimiter
-from recoup.cache.lookup_steps import Mode, Request
+from recoup.cache.lookup_steps import Mode, Request, lookup_only
 from recoup.cache.open_results import Decision
 from recoup.cache.read_path import ReadPath
 from recoup.cache.refreshes import RefreshClaim
@@ -46,6 +46,8 @@ from recoup.cache.stats import (
     V,
 )
 from recoup.cache.store import Observer
+from recoup.cache.tier import PayloadCodec, Tier
+from recoup.errors import ConfigurationError, NotCachedError
 
 #: Members of purged groups that are looked at where somebody collects them.
 _COLLECTED: Final = 512
@@ -55,6 +57,10 @@ D = TypeVar("D")
 _NO_COST: Final = 0.0
 
 
+def _generate_nothing() -> Any:
+    raise AssertionError("a lookup that takes a stored result or none generates nothing")
+
+
 class ResultCache(Generic[V]):
     """A result cache: bounded in entries and bytes, with a time to live, single-flight and a full account of itself.
 
@@ -62,7 +68,7 @@ class ResultCache(Generic[V]):
     `len(cache)`. `ResultCache[bytes]` tells a type checker what is stored.
 
     Args:
-        policy: The order of eviction: `lru`.
+        policy: The order of eviction: `lru`, `s3fifo`, `tinylfu` or `gdsf`.
         max_size: Limit of entries, at least 1.
         max_memory_mb: Limit of memory in MB (2^20 bytes), above 0: values, keys and bookkeeping.
         ttl_seconds: Seconds until an entry expires; None or 0: it never does.
@@ -72,7 +78,11 @@ class ResultCache(Generic[V]):
         stale_seconds: How long after its expiry an entry may be served stale, while another caller generates it anew.
         sizer: Gives the bytes of a value; by default a deep measure (`recoup.cache.sizing.measure`).
         clock: Monotonic seconds.
-        wall_clock: Seconds of the Unix epoch, for exemplars.
+        wall_clock: Seconds of the Unix epoch, for exemplars and tiers.
+        tiers: Where results are kept beyond this process' memory, from the nearest to the farthest:
+            `recoup.tiers.DiskTier`. They are the cache's own from now on: it opens and closes them.
+        codec: How values are written in tiers, which need one: `bytes`, `json`, or an object with `encode` and
+            `decode`. A value that it does not take stays in memory alone.
 
     Raises:
         ConfigurationError: An argument is out of its bounds.
@@ -91,25 +101,32 @@ class ResultCache(Generic[V]):
         sizer: Callable[[Any], int] = measure,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        tiers: Sequence[Tier] = (),
+        codec: str | Codec | PayloadCodec | None = None,
     ) -> None:
         self.clock = clock
         self.wall_clock = wall_clock
         self._state = CacheState(
             CacheConfig.checked(
-                max_size=max_size, max_memory_mb=max_memory_mb, ttl_seconds=ttl_seconds, enabled=enabled
+                max_size=max_size,
+                max_memory_mb=max_memory_mb,
+                ttl_seconds=ttl_seconds,
+                enabled=enabled,
+                policy=policy,
             ),
-            policy=checked_policy(policy),
             jitter=checked_jitter(ttl_jitter),
             stale_seconds=checked_stale(stale_seconds),
             sizer=sizer,
             clock=clock,
             wall_clock=wall_clock,
+            tiers=tiers,
+            codec=None if codec is None else checked_codec(codec),
         )
         self._read_path = ReadPath(self._state)
         self._state.show_entries()
         self._report = Report(self._state)
         # An instance finds its readers at once, without a step through the class; but a subclass' own are obeyed.
-        for name in ("get", "try_hit"):
+        for name in ("try_hit",) if tiers else ("get", "try_hit"):
             method = getattr(ResultCache, name)
             if getattr(type(self), name) is method:
                 reader = getattr(self._read_path, name)
@@ -124,8 +141,20 @@ class ResultCache(Generic[V]):
     @overload
     def get(self, key: Hashable, default: D, pipeline: str = DEFAULT_PIPELINE) -> V | D: ...
     def get(self, key: Hashable, default: Any = None, pipeline: str = DEFAULT_PIPELINE) -> Any:
-        """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit."""
-        return self._read_path.get(key, default, pipeline)
+        """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit.
+
+        Where there are tiers, what is not in memory is looked up in them, in the caller's thread.
+        """
+        if not self._state.tiers:
+            return self._read_path.get(key, default, pipeline)
+        entry = self.try_hit(key)
+        if entry is not None:
+            return entry.value
+        self._check(pipeline)
+        try:
+            return self._fetcher.fetch(lookup_only(key, pipeline), _generate_nothing).value
+        except NotCachedError:
+            return default
 
     def try_hit(self, key: Hashable) -> CacheEntry[V] | None:
         """The live entry of a key, counted as one hit; None counts nothing. O(1), no lock on a hit."""
@@ -493,6 +522,17 @@ class ResultCache(Generic[V]):
         removal.purge(self._state, checked_groups(groups, most=None), pipeline, soft=soft)
         return self.wall_clock()
 
+    def close(self, timeout: float | None = None) -> bool:
+        """End the tiers: what still waits to be stored there is stored. Without tiers, there is nothing to end.
+
+        Args:
+            timeout: Seconds that it may take; None: as long as it takes.
+
+        Returns:
+            Whether all of it was stored in time.
+        """
+        return self._state.tiers.close(timeout)
+
     def collect_purged(self, steps: int = _COLLECTED) -> bool:
         """Let go of the next few entries that were purged and are still held, so that they leave sooner.
 
@@ -507,7 +547,12 @@ class ResultCache(Generic[V]):
     # --- configuration
 
     def register(
-        self, pipeline: str, limiter: ConcurrencyLimiter | None = None, *, currency: str | None = None
+        self,
+        pipeline: str,
+        limiter: ConcurrencyLimiter | None = None,
+        *,
+        currency: str | None = None,
+        compress: bool = True,
     ) -> None:
         """Make a pipeline known: its figures exist, as zeros, from now on.
 
@@ -515,9 +560,11 @@ class ResultCache(Generic[V]):
             pipeline: Its name.
             limiter: Tells what runs and waits.
             currency: What its prices are in.
+            compress: Whether its results may be compressed in tiers, where that makes them smaller.
         """
         checked_pipeline(pipeline)
         currency = checked_currency(currency)
+        self._state.tiers.register(pipeline, compress=compress)
         with self._state.lock:
             counters = self._state.store.register(pipeline)
             if limiter is not None:
@@ -558,7 +605,7 @@ class ResultCache(Generic[V]):
         limiting.set_quota(self._state, pipeline, checked_quota(max_entries, max_memory_mb, reserve_memory_mb))
 
     def config(self) -> dict[str, Any]:
-        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
+        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`, `policy`."""
         return self._state.config.as_dict()
 
     def configure(
@@ -568,11 +615,14 @@ class ResultCache(Generic[V]):
         max_memory_mb: float | Default = DEFAULT,
         ttl_seconds: float | Default | None = DEFAULT,
         enabled: bool | Default = DEFAULT,
+        policy: str | Default = DEFAULT,
     ) -> dict[str, Any]:
         """Change any of the limits: all of a valid change, or none of an invalid one.
 
         Lowering a limit evicts at once. A new time to live holds for entries stored from now on. Entries are kept
-        while the cache is disabled, and answer again when it is enabled, unless they have expired.
+        while the cache is disabled, and answer again when it is enabled, unless they have expired. They are kept when
+        the policy changes, too, which takes O(entries): the new one knows of them in what order the old one had them.
+        Where it takes more memory for an entry, some may have to go.
 
         Returns:
             The configuration in force after it.
@@ -580,7 +630,13 @@ class ResultCache(Generic[V]):
         Raises:
             ConfigurationError: A value cannot be used; nothing was changed.
         """
-        given = {"max_size": max_size, "max_memory_mb": max_memory_mb, "ttl_seconds": ttl_seconds, "enabled": enabled}
+        given = {
+            "max_size": max_size,
+            "max_memory_mb": max_memory_mb,
+            "ttl_seconds": ttl_seconds,
+            "enabled": enabled,
+            "policy": policy,
+        }
         changes = {name: value for name, value in given.items() if not isinstance(value, Default)}
         return limiting.configure(self._state, changes)
 
@@ -699,7 +755,8 @@ class ResultCache(Generic[V]):
 
         Returns:
             For each `key`, `pipeline`, `size_bytes`, `age_seconds`, `idle_seconds`, `expires_in_seconds` (None: never;
-            negative: expired, not yet collected), `hits`, `cost_seconds`, `groups`. Sizes add up to the bytes held.
+            negative: expired, not yet collected), `hits`, `cost_seconds`, `groups`, `price`, `tier`. Sizes add up to
+            the bytes held.
 
         Raises:
             ConfigurationError: An argument is out of its bounds.
@@ -707,7 +764,10 @@ class ResultCache(Generic[V]):
         return listing.page(self._state, limit, offset, sort, pipeline, describe, group)
 
     def inspect(self, key: Hashable, describe: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any] | None:
-        """What is known of an entry that may still answer, as in `entries`; None: there is none. Nothing is counted."""
+        """What is known of an entry that may still answer, as in `entries`; None: there is none. Nothing is counted.
+
+        Of one that is not in memory, `tier` names the tier that has it; its hits and when it was used are not known.
+        """
         return listing.inspect(self._state, key, describe)
 
 
@@ -726,6 +786,8 @@ class LRUCache(ResultCache[V]):
         sizer: Callable[[Any], int] = measure,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        tiers: Sequence[Tier] = (),
+        codec: str | Codec | PayloadCodec | None = None,
     ) -> None:
         super().__init__(
             policy="lru",
@@ -738,4 +800,16 @@ class LRUCache(ResultCache[V]):
             sizer=sizer,
             clock=clock,
             wall_clock=wall_clock,
+            tiers=tiers,
+            codec=codec,
         )
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """See `ResultCache.configure`.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or it is another policy than `lru`; nothing was changed.
+        """
+        if changes.get("policy", "lru") not in ("lru", DEFAULT):
+            raise ConfigurationError("an LRUCache has the policy lru always: expected a ResultCache for another one")
+        return super().configure(**changes)
