@@ -31,10 +31,9 @@ def _overrides(panel: Panel, series: Series) -> list[dict[str, Any]]:
 
 
 def stat(panel: Panel, series: list[Series], width: float, height: float) -> str:
-    """A figure for each series, on the colour of its threshold; named where there are several."""
-    tiles = "".join(
-        _tile(*shown(panel, line), line.name, width, height / len(series), named=len(series) > 1) for line in series
-    )
+    """A figure for each series, on the colour of its threshold; named where there are several, or the panel says so."""
+    named = len(series) > 1 or panel["options"]["textMode"] == "value_and_name"
+    tiles = "".join(_tile(*shown(panel, line), line.name, width, height / len(series), named=named) for line in series)
     return f'<div class="stats">{tiles or _tile(*shown(panel, None), "", width, height, named=False)}</div>'
 
 
