@@ -52,10 +52,15 @@ def shown(panel: Panel, line: Series | None) -> tuple[str, str]:
     return text(line.last, defaults["unit"], defaults.get("decimals")), colour(panel, line) or str(steps[-1]["color"])
 
 
+#: Pixels from which on a figure's name fits beside it.
+_ROOM_BESIDE = 300
+
+
 def _tile(words: str, background: str, name: str, width: float, height: float, *, named: bool) -> str:
-    size = min(height * 0.5, width / max(len(words), 4) * 1.5)
+    below = named and width < _ROOM_BESIDE
+    size = min(height * (0.35 if below else 0.5), width / max(len(words), 4) * 1.35)
     label = f"<small>{html.escape(name)}</small>" if named else ""
-    style = f"background:var(--chart-{background});font-size:{size:.0f}px"
+    style = f"background:var(--chart-{background});font-size:{size:.0f}px" + (";flex-direction:column" if below else "")
     return f'<div class="stat" style="{style}">{html.escape(words)}{label}</div>'
 
 
