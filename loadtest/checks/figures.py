@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, pairwise
 from math import isclose
@@ -14,6 +14,7 @@ from metrics.thresholds import Thresholds
 
 from loadtest.checks import counters
 from loadtest.checks.case import Scope
+from loadtest.checks.counts import WATCHING_ROUTES
 from loadtest.formatting import count
 from loadtest.journal import Phase
 from loadtest.prometheus import QueryError
@@ -38,6 +39,10 @@ _STATISTICS: Mapping[str, tuple[str, str | None]] = {
     catalogue.RECOUPED.name: ("recouped_seconds", None),
     catalogue.REGRETTED.name: ("regretted_seconds", None),
     catalogue.GENERATION_FAILURES.name: ("generation_failures", "error"),
+    catalogue.STREAMS.name: ("streams", "end"),
+    catalogue.GENERATED_COST.name: ("generated_cost", "currency"),
+    catalogue.RECOUPED_COST.name: ("recouped_cost", "currency"),
+    catalogue.REGRETTED_COST.name: ("regretted_cost", "currency"),
     f"{catalogue.GENERATION_DURATION.name}_count": ("generations", None),
     f"{catalogue.GENERATION_DURATION.name}_sum": ("generation_seconds", None),
     catalogue.ENTRIES.name: ("entries", None),
@@ -51,7 +56,13 @@ _DERIVED = {
     catalogue.SPENT.name,
     *(
         f"{metric.name}_{suffix}"
-        for metric in (REQUEST_DURATION, catalogue.ENTRY_SIZE, catalogue.HIT_AGE, catalogue.EVICTION_AGE)
+        for metric in (
+            REQUEST_DURATION,
+            catalogue.FIRST_BYTE,
+            catalogue.ENTRY_SIZE,
+            catalogue.HIT_AGE,
+            catalogue.EVICTION_AGE,
+        )
         for suffix in ("count", "sum")
     ),
 }
@@ -89,13 +100,6 @@ def is_counter(name: str) -> bool:
     return any(name in metric.series and metric.kind != "gauge" for metric in METRICS)
 
 
-def _none(scope: Scope, name: str, wrong: Iterable[str], compared: int, what: str) -> Check:
-    told = list(wrong)
-    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    measured = f"{count(len(told), 'difference')} in {compared:,} {what}"
-    return scope.holds(name, measured, "none", not told and compared > 0, "; ".join(told[:_SHOWN]) + more)
-
-
 def _began_empty(scope: Scope) -> Check:
     """A cache that is warm when a run begins answers what it never generated for it.
 
@@ -113,7 +117,7 @@ def _began_empty(scope: Scope) -> Check:
     warm = [item for item, outcome in first.items() if outcome in ("hit", "stale")]
     # One that has answered somebody else before is no service of this run's own.
     held = entries if not lookups else 0
-    measured = f"{count(held, 'entry', 'entries')}, {count(len(warm), 'first request')} answered from it"
+    measured = f"{count(held, 'entry')}, {count(len(warm), 'first request')} answered from it"
     return scope.holds(name, measured, "empty", not held and not warm, "; ".join(warm[:_SHOWN]))
 
 
@@ -146,7 +150,7 @@ def _never_fall(scope: Scope) -> Check:
                     wrong.append(f"Prometheus sees {count(resets, 'reset')}, and {count(restarts, 'restart')} were")
     except QueryError as error:
         wrong.append(str(error))
-    return _none(scope, name, wrong, len(readings), "readings")
+    return scope.none(name, wrong, len(readings), "reading")
 
 
 def _counts(text: str) -> bool:
@@ -160,7 +164,7 @@ def _fresh(scope: Scope) -> Check:
         reads = [counters.total(reading, HTTP_REQUESTS.name, route="/metrics") for reading in (earlier, later)]
         if earlier.get(STARTED) == later.get(STARTED) and reads[0] >= reads[1]:
             wrong.append(f"what was read at {moment} is what was read before it")
-    return _none(scope, "Freshness of /metrics", wrong, len(readings) - 1, "readings")
+    return scope.none("Freshness of /metrics", wrong, len(readings) - 1, "reading")
 
 
 def _waits(scope: Scope, phases: list[Phase]) -> Check:
@@ -172,7 +176,7 @@ def _waits(scope: Scope, phases: list[Phase]) -> Check:
             answered = sum(request.outcome == outcome and request.kind != "manage" for request in phase.requests)
             if recorded[outcome] != answered and not any(request.outcome is None for request in phase.requests):
                 wrong.append(f"{phase.name}: {recorded[outcome]:,} waits of {answered:,} with {outcome}")
-    return _none(scope, "Waits recorded", wrong, len(phases), "phases")
+    return scope.none("Waits recorded", wrong, len(phases), "phase")
 
 
 def _statistics(scope: Scope, phases: list[Phase]) -> Check:
@@ -190,7 +194,7 @@ def _statistics(scope: Scope, phases: list[Phase]) -> Check:
             elif not isclose(value, told[text], rel_tol=_EXACT, abs_tol=_EXACT):
                 wrong.append(f"{phase.name}: {text} is {value:,.12g}, the statistics say {told[text]:,.12g}")
         wrong += [f"{phase.name}: {said}" for said in _derived(exposed)]
-    return _none(scope, "The exposition against the statistics", wrong, compared, "series")
+    return scope.none("The exposition against the statistics", wrong, compared, "value")
 
 
 def _derived(exposed: Mapping[str, float]) -> Iterator[str]:
@@ -249,16 +253,14 @@ def _scraped(scope: Scope, phases: list[Phase]) -> Check:
             found[text] = found.get(text, 0.0) + one.points[0][1]
         unscraped += not found
         for text, value in found.items():
-            if text.startswith(HTTP_REQUESTS.name) and 'route="/' in text and "/api/" not in text:
-                continue  # scraping is counted, too
-            if 'route="/api/cache' in text:
-                continue  # and so is what the conductor asks at the end
+            if any(f'route="{route}' in text for route in (*WATCHING_ROUTES, "/api/cache")):
+                continue  # scraping is counted, too, and so is what the conductor asks at the end
             compared += 1
             if not isclose(value, (phase.after or {}).get(text, 0.0), rel_tol=_EXACT, abs_tol=_EXACT):
                 wrong.append(f"{phase.name}: {text} is {value:,.12g} there")
     if unscraped > len(phases) / 5:
         wrong.append(f"{unscraped} of {count(len(phases), 'phase')} were not scraped at their end")
-    return _none(scope, name, wrong, compared, "samples")
+    return scope.none(name, wrong, compared, "sample")
 
 
 #: What a scrape adds to a series.

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from structlog.contextvars import bind_contextvars
 
-from recoup.cache import LRUCache, Mode
+from recoup.cache import Mode, ResultCache
 from recoup.cache.stats import Outcome
 from recoup.errors import NotCachedError, RecoupError, StreamCutError, UpstreamError
 from recoup.in_flight import Holding, InFlight
@@ -98,7 +98,7 @@ class GenerationEndpoint:
 
     def __init__(
         self,
-        cache: LRUCache,
+        cache: ResultCache,
         pipelines: Mapping[str, Pipeline],
         limits: Limits,
         *,
@@ -119,7 +119,10 @@ class GenerationEndpoint:
         self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
         self._doors = {name.encode(): Door(Route(pipeline), GENERATE_ROUTE) for name, pipeline in pipelines.items()}
         for door in self._doors.values():
-            cache.register(door.route.name, door.route.limiter, currency=door.route.currency)
+            compress: str = getattr(door.route.pipeline, "compress", "auto")
+            cache.register(
+                door.route.name, door.route.limiter, currency=door.route.currency, compress=compress == "auto"
+            )
             quota: PipelineQuota = getattr(door.route.pipeline, "quota", NO_QUOTA)
             if quota != NO_QUOTA:
                 cache.set_quota(door.route.name, **quota._asdict())
