@@ -218,6 +218,9 @@ TTL_SECONDS: Final = Number(0, 10**9, "seconds; 0: never expires")
 ENABLED: Final = Flag()
 TTL_JITTER: Final = Number(0, 0.5, "share")
 STALE_SECONDS: Final = Number(0, 10**9, "seconds")
+#: Of tiers: how much one may hold, and how much may wait to be written.
+TIER_MB: Final = Number(0, 10**9, "megabytes", above=True)
+QUEUE_MB: Final = Number(0, 10**6, "megabytes", above=True)
 
 
 def echo(value: object) -> str:

@@ -31,6 +31,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
+from recoup.accepting import AcceptWatch, waiting_connections
 from recoup.allocators import return_large_blocks
 from recoup.cache import LRUCache
 from recoup.errors import ConfigurationError, RecoupError
@@ -42,6 +43,7 @@ from recoup.telemetry.logs import flush_log
 from recoup.web.app import MOST_WAITING, create_app
 from recoup.web.asgi import Application, Service
 from recoup.web.banner import print_banner
+from recoup.web.service_cache import service_cache
 
 #: Exit statuses, as of a command line: all went well, it ended before its time, it could not begin.
 EXIT_DONE, EXIT_CUT_SHORT, EXIT_UNUSABLE = 0, 1, 2
@@ -85,7 +87,8 @@ def serve(settings: Settings) -> int:
     supervisor = _Supervisor(server, ours, settings.grace_seconds)
     configure_logging(settings.log_format, settings.log_level)  # Granian has set up its own meanwhile
     try:
-        server.serve(target_loader=partial(_load, settings, connections, theirs, ours), wrap_loader=False)
+        load = partial(_load, settings, listener, connections, theirs, ours)
+        server.serve(target_loader=load, wrap_loader=False)
     except SystemExit:
         _log.debug("serving_process_failed")
     return supervisor.exit_status()
@@ -188,7 +191,9 @@ class _Supervisor:
         return EXIT_CUT_SHORT
 
 
-def _load(settings: Settings, connections: int, control: Connection, other_end: Connection) -> Application:
+def _load(
+    settings: Settings, listener: socket.socket, connections: int, control: Connection, other_end: Connection
+) -> Application:
     """The serving process' part: make the application. Granian calls it there, with its event loop set."""
     other_end.close()  # so that the main process' death is the end of `control`
     return_large_blocks()
@@ -201,7 +206,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
     try:
         pipelines = _pipelines(settings)
         most_waiting = min(MOST_WAITING, int(connections * (1 - _NOT_WAITING)))
-        app = create_app(settings, LRUCache(**settings.cache_options()), pipelines, most_waiting=most_waiting)
+        app = create_app(settings, service_cache(settings), pipelines, most_waiting=most_waiting)
         loop.run_until_complete(pipelines.start())
     except RecoupError as error:
         control.send(str(error))
@@ -217,12 +222,14 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
     # `multiprocessing` runs no `atexit` in a child. By then the listener is closed, and all has been answered.
     Finalize(None, _log_account, args=(app.service.cache,), exitpriority=_BEFORE_ALL_ELSE)
     threading.Thread(target=_obey, args=(app.service, loop, control), name="recoup-control", daemon=True).start()
+    loop.call_soon(AcceptWatch(partial(waiting_connections, listener), connections).start, loop)
     loop.call_soon(print_banner, settings, list(pipelines.values()))  # it runs with the loop, which serves then
     return app
 
 
 def _log_account(cache: LRUCache) -> None:
-    """Log the totals of the cache since its start, which the last scrape may have missed."""
+    """Log the totals of the cache since its start, which the last scrape may have missed; end its tiers."""
+    cache.close(_MARGIN_SECONDS)
     stats = cache.stats()
     outcomes = ("hits", "misses", "stale", "coalesced", "bypassed")
     _log.info(
@@ -261,4 +268,6 @@ async def drain(service: Service) -> bool:
     if not finished:
         # Callers that still wait get the error that their worker is gone.
         await service.wait_until_answered(_MARGIN_SECONDS)
+    if not await asyncio.to_thread(service.cache.close, _MARGIN_SECONDS):
+        _log.warning("results were not all stored in tiers")
     return finished

@@ -179,6 +179,24 @@ class Settings:
         "1024",
         "Limit in megabytes (2^20 bytes) of all that is on its way at one time: bodies, results, upstreams' answers.",
     )
+    disk_path: Path | None = _service(  # noqa: RUF009
+        "RECOUP_DISK_PATH",
+        special.FOLDER,
+        None,
+        "A folder for results that outlive the process: the disk tier. Without one, there is none.",
+    )
+    disk_mb: float = _service(
+        "RECOUP_DISK_MB",
+        kinds.TIER_MB,
+        "10240",
+        "Limit of the disk tier in megabytes (2^20 bytes).",
+    )
+    tier_queue_mb: float = _service(
+        "RECOUP_TIER_QUEUE_MB",
+        kinds.QUEUE_MB,
+        "64",
+        "Limit in megabytes (2^20 bytes) of what waits to be written to a tier; what does not fit is not written.",
+    )
     log_format: str = _service(
         "RECOUP_LOG_FORMAT",
         kinds.Choice(("auto", "json", "console")),

@@ -377,6 +377,7 @@ def test_an_entry_is_described(manage: FlaskClient, filled: LRUCache) -> None:
         "cost_seconds": 1.0,
         "groups": [],
         "price": 0.0,
+        "tier": "memory",
         "content_type": "bytes",
     }
     entry = manage.get("/api/cache/entries/a").get_json()

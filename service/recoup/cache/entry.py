@@ -120,6 +120,7 @@ class CacheEntry(Generic[V]):
             "cost_seconds": self.cost_seconds,
             "groups": list(self.groups),
             "price": self.price,
+            "tier": "memory",
         }
 
     def __repr__(self) -> str:

@@ -9,17 +9,20 @@ from typing import Any, NoReturn
 
 from recoup.cache.bypassing import Bypasser
 from recoup.cache.entry import CacheEntry
-from recoup.cache.flights import Flight, depth
+from recoup.cache.flights import Flight, FlightResult, depth
 from recoup.cache.following import Follower
 from recoup.cache.generating import GenerationRunner
-from recoup.cache.leading import Leader
-from recoup.cache.lookup_steps import Bypass, Follow, Joining, Lead, Progress, Request
+from recoup.cache.leading import Leader, begin_lead
+from recoup.cache.lookup_steps import Bypass, Follow, Joining, Lead, Request
 from recoup.cache.read_path import ReadPath, TryHit
+from recoup.cache.searching import Search, Searcher
 from recoup.cache.state import CacheState
 from recoup.cache.stats import BypassReason, Lookup, Outcome
 from recoup.errors import NotCachedError, RecoupError, SelfDependencyError
 
 _NEVER = float("inf")
+#: How a lookup goes on; None: from the beginning.
+Step = Lookup[Any] | Follow | Lead | Bypass | Search | None
 
 
 class Fetcher:
@@ -42,12 +45,17 @@ class Fetcher:
         self._bypasser = Bypasser(state, runner)
         self._leader = Leader(state, runner)
         self._follower = Follower(state)
+        self._searcher = Searcher(state, read_path)
 
     def fetch(self, request: Request, generate: Callable[[], Any]) -> Lookup[Any]:
         """See `ResultCache.fetch`."""
         while True:
-            step = self._begin(request, None)
+            step: Step = self._begin(request, None)
             try:
+                if isinstance(step, Search):
+                    step = self._searcher.run(request, step)
+                if step is None:
+                    continue
                 if isinstance(step, Lookup):
                     return step
                 if isinstance(step, Bypass):
@@ -58,7 +66,7 @@ class Fetcher:
                 if self._follower.is_unshared(request, step, result):
                     return self._bypasser.run(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
-                    return self._follower.coalesced(step.flight, result)
+                    return self._answer_follower(request, step, result)
             finally:
                 # An error's traceback holds this frame, and a flight holds its error.
                 del step
@@ -66,8 +74,12 @@ class Fetcher:
     async def afetch(self, request: Request, generate: Callable[[], Awaitable[Any]]) -> Lookup[Any]:
         """See `ResultCache.afetch`."""
         while True:
-            step = self._begin(request, asyncio.current_task())
+            step: Step = self._begin(request, asyncio.current_task())
             try:
+                if isinstance(step, Search):
+                    step = await self._searcher.arun(request, step)
+                if step is None:
+                    continue
                 if isinstance(step, Lookup):
                     return step
                 if isinstance(step, Bypass):
@@ -78,14 +90,19 @@ class Fetcher:
                 if self._follower.is_unshared(request, step, result):
                     return await self._bypasser.arun(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
-                    return self._follower.coalesced(step.flight, result)
+                    return self._answer_follower(request, step, result)
             finally:
                 del step
 
+    def _answer_follower(self, request: Request, follow: Follow, result: FlightResult) -> Lookup[Any]:
+        if result.tier is None:
+            return self._follower.coalesced(follow.flight, result)
+        return self._searcher.answered(request, result)
+
     # --- how a lookup begins
 
-    def _begin(self, request: Request, task: asyncio.Task[Any] | None) -> Lookup[Any] | Follow | Lead | Bypass:
-        """The answer; or the flight to follow; or one to lead; or to generate past the cache."""
+    def _begin(self, request: Request, task: asyncio.Task[Any] | None) -> Step:
+        """The answer; or the flight to follow; or one to lead; or tiers to search; or to generate past the cache."""
         try:
             if request.mode == "bypass":
                 return self._past(request, request.bypass_reason)
@@ -102,9 +119,7 @@ class Fetcher:
             self._state.note_internal_error("lookup", error)
             return self._past(request, "error")
 
-    def _begin_locked(
-        self, request: Request, task: asyncio.Task[Any] | None, dropped: list[CacheEntry[Any]]
-    ) -> Lookup[Any] | Follow | Lead | Bypass:
+    def _begin_locked(self, request: Request, task: asyncio.Task[Any] | None, dropped: list[CacheEntry[Any]]) -> Step:
         key, pipeline, mode = request.key, request.pipeline, request.mode
         state = self._state
         if not state.config.enabled:
@@ -129,9 +144,17 @@ class Fetcher:
             and now < entry.expires_at + state.stale_seconds
         ):
             return self._stale(entry, pipeline)
-        if mode == "only_if_cached":
+        searches = bool(state.tiers) and not alone and mode != "refresh"
+        if mode == "only_if_cached" and not searches:
             state.count_miss(key, entry, pipeline, now)
             self._refuse()
+        if mode == "only_if_cached" and flight is not None:
+            # It waits for no generation, which the flight may be: so it searches the tiers for itself.
+            flight, alone = None, True
+        if flight is not None and flight.searches and mode == "refresh":
+            # What is searched for is not what it wants, and must not be stored after what it brings.
+            state.flights.detach(key)
+            flight = None
         if flight is not None:
             # A generation that asks for its own key, in its own thread or task, would wait for itself for ever; and so
             # would two that ask for each other's.
@@ -145,22 +168,20 @@ class Fetcher:
                 return Bypass("uncacheable", flight)
             epoch = state.store.groups.epoch
             return Follow(flight, generating, self._join(request, flight, epoch), epoch)
-        grows = request.decide is not None
+        grows = request.decide is not None or searches
         flight = Flight(key, pipeline, threading.get_ident(), task, request.groups, grows=grows)
+        flight.searches = searches
         if alone:
             state.flights.begin_alone(flight)
         else:
             state.flights.begin(flight)
+        if searches:
+            return Search(flight)
         try:
-            reason = state.count_miss(key, entry, pipeline, now, refresh=mode == "refresh")
+            return begin_lead(state, request, flight, entry, now, dropped)
         except BaseException:
             state.flights.leave(flight)  # nobody has joined: the lock is held
             raise
-        if entry is not None:
-            dropped.append(entry)
-        if request.limiter is None:
-            state.store.of(pipeline).generating += 1
-        return Lead(flight, reason, Progress(request.limiter is None))
 
     def _past(self, request: Request, reason: BypassReason) -> Bypass:
         self._state.count_bypass(request.pipeline, reason)

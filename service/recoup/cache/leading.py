@@ -10,12 +10,38 @@ from typing import Any
 from recoup.cache.config import MOST_GROUPS, Default
 from recoup.cache.entry import CacheEntry
 from recoup.cache.failures import failure_kind
-from recoup.cache.flights import ABANDONED, UNSHARED, FlightResult, mark, unmark
+from recoup.cache.flights import ABANDONED, UNSHARED, Flight, FlightResult, mark, unmark
 from recoup.cache.generating import GenerationRunner
-from recoup.cache.lookup_steps import NOT_KEPT, Lead, Request
+from recoup.cache.lookup_steps import NOT_KEPT, Lead, Progress, Request
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.state import CacheState
 from recoup.cache.stats import Lookup
+
+
+def begin_lead(
+    state: CacheState,
+    request: Request,
+    flight: Flight,
+    entry: CacheEntry[Any] | None,
+    now: float,
+    dropped: list[CacheEntry[Any]],
+) -> Lead:
+    """Begin the generation of a flight that is listed, under the lock: count the miss.
+
+    Args:
+        state: The cache's state.
+        request: What is asked for.
+        flight: The flight.
+        entry: The entry that has expired or is to be generated anew; None: there is none.
+        now: The time.
+        dropped: Takes what goes.
+    """
+    reason = state.count_miss(request.key, entry, request.pipeline, now, refresh=request.mode == "refresh")
+    if entry is not None:
+        dropped.append(entry)
+    if request.limiter is None:
+        state.store.of(request.pipeline).generating += 1
+    return Lead(flight, reason, Progress(request.limiter is None))
 
 
 class Leader:

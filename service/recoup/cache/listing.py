@@ -64,8 +64,30 @@ def inspect(state: CacheState, key: Hashable, describe: Describe | None) -> dict
         now = state.clock()
         entry = state.store.purges.find(key, now)
     if entry is None or now >= entry.expires_at:
-        return None
+        return _inspect_tiers(state, key, describe)
     return _described(entry, now, describe)
+
+
+def _inspect_tiers(state: CacheState, key: Hashable, describe: Describe | None) -> dict[str, Any] | None:
+    """What is known of a result that is not in memory. Hits are not counted for it, so it has none."""
+    found = state.tiers.peek(key)
+    if found is None:
+        return None
+    age, left = state.tiers.ages(found.entry)
+    known = {
+        "key": key,
+        "pipeline": found.entry.pipeline,
+        "size_bytes": found.entry.size_bytes,
+        "age_seconds": age,
+        "idle_seconds": age,
+        "expires_in_seconds": left,
+        "hits": 0,
+        "cost_seconds": found.entry.cost_seconds,
+        "groups": list(found.entry.groups),
+        "price": found.entry.price,
+        "tier": found.tier,
+    }
+    return known if describe is None else {**known, **describe(found.entry.value)}
 
 
 def _first(state: CacheState, size: int, sort: Sort, pipeline: str | None, group: str | None) -> list[CacheEntry[Any]]:

@@ -38,6 +38,11 @@ class Request(NamedTuple):
 KEPT, NOT_KEPT = Decision(), Decision(store=False)
 
 
+def lookup_only(key: Hashable, pipeline: str) -> Request:
+    """What looks a key up, and generates nothing."""
+    return Request(key, pipeline, None, "only_if_cached", None, None, "request", None)
+
+
 class Progress:
     """Whether a generation is counted as in progress. With a limiter, it is not before its turn."""
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator,
 from typing import Any, Final, Generic, TypeVar, overload
 
 from recoup.cache import limiting, listing, removal
+from recoup.cache.codecs import Codec, checked_codec
 from recoup.cache.config import (
     DEFAULT,
     NO_GROUPS,
@@ -27,7 +28,7 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.failures import failure_kind
 from recoup.cache.fetch import Fetcher
 from recoup.cache.limiter import ConcurrencyLimiter
-from recoup.cache.lookup_steps import Mode, Request
+from recoup.cache.lookup_steps import Mode, Request, lookup_only
 from recoup.cache.open_results import Decision
 from recoup.cache.read_path import ReadPath
 from recoup.cache.report import Report
@@ -44,6 +45,8 @@ from recoup.cache.stats import (
     V,
 )
 from recoup.cache.store import Observer
+from recoup.cache.tier import PayloadCodec, Tier
+from recoup.errors import NotCachedError
 
 #: Members of purged groups that are looked at where somebody collects them.
 _COLLECTED: Final = 512
@@ -51,6 +54,10 @@ _ABSENT: Any = object()
 
 D = TypeVar("D")
 _NO_COST: Final = 0.0
+
+
+def _generate_nothing() -> Any:
+    raise AssertionError("a lookup that takes a stored result or none generates nothing")
 
 
 class ResultCache(Generic[V]):
@@ -70,7 +77,11 @@ class ResultCache(Generic[V]):
         stale_seconds: How long after its expiry an entry may be served stale, while another caller generates it anew.
         sizer: Gives the bytes of a value; by default a deep measure (`recoup.cache.sizing.measure`).
         clock: Monotonic seconds.
-        wall_clock: Seconds of the Unix epoch, for exemplars.
+        wall_clock: Seconds of the Unix epoch, for exemplars and tiers.
+        tiers: Where results are kept beyond this process' memory, from the nearest to the farthest:
+            `recoup.tiers.DiskTier`. They are the cache's own from now on: it opens and closes them.
+        codec: How values are written in tiers, which need one: `bytes`, `json`, or an object with `encode` and
+            `decode`. A value that it does not take stays in memory alone.
 
     Raises:
         ConfigurationError: An argument is out of its bounds.
@@ -89,6 +100,8 @@ class ResultCache(Generic[V]):
         sizer: Callable[[Any], int] = measure,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        tiers: Sequence[Tier] = (),
+        codec: str | Codec | PayloadCodec | None = None,
     ) -> None:
         self.clock = clock
         self.wall_clock = wall_clock
@@ -102,12 +115,14 @@ class ResultCache(Generic[V]):
             sizer=sizer,
             clock=clock,
             wall_clock=wall_clock,
+            tiers=tiers,
+            codec=None if codec is None else checked_codec(codec),
         )
         self._read_path = ReadPath(self._state)
         self._state.show_entries()
         self._report = Report(self._state)
         # An instance finds its readers at once, without a step through the class; but a subclass' own are obeyed.
-        for name in ("get", "try_hit"):
+        for name in ("try_hit",) if tiers else ("get", "try_hit"):
             method = getattr(ResultCache, name)
             if getattr(type(self), name) is method:
                 reader = getattr(self._read_path, name)
@@ -122,8 +137,20 @@ class ResultCache(Generic[V]):
     @overload
     def get(self, key: Hashable, default: D, pipeline: str = DEFAULT_PIPELINE) -> V | D: ...
     def get(self, key: Hashable, default: Any = None, pipeline: str = DEFAULT_PIPELINE) -> Any:
-        """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit."""
-        return self._read_path.get(key, default, pipeline)
+        """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit.
+
+        Where there are tiers, what is not in memory is looked up in them, in the caller's thread.
+        """
+        if not self._state.tiers:
+            return self._read_path.get(key, default, pipeline)
+        entry = self.try_hit(key)
+        if entry is not None:
+            return entry.value
+        self._check(pipeline)
+        try:
+            return self._fetcher.fetch(lookup_only(key, pipeline), _generate_nothing).value
+        except NotCachedError:
+            return default
 
     def try_hit(self, key: Hashable) -> CacheEntry[V] | None:
         """The live entry of a key, counted as one hit; None counts nothing. O(1), no lock on a hit."""
@@ -353,6 +380,17 @@ class ResultCache(Generic[V]):
         removal.purge(self._state, checked_groups(groups, most=None), pipeline, soft=soft)
         return self.wall_clock()
 
+    def close(self, timeout: float | None = None) -> bool:
+        """End the tiers: what still waits to be stored there is stored. Without tiers, there is nothing to end.
+
+        Args:
+            timeout: Seconds that it may take; None: as long as it takes.
+
+        Returns:
+            Whether all of it was stored in time.
+        """
+        return self._state.tiers.close(timeout)
+
     def collect_purged(self, steps: int = _COLLECTED) -> bool:
         """Let go of the next few entries that were purged and are still held, so that they leave sooner.
 
@@ -367,7 +405,12 @@ class ResultCache(Generic[V]):
     # --- configuration
 
     def register(
-        self, pipeline: str, limiter: ConcurrencyLimiter | None = None, *, currency: str | None = None
+        self,
+        pipeline: str,
+        limiter: ConcurrencyLimiter | None = None,
+        *,
+        currency: str | None = None,
+        compress: bool = True,
     ) -> None:
         """Make a pipeline known: its figures exist, as zeros, from now on.
 
@@ -375,9 +418,11 @@ class ResultCache(Generic[V]):
             pipeline: Its name.
             limiter: Tells what runs and waits.
             currency: What its prices are in.
+            compress: Whether its results may be compressed in tiers, where that makes them smaller.
         """
         checked_pipeline(pipeline)
         currency = checked_currency(currency)
+        self._state.tiers.register(pipeline, compress=compress)
         with self._state.lock:
             counters = self._state.store.register(pipeline)
             if limiter is not None:
@@ -559,7 +604,8 @@ class ResultCache(Generic[V]):
 
         Returns:
             For each `key`, `pipeline`, `size_bytes`, `age_seconds`, `idle_seconds`, `expires_in_seconds` (None: never;
-            negative: expired, not yet collected), `hits`, `cost_seconds`, `groups`. Sizes add up to the bytes held.
+            negative: expired, not yet collected), `hits`, `cost_seconds`, `groups`, `price`, `tier`. Sizes add up to
+            the bytes held.
 
         Raises:
             ConfigurationError: An argument is out of its bounds.
@@ -567,7 +613,10 @@ class ResultCache(Generic[V]):
         return listing.page(self._state, limit, offset, sort, pipeline, describe, group)
 
     def inspect(self, key: Hashable, describe: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any] | None:
-        """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted."""
+        """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted.
+
+        Of one that is not in memory, `tier` names the tier that has it; its hits and when it was used are not known.
+        """
         return listing.inspect(self._state, key, describe)
 
 
@@ -586,6 +635,8 @@ class LRUCache(ResultCache[V]):
         sizer: Callable[[Any], int] = measure,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        tiers: Sequence[Tier] = (),
+        codec: str | Codec | PayloadCodec | None = None,
     ) -> None:
         super().__init__(
             policy="lru",
@@ -598,4 +649,6 @@ class LRUCache(ResultCache[V]):
             sizer=sizer,
             clock=clock,
             wall_clock=wall_clock,
+            tiers=tiers,
+            codec=codec,
         )

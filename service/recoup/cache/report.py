@@ -56,6 +56,7 @@ class Report:
         self._settle()
         state = self._state
         store = state.store
+        tiers = state.tiers.stats()
         with state.lock:
             state.reads.drain_locked()
             state.waits.drain_locked()
@@ -74,6 +75,7 @@ class Report:
                 uptime_seconds=now - state.started_at,
                 config_changes=MappingProxyType(dict(state.config_changes)),
                 internal_errors=MappingProxyType(dict(state.internal_errors)),
+                tiers=tiers,
             )
         dropped.clear()
         return stats

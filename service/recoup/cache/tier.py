@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from recoup.cache.stats import HistogramSnapshot
+from recoup.cache.stats import TierName as TierName
 
-TierName = Literal["disk", "shared"]
 LookupResult = Literal["hit", "miss", "error", "skipped"]
 WriteResult = Literal["stored", "dropped", "error", "skipped"]
 Operation = Literal["get", "set", "lease", "invalidate"]
@@ -21,6 +21,11 @@ TIERS: Final[tuple[TierName, ...]] = ("disk", "shared")
 LOOKUP_RESULTS: Final[tuple[LookupResult, ...]] = ("hit", "miss", "error", "skipped")
 WRITE_RESULTS: Final[tuple[WriteResult, ...]] = ("stored", "dropped", "error", "skipped")
 OPERATIONS: Final[tuple[Operation, ...]] = ("get", "set", "lease", "invalidate")
+
+#: Seconds that one operation of a tier takes: from 50 microseconds to ten seconds.
+OPERATION_SECONDS: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
 
 
 class Payload(NamedTuple):
@@ -172,17 +177,21 @@ class Tier(Protocol):
     async def aget(self, key: str, pipeline: str) -> TierEntry | None:
         """`get` for coroutines."""
 
+    def peek(self, key: str) -> TierEntry | None:
+        """`get` for people to look at: it is no lookup, counts nothing, and is no use of the result."""
+
     def submit(self, entry: TierEntry) -> None:
         """Store a result soon. Called under the cache's lock: it does not wait, and drops what it has no room for.
 
         What was submitted is what `get` gives from now on.
         """
 
-    def invalidate(self, invalidation: Invalidation) -> Callable[[], None]:
+    def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         """Let something not answer from now on, of all that was submitted before. Called under the cache's lock.
 
         Returns:
-            To be called outside the lock: makes it outlive this process. May take its time.
+            To be called outside the lock: makes it outlive this process, which it otherwise does a little later. Gives
+            whether there was a result, where it is one key that is invalidated. May take its time.
         """
 
     def register(self, pipeline: str) -> None:

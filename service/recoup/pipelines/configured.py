@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from recoup.errors import UnsupportedMediaError
+from recoup.pipelines.aside import AT_HOME, Aside
 from recoup.pipelines.canonical import canonical_body, canonical_query
 from recoup.pipelines.group_templates import GroupTemplates, Template
 from recoup.pipelines.key_shape import WHOLE, KeyShape
@@ -32,6 +33,7 @@ class PipelineOptions:
     quota: PipelineQuota = NO_QUOTA
     key_shape: KeyShape = WHOLE
     rules: ResultRules = NO_RULES
+    compress: str = "auto"
 
 
 class ConfiguredPipeline:
@@ -39,9 +41,13 @@ class ConfiguredPipeline:
 
     Everything that may change the answer belongs to the key: content type, body, query and the key headers, but for
     what the options say is noise.
+
+    Attributes:
+        aside: Where long JSON is read; the registry's.
     """
 
     kind: ClassVar[str]
+    aside: Aside = AT_HOME
 
     def __init__(self, options: PipelineOptions) -> None:
         self.name = options.name
@@ -57,6 +63,7 @@ class ConfiguredPipeline:
         self.groups = GroupTemplates(options.name, options.groups)
         self.quota = options.quota
         self.rules = options.rules
+        self.compress = options.compress
         self._key_shape = options.key_shape
         self.ignored_query = options.key_shape.query
         self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None
@@ -71,6 +78,7 @@ class ConfiguredPipeline:
 
         Raises:
             BadRequestError: A JSON body that is none; see `canonical_json`.
+            OverloadedError: A long JSON body could not be read.
             UnsupportedMediaError: A form with parts, whose boundary the pipeline was not given.
         """
         content_type = request.content_type
@@ -84,7 +92,7 @@ class ConfiguredPipeline:
     def canonical(self, request: Request) -> Any:
         """What a request means: content type, body, query, key headers."""
         headers = [request.headers.get(name) for name in self.key_headers]
-        body = canonical_body(request.body, request.content_type, self._reshape)
+        body = canonical_body(request.body, request.content_type, self._reshape, self.aside)
         return request.content_type, body, canonical_query(request.query, self.ignored_query), headers
 
     def describe(self) -> dict[str, Any]:

@@ -38,6 +38,8 @@ _DEFAULTS = PipelineOptions(name="default")
 
 #: Who may have a stored result generated anew (`Cache-Control: no-cache` and `max-age`).
 REFRESHERS = ("anyone", "nobody")
+#: Whether results are compressed in tiers: where that makes them smaller, or never.
+COMPRESSIONS = ("auto", "never")
 
 T = TypeVar("T")
 
@@ -61,6 +63,7 @@ COMMON_OPTIONS = (
     "store_unless",
     "store_only_if",
     "price",
+    "compress",
 )
 
 
@@ -309,6 +312,7 @@ class OptionTable:
             key_headers=key_headers,
             ignore_headers=ignore_headers,
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
+            compress=self.choice("compress", COMPRESSIONS, _DEFAULTS.compress),
             quota=pipeline_quota(self),
             groups=group_templates(self, (*key_headers, *ignore_headers)),
             key_shape=key_shape(self),

@@ -18,9 +18,10 @@ from recoup.cache.open_results import OpenResult
 from recoup.errors import GenerationTimeoutError, OverloadedError, StreamCutError
 from recoup.in_flight import answer_in_flight
 from recoup.pipelines.answer_parser import ExchangeError
+from recoup.pipelines.aside import AT_HOME, Aside
 from recoup.pipelines.hop_by_hop import RawHeaders
 from recoup.pipelines.protocol import TOO_LARGE, Result, finish_result
-from recoup.pipelines.result_rules import ResultRules, finished
+from recoup.pipelines.result_rules import ResultRules
 from recoup.pipelines.server_sent_events import MEDIA_TYPE, STREAMING_TYPES, ended_well
 from recoup.pipelines.time_limit import time_limit
 
@@ -43,6 +44,7 @@ class Stream(OpenResult):
         rules: What the result is looked at for.
         exchange: Closed once the body has come.
         timeout_seconds: So long it may still take.
+        aside: Where long JSON is read.
 
     Attributes:
         status: See above.
@@ -67,6 +69,7 @@ class Stream(OpenResult):
         rules: ResultRules,
         exchange: AsyncExitStack,
         timeout_seconds: float,
+        aside: Aside = AT_HOME,
     ) -> None:
         self.status = status
         self.headers = headers
@@ -83,6 +86,7 @@ class Stream(OpenResult):
         self._ends = ends if self.media_type == MEDIA_TYPE else ()
         self._exchange = exchange
         self._timeout_seconds = timeout_seconds
+        self._aside = aside
         self._buffer: io.BytesIO | None = io.BytesIO()
         self._kept = 0
         self._body: bytes | None = None
@@ -148,7 +152,7 @@ class Stream(OpenResult):
                 self._window += chunk
             self.size += len(chunk)
             self._wake()
-            self._examination.feed(chunk)
+            await self._examination.feed_as_it_comes(chunk, self._aside)
             if self._window is not None:
                 await self._wait_for_readers()
 
@@ -220,7 +224,7 @@ class Stream(OpenResult):
         self._release_if_read()
         if not body and self._window is None:
             self.kept_out = self.kept_out or "empty"
-        finding = await finished(self._examination, None if self._window is not None else body)
+        finding = await self._examination.finish_as_it_came(None if self._window is not None else body, self._aside)
         head = self._rules.priced(self.head, finding)
         self.kept_out = self.kept_out or finding.kept_out
         return await finish_result(head, body, kept_out=self.kept_out, shared=self.joinable)

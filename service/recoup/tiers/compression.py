@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 from recoup.cache.tier import Payload
@@ -64,12 +63,11 @@ def decompress(body: Any, length: int) -> bytes:
     """
     if zstandard is None:
         raise CompressionError("it is compressed, and the library zstandard is not installed")
-    # A frame says how long its content is, and so much would be allocated.
-    if length > _MOST_BYTES or zstandard.frame_content_size(body) != length:
-        raise CompressionError("it is not as long as it says")
     try:
-        read = partial(zstandard.ZstdDecompressor().decompress, allow_extra_data=False)
-        whole: bytes = read(body)
+        # A frame says how long its content is, and so much would be allocated.
+        if length > _MOST_BYTES or zstandard.frame_content_size(body) != length:
+            raise CompressionError("it is not as long as it says")
+        whole: bytes = zstandard.ZstdDecompressor().decompress(body, allow_extra_data=False)
     except zstandard.ZstdError:
         raise CompressionError("it cannot be decompressed") from None
     if len(whole) != length:

@@ -6,18 +6,24 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from time import perf_counter
+from math import inf
+from time import monotonic, perf_counter
 from types import MappingProxyType
 from typing import Any, Final
 
 from recoup.cache.histogram import Histogram
 from recoup.cache.stats import HistogramSnapshot
-from recoup.cache.tier import LOOKUP_RESULTS, OPERATIONS, WRITE_RESULTS, LookupResult, Operation, TierName, WriteResult
+from recoup.cache.tier import (
+    LOOKUP_RESULTS,
+    OPERATION_SECONDS,
+    OPERATIONS,
+    WRITE_RESULTS,
+    LookupResult,
+    Operation,
+    TierName,
+    WriteResult,
+)
 
-#: Seconds that one operation of a tier takes: from 50 microseconds to ten seconds.
-OPERATION_SECONDS: Final = (
-    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-)  # fmt: skip
 #: Pipelines that are counted by their own names; further ones are counted as `other`, as in the cache itself.
 _MOST_PIPELINES: Final = 200
 _OTHER: Final = "other"
@@ -38,7 +44,7 @@ class TierCounts:
         self._lookups: dict[str, dict[LookupResult, int]] = {}
         self._writes: dict[str, dict[WriteResult, int]] = {}
         self._operations = {operation: Histogram(OPERATION_SECONDS) for operation in OPERATIONS}
-        self._said: set[str] = set()
+        self._said: dict[str, float] = {}
         self.evictions = 0
         self.corrupt = 0
 
@@ -98,19 +104,29 @@ class TierCounts:
     def warn(self, event: str, error: BaseException | None = None, **fields: Any) -> None:
         """Log a warning once, until `recovered` is called for it."""
         with self._lock:
-            if event in self._said:
-                return
-            self._said.add(event)
+            known = event in self._said
+            self._said[event] = monotonic()
+        if known:
+            return
         reason = {} if error is None else {"error": type(error).__name__, "reason": str(error)}
         _log.warning(event, extra={"tier": self._name, **reason, **fields})
 
-    def recovered(self, event: str, now: str) -> None:
-        """Log that what was warned of is over, if it was; from now on, it is warned of anew."""
+    def recovered(self, event: str, over: str, quiet_seconds: float = 0.0) -> None:
+        """Log that what was warned of is over, if it was; from now on, it is warned of anew.
+
+        Args:
+            event: What was warned of.
+            over: What is logged.
+            quiet_seconds: It is not over before it has not happened for so long.
+        """
         if event not in self._said:
             return
         with self._lock:
-            self._said.discard(event)
-        _log.info(now, extra={"tier": self._name})
+            at = self._said.get(event, inf)
+            if monotonic() < at + quiet_seconds:
+                return
+            del self._said[event]
+        _log.info(over, extra={"tier": self._name})
 
     # --- reading
 

@@ -276,11 +276,11 @@ class Database:
         with self._transaction() as writer:
             writer.executemany("UPDATE entries SET softened = min(softened, ?) WHERE number = ?", numbers)
 
-    def known(self, numbers: Iterable[int]) -> set[int]:
-        """Which of these are numbers of results."""
+    def with_files(self, numbers: Iterable[int]) -> set[int]:
+        """Which of these are numbers of results that are files of their own."""
         with self._reader() as reader:
             found = (
-                reader.execute("SELECT number FROM entries WHERE number = ?", (number,)).fetchone()
+                reader.execute("SELECT number FROM entries WHERE number = ? AND large", (number,)).fetchone()
                 for number in numbers
             )
             return {row[0] for row in found if row is not None}

@@ -34,7 +34,6 @@ from recoup.tiers.write_queue import WriteQueue
 _READERS: Final = 4
 #: How often a read begins anew, because something was invalidated or replaced meanwhile.
 _ATTEMPTS: Final = 3
-_MEGABYTES: Final = fields.Number(0, 2.0**40, "megabytes", above=True)
 #: Seconds that the program's end waits for what is still to be written.
 _END_SECONDS: Final = 10.0
 _INFINITY: Final = math.inf
@@ -67,8 +66,8 @@ class DiskTier:
         retry_seconds: float = 1.0,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._max_bytes = int(checked("max_mb", _MEGABYTES, max_mb) * BYTES_PER_MB)
-        self._queue = WriteQueue(int(checked("queue_mb", _MEGABYTES, queue_mb) * BYTES_PER_MB))
+        self._max_bytes = int(checked("max_mb", fields.TIER_MB, max_mb) * BYTES_PER_MB)
+        self._queue = WriteQueue(int(checked("queue_mb", fields.QUEUE_MB, queue_mb) * BYTES_PER_MB))
         self._counts = TierCounts("disk")
         self._marks = Marks()
         self._wall_clock = wall_clock
@@ -136,7 +135,15 @@ class DiskTier:
                 self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="recoup-disk-read")
             return self._pool
 
-    def _find(self, key: str) -> TierEntry | None:
+    def peek(self, key: str) -> TierEntry | None:
+        """See `Tier.peek`."""
+        try:
+            return self._find(key, is_use=False) if self._writer.is_up else None
+        except Exception as error:  # noqa: BLE001  # fail open
+            self._writer.note_failure("disk_reads_fail", error)
+            return None
+
+    def _find(self, key: str, *, is_use: bool = True) -> TierEntry | None:
         lost: Row | None = None
         for _ in range(_ATTEMPTS):
             version = self._marks.version
@@ -163,7 +170,8 @@ class DiskTier:
                 number, softened = row.number, row.softened
             if self._marks.version != version:
                 continue
-            self._writer.touch(number)
+            if is_use:
+                self._writer.touch(number)
             softened = min(softened, self._marks.expiry(key, entry.pipeline, entry.groups, number))
             if softened >= entry.expires_at:
                 return entry
@@ -184,6 +192,8 @@ class DiskTier:
             if not row.large:
                 raise FileNotFoundError(row.key)
             data = self._writer.folder.large_file(row.number).read_bytes()
+        if not isinstance(data, bytes):  # somebody else wrote there
+            raise RecordError("it is no record")
         record = decode(data, row.key)
         try:
             value = self._codec.from_payload(record.payload)  # type: ignore[union-attr]  # it is open
@@ -205,11 +215,13 @@ class DiskTier:
         if replaced is not None:
             self._counts.write(replaced.pipeline, "skipped")
 
-    def invalidate(self, invalidation: Invalidation) -> Callable[[], None]:
+    def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         """See `Tier.invalidate`."""
         number = self._queue.next_number()
         marks = self._marks.add(invalidation, number)
-        return lambda: self._writer.save(marks)
+        waits = invalidation.key is not None and self._queue.find(invalidation.key) is not None
+        self._writer.save_later(marks)
+        return lambda: self._writer.save(marks) or waits
 
     def register(self, pipeline: str) -> None:
         """See `Tier.register`."""

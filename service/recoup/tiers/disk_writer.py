@@ -29,6 +29,8 @@ _BLOCK: Final = 4096
 _BATCH, _BATCH_BYTES = 64, 8 << 20
 #: Seconds between two looks at what else there is to do, and reads that are noted before their order is written.
 _TICK: Final = 1.0
+#: A failure that has not happened again for so long is over: where every other write fails, one line is enough.
+_QUIET_SECONDS: Final = 60.0
 _MOST_TOUCHED: Final = 10_000
 
 
@@ -81,7 +83,8 @@ class DiskWriter:
         #: When results were used, as numbers, that the database does not know yet.
         self._touched: dict[int, int] = {}
         #: Marks and rows that could not be written.
-        self._unsaved: list[Mark] = []
+        self._unsaved: dict[tuple[str, str, str, bool], Mark] = {}
+        self._unsaved_lock = threading.Lock()
         self._doomed: list[Row] = []
         self._sweep: Sweep | None = None
 
@@ -115,6 +118,7 @@ class DiskWriter:
         self._queue.begin_after_fork()
         self._marks.begin_after_fork()
         self._counts.begin_after_fork()
+        self._unsaved_lock = threading.Lock()
         # Never closed here: closing would touch the parent's files and locks.
         _parents.append(getattr(self, "database", None))
 
@@ -143,20 +147,36 @@ class DiskWriter:
             self._doomed.append(row)
             self.note_failure("disk_writes_fail", error)
 
-    def save(self, marks: list[Mark]) -> None:
-        """Make marks outlive this process, in the caller's thread. What cannot be saved is tried again."""
+    def save_later(self, marks: Sequence[Mark]) -> None:
+        """Have marks outlive this process soon."""
+        with self._unsaved_lock:
+            self._unsaved.update((mark.place, mark) for mark in marks)
+
+    def save(self, marks: Sequence[Mark]) -> bool:
+        """Make marks outlive this process, in the caller's thread. What cannot be saved is tried again.
+
+        Returns:
+            Whether there was a result of one of the keys that they name.
+        """
         with self._counts.timed("invalidate"):
-            if not self.is_up:
-                self._unsaved += marks
-                return
-            try:
+            return self.is_up and self._save(marks)
+
+    def _save(self, marks: Sequence[Mark]) -> bool:
+        gone: list[Row] = []
+        try:
+            for mark in marks:
+                if mark.scope == "key":
+                    gone += self.database.delete_older(mark.name, mark.number)
+            self.database.save_marks(marks)
+        except (sqlite3.Error, OSError) as error:
+            self.note_failure("disk_writes_fail", error)
+        else:
+            with self._unsaved_lock:
                 for mark in marks:
-                    if mark.scope == "key":
-                        self._unlink(self.database.delete_older(mark.name, mark.number))
-                self.database.save_marks(marks)
-            except (sqlite3.Error, OSError) as error:
-                self._unsaved += marks
-                self.note_failure("disk_writes_fail", error)
+                    if self._unsaved.get(mark.place) is mark:
+                        del self._unsaved[mark.place]
+        self._unlink(gone)
+        return bool(gone)
 
     # --- the thread
 
@@ -208,7 +228,9 @@ class DiskWriter:
         self.database = database = Database(self.folder.database)
         # What was invalidated while the tier was not there holds for all that is in it.
         saved = database.marks()
-        self._unsaved = self._marks.shift(database.number)
+        shifted = self._marks.shift(database.number)
+        with self._unsaved_lock:
+            self._unsaved = {mark.place: mark for mark in shifted}
         self._marks.restore(saved)
         self._queue.advance(max(database.number, self._marks.newest))
         self._touched = {}
@@ -268,8 +290,9 @@ class DiskWriter:
             self.database.delete(doomed)
             self._unlink(doomed)
         if self._unsaved:
-            marks, self._unsaved = self._unsaved, []
-            self.save(marks)
+            with self._unsaved_lock:
+                marks = list(self._unsaved.values())
+            self._save(marks)
 
     # --- writing results
 
@@ -292,8 +315,8 @@ class DiskWriter:
             return
         for row in rows:
             self._counts.write(row.pipeline, "stored")
-        self._counts.recovered("disk_writes_fail", "disk_writes_again")
-        self._counts.recovered("disk_writes_dropped", "disk_writes_again")
+        for event in ("disk_writes_fail", "disk_writes_dropped"):
+            self._counts.recovered(event, "disk_writes_again", _QUIET_SECONDS)
 
     def _row(self, waiting: Waiting) -> NewRow | None:
         """A result as it is to be stored, in a file of its own already where it is large; None: it is not to be."""

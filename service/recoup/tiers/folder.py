@@ -54,7 +54,14 @@ class Folder:
         Raises:
             OSError: It cannot be written.
         """
-        with open(self.large_file(number), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        path = self.large_file(number)
+        try:
+            file = open(path, "wb", opener=_for_its_owner)  # noqa: SIM115  # closed below
+        except FileNotFoundError:
+            self.large.mkdir(mode=0o700, exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            file = open(path, "wb", opener=_for_its_owner)  # noqa: SIM115
+        with file:
             file.write(record)
 
     def acquire(self) -> None:
@@ -95,13 +102,15 @@ class Folder:
         self._file = None
 
     def prepare(self) -> None:
-        """Make the folders below, and the database's file, for their owner alone."""
+        """Make the database's file, for its owner alone."""
         os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        for number in range(SPREAD):
-            (self.large / f"{number:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def empty(self) -> None:
         """Remove all results."""
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{self.database}{suffix}").unlink(missing_ok=True)
         shutil.rmtree(self.large, ignore_errors=True)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -36,6 +36,11 @@ class Mark(NamedTuple):
     number: int
     at: float
 
+    @property
+    def place(self) -> _Place:
+        """What there is one mark of."""
+        return self.scope, self.name, self.pipeline, self.soft
+
 
 _Place = tuple[str, str, str, bool]
 
@@ -93,11 +98,10 @@ class Marks:
             return list(self._marks.values())
 
     def _put(self, mark: Mark) -> Mark:
-        place = (mark.scope, mark.name, mark.pipeline, mark.soft)
-        known = self._marks.get(place)
+        known = self._marks.get(mark.place)
         if known is not None:
             mark = mark._replace(number=max(mark.number, known.number), at=min(mark.at, known.at))
-        self._marks[place] = mark
+        self._marks[mark.place] = mark
         self._has_soft = self._has_soft or mark.soft
         return mark
 
@@ -123,7 +127,7 @@ class Marks:
         with self._lock:
             old = [mark for mark in self._marks.values() if mark.number <= number]
             for mark in old:
-                del self._marks[mark.scope, mark.name, mark.pipeline, mark.soft]
+                del self._marks[mark.place]
             self._has_soft = any(mark.soft for mark in self._marks.values())
             return old
 

@@ -110,13 +110,17 @@ class Sweep:
             return False
         names = set(_numbers(self._folder.large / f"{number:02x}"))
         old = {name for name in names if name < self._newest_orphan}
-        for orphan in old - self._database.known(old):
+        for orphan in old - self._database.with_files(old):
             _unlink(self._folder.large_file(orphan))
         return True
 
 
 def _numbers(folder: os.PathLike[str]) -> Iterator[int]:
-    for name in os.listdir(folder):
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in names:
         if name.isascii() and name.isdigit():
             yield int(name)
 

@@ -94,6 +94,7 @@ class Application:
         passing: Passes on what a passthrough answers.
         recorder: Records what is refused before either is asked; None: nobody does.
         own_pipelines: Started and ended with the server; None: the caller's affair.
+        own_cache: Whether the cache's tiers are ended with the server.
 
     Attributes:
         service: Its parts, for the code that runs it.
@@ -111,6 +112,7 @@ class Application:
         passing: PassingEndpoint,
         recorder: RequestRecorder | None,
         own_pipelines: PipelineRegistry | None = None,
+        own_cache: bool = False,
     ) -> None:
         self.service = service
         self.flask = flask
@@ -120,6 +122,7 @@ class Application:
         self._passing = passing
         self._recorder = recorder
         self._own_pipelines = own_pipelines
+        self._own_cache = own_cache
 
     def routes(self) -> Iterator[tuple[str, str]]:
         """Every method and path that it answers with more than an error, as templates of Flask's."""
@@ -210,6 +213,8 @@ class Application:
         await receive()
         if self._own_pipelines is not None:
             await self._own_pipelines.close(0.0)
+        if self._own_cache:
+            await asyncio.to_thread(self.service.cache.close)
         self._endpoint.close()
         self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})

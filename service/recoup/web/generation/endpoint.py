@@ -119,7 +119,10 @@ class GenerationEndpoint:
         self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
         self._doors = {name.encode(): Door(Route(pipeline), GENERATE_ROUTE) for name, pipeline in pipelines.items()}
         for door in self._doors.values():
-            cache.register(door.route.name, door.route.limiter, currency=door.route.currency)
+            compress: str = getattr(door.route.pipeline, "compress", "auto")
+            cache.register(
+                door.route.name, door.route.limiter, currency=door.route.currency, compress=compress == "auto"
+            )
             quota: PipelineQuota = getattr(door.route.pipeline, "quota", NO_QUOTA)
             if quota != NO_QUOTA:
                 cache.set_quota(door.route.name, **quota._asdict())

@@ -18,7 +18,8 @@ from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.stats import Outcome, StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
-from recoup.pipelines.group_templates import GroupTemplates
+from recoup.pipelines.aside import AT_HOME, Aside
+from recoup.pipelines.group_templates import GroupTemplates, members_at
 from recoup.pipelines.protocol import TOO_LARGE, Pipeline, Prepared, Request, Result
 from recoup.pipelines.stream import Reader, Stream
 from recoup.web.generation.request import GenerationRequest, Route
@@ -268,14 +269,15 @@ def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
 
 
 async def _groups_of(pipeline: Pipeline, prepared: Prepared) -> tuple[str, ...]:
-    """The groups that a pipeline puts a request's result in; in a thread, where reading the request takes long."""
+    """The groups that a pipeline puts a request's result in; read elsewhere, where reading the request takes long."""
     templates: GroupTemplates | None = getattr(pipeline, "groups", None)
     request = prepared.job
     if not templates or not isinstance(request, Request):
         return ()
-    if len(request.body) <= _LARGE_BYTES:
+    if len(request.body) <= _LARGE_BYTES or not templates.reads(request):
         return templates.of(request)
-    return await asyncio.to_thread(templates.of, request)
+    aside: Aside = getattr(pipeline, "aside", AT_HOME)
+    return templates.of(request, await aside.run(len(request.body), members_at, request.body, templates.paths))
 
 
 def _decide(result: Any) -> Decision:

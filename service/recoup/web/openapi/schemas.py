@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS, STREAM_ENDS
+from recoup.cache.tier import LOOKUP_RESULTS, TIERS, WRITE_RESULTS
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, PURGE_FIELDS
 from recoup.web.validation import Field
@@ -109,7 +110,24 @@ _ENTRY: dict[str, Schema] = {
     "cost_seconds": seconds("What its generation took."),
     "groups": _list_of({"type": "string"}, "The groups that it can be purged by."),
     "price": {"type": "number", "minimum": 0, "description": "What it cost, in the currency of its pipeline."},
+    "tier": {
+        "type": "string",
+        "enum": ["memory", *TIERS],
+        "description": "Where it is. Of one that is not in memory, hits and when it was used are not known.",
+    },
     "content_type": {"type": ["string", "null"], "description": "The media type of the result."},
+}
+
+_TIER: dict[str, Schema] = {
+    "up": {"type": "boolean", "description": "Whether it answers."},
+    "entries": {"type": ["integer", "null"], "minimum": 0, "description": "Results that it holds. Null: not known."},
+    "bytes": {"type": ["integer", "null"], "minimum": 0, "description": "What they take. Null: not known."},
+    "limit_bytes": {"type": ["integer", "null"], "minimum": 0, "description": "What they may take. Null: not known."},
+    "queue_bytes": count("What waits to be written."),
+    "lookups": _counts(LOOKUP_RESULTS, "Lookups, by how they ended."),
+    "writes": _counts(WRITE_RESULTS, "Results for it, by what became of them."),
+    "evictions": count("Results that its limit removed."),
+    "corrupt": count("Records that could not be read, and were removed."),
 }
 
 _PARAMETER: dict[str, Schema] = {
@@ -209,6 +227,11 @@ SCHEMAS: dict[str, Schema] = {
                 "additionalProperties": {"type": "integer", "minimum": 0},
                 "description": "What failed inside the cache without failing a request, by part.",
             },
+            "tiers": {
+                "type": "object",
+                "additionalProperties": ref("Tier"),
+                "description": "The tiers beyond memory, by name: `disk`, `shared`. Empty where there is none.",
+            },
             "pipelines": {
                 "type": "object",
                 "additionalProperties": ref("Figures"),
@@ -217,6 +240,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         description="What the cache has done and holds: overall, and by pipeline.",
     ),
+    "Tier": strict(_TIER, description="What a tier beyond memory has done and holds."),
     "Figures": strict(_FIGURES, description="The figures of one pipeline."),
     "Config": strict(
         {field.name: field.schema() for field in CONFIG_FIELDS}, description="The configuration in force."
