@@ -375,7 +375,7 @@ class TestPassthrough:
         turn.begin()
         for part in (b"one", b"two"):
             turn.part(part)
-            wait_until(lambda part=part: body(asking).endswith(part))
+            wait_until(lambda part=part: body(asking).endswith(part))  # type: ignore[misc]
         turn.end()
         asking.wait()
         assert (b"onetwo", True) == (body(asking), asking.exchange.finished)
@@ -429,7 +429,7 @@ class TestAWholeUpstream:
         assert "/any/path?q=1" == talk.turn.target
         talk.get("/any/path?q=1")
         for given in ({"method": "GET"}, {"content_type": "text/plain"}, {"method": "PUT"}):
-            talk.get_answered("/any/path?q=1", **given)
+            talk.get_answered("/any/path?q=1", **given)  # type: ignore[arg-type]
         assert 1 == len(cache)
 
     def test_path_and_query_belong_to_the_key(self, front, upstream):
