@@ -310,6 +310,13 @@ class TestWhatAnswersWhere:
         assert (501, "not_implemented") == (asking.exchange.status, document["error"]["code"])
         assert "WebSocket" in document["detail"]
 
+    @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+    @pytest.mark.parametrize("path", ["/v1/anything", "/alone"])
+    def test_what_would_send_a_request_back_or_take_a_connection_is_not_passed_on(self, talk, method, path):
+        asking = talk.get(path, b"", method=method, headers={"Cookie": "session=1"})
+        assert 501 == asking.exchange.status
+        assert b"session" not in body(asking)
+
 
 class TestRefusalsOfRecoupsOwn:
     @pytest.mark.parametrize(
