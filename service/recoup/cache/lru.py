@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar, overload
 
 from recoup.cache import limiting, listing, removal
@@ -129,6 +130,7 @@ class ResultCache(Generic[V]):
                 reader.__doc__, reader.__qualname__ = method.__doc__, method.__qualname__
                 setattr(self, name, reader)
         self._fetcher = Fetcher(self._state, self._read_path, self.try_hit)
+        self._state.tiers.open(partial(removal.apply_remote, self._state))
 
     # --- lookups
 

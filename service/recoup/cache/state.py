@@ -313,7 +313,7 @@ class CacheState:
     ) -> None:
         """Store a new result in the tiers, however little room memory has; or let an older one go there, too."""
         if size is None:
-            self.tiers.invalidate(key=key, is_key=True)
+            self.tiers.discard(key)
             return
         self.tiers.submit(
             key,
