@@ -123,6 +123,7 @@ class DictTier:
             evictions=counts.evictions,
             corrupt=counts.corrupt,
             operations=counts.operations(),
+            invalidation_lag=counts.invalidation_lag(),
         )
 
     def close(self, timeout: float | None = None) -> bool:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Hashable
 from typing import Any
 
-from recoup.cache.entry import CacheEntry
+from recoup.cache.entry import CacheEntry, KeptEntry
 from recoup.cache.foreign import foreign_size
 from recoup.cache.ghosts import BYTES_PER_ENTRY
 
@@ -68,6 +68,12 @@ ENTRY_OVERHEAD = (
 )
 #: Bytes of a price; most entries have none.
 PRICE_BYTES = _FLOAT
+#: What an entry takes more that may answer past its expiry: its slots, and when it is generated anew.
+KEPT_BYTES = (
+    rounded(sys.getsizeof(KeptEntry.__new__(KeptEntry)))
+    - rounded(sys.getsizeof(CacheEntry.__new__(CacheEntry)))
+    + 2 * _FLOAT
+)
 
 
 def measure(value: Any) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from recoup.cache.staleness import NEVER_STALE, Staleness
 from recoup.cache.stats import HistogramSnapshot
 from recoup.cache.stats import TierName as TierName
 
@@ -76,6 +77,7 @@ class TierEntry:
         fingerprint: Of its request; empty: it has none.
         size_bytes: What it takes in memory; what a queue counts it by.
         keep_until: Until when it is kept although it has expired, because it may still answer stale.
+        staleness: What may be done with it near its expiry and past it.
         sequence: A tier's own: the invalidations that it is past.
         compress: Whether its record may be compressed.
     """
@@ -91,6 +93,7 @@ class TierEntry:
     fingerprint: bytes = b""
     size_bytes: int = 0
     keep_until: float = 0.0
+    staleness: Staleness = NEVER_STALE
     sequence: int = 0
     compress: bool = True
 

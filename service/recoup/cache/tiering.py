@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from recoup.cache.keys import digest
+from recoup.cache.staleness import Staleness
 from recoup.cache.tier import Invalidation, PayloadCodec, Tier, TierEntry, TierName, TierStats
 from recoup.errors import ConfigurationError, KeyDigestError
 
@@ -197,6 +198,7 @@ class TierStack:
         cost_seconds: float,
         price: float,
         groups: Sequence[str],
+        staleness: Staleness,
         stale_seconds: float,
     ) -> None:
         """Store a result that was generated now in all tiers, soon; `expires_at` is of the cache's clock."""
@@ -215,7 +217,8 @@ class TierStack:
             price,
             tuple(groups),
             size_bytes=size,
-            keep_until=expires + stale_seconds,
+            keep_until=expires + max(stale_seconds, staleness.kept_seconds),
+            staleness=staleness,
             compress=pipeline not in self._kept_as_they_are,
         )
         for tier in self._tiers:
