@@ -105,8 +105,7 @@ class Searcher:
             age, left = state.tiers.ages(result)
             is_live = left is None or left > 0
             now = state.clock()
-            kept = max(state.stale_seconds, request.staleness.kept_seconds)
-            if left is None or left + kept > 0:
+            if left is None or left + max(state.stale_seconds, result.staleness.kept_seconds) > 0:
                 state.put(
                     request.key,
                     result.value,
@@ -118,11 +117,16 @@ class Searcher:
                     "too_large",
                     result.price,
                     result.groups,
-                    request.staleness,
+                    result.staleness,
                     age_seconds=age,
                 )
                 state.tiers.fill(found)
             if not is_live:
+                held = state.store.purges.find(request.key, now)
+                if held is not None and request.allow_stale and held.is_answering_stale(now):
+                    # It answers from memory now, and is generated anew behind the answer.
+                    self._abandon(flight)
+                    return None
                 return self._not_found(request, flight, dropped)
             answer = FlightResult(
                 result.value,
