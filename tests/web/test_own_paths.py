@@ -310,6 +310,13 @@ class TestWhatAnswersWhere:
         assert (501, "not_implemented") == (asking.exchange.status, document["error"]["code"])
         assert "WebSocket" in document["detail"]
 
+    @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+    @pytest.mark.parametrize("path", ["/v1/anything", "/alone"])
+    def test_what_would_send_a_request_back_or_take_a_connection_is_not_passed_on(self, talk, method, path):
+        asking = talk.get(path, b"", method=method, headers={"Cookie": "session=1"})
+        assert 501 == asking.exchange.status
+        assert b"session" not in body(asking)
+
 
 class TestRefusalsOfRecoupsOwn:
     @pytest.mark.parametrize(
@@ -375,7 +382,7 @@ class TestPassthrough:
         turn.begin()
         for part in (b"one", b"two"):
             turn.part(part)
-            wait_until(lambda part=part: body(asking).endswith(part))
+            wait_until(lambda part=part: body(asking).endswith(part))  # type: ignore[misc]
         turn.end()
         asking.wait()
         assert (b"onetwo", True) == (body(asking), asking.exchange.finished)
@@ -429,7 +436,7 @@ class TestAWholeUpstream:
         assert "/any/path?q=1" == talk.turn.target
         talk.get("/any/path?q=1")
         for given in ({"method": "GET"}, {"content_type": "text/plain"}, {"method": "PUT"}):
-            talk.get_answered("/any/path?q=1", **given)
+            talk.get_answered("/any/path?q=1", **given)  # type: ignore[arg-type]
         assert 1 == len(cache)
 
     def test_path_and_query_belong_to_the_key(self, front, upstream):

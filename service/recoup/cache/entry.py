@@ -170,18 +170,26 @@ class PricedEntry(CacheEntry[V]):
 
 
 class KeptEntry(CacheEntry[V]):
-    """An entry that may answer past its expiry, or is generated anew ahead of it: most need no slots for that.
-
-    It takes the same arguments, and then the price and what may be done with it.
-    """
+    """An entry that may answer past its expiry, or is generated anew ahead of it: most need no slots for that."""
 
     __slots__ = ("failures", "in_error_until", "price", "refresh_at", "staleness")
 
-    def __init__(self, *arguments: Any, price: float, staleness: Staleness) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self,
+        key: Hashable,
+        value: V,
+        counters: PipelineCounters,
+        size_bytes: int,
+        created_at: float,
+        expires_at: float,
+        cost_seconds: float,
+        price: float,
+        staleness: Staleness,
+    ) -> None:
+        super().__init__(key, value, counters, size_bytes, created_at, expires_at, cost_seconds)
         self.price = price
         self.staleness = staleness
-        self.refresh_at = staleness.refresh_at(self.created_at, self.expires_at)
+        self.refresh_at = staleness.refresh_at(created_at, expires_at)
         self.failures = 0
         self.in_error_until = -math.inf
 

@@ -51,8 +51,8 @@ class Fetcher:
         self._bypasser = Bypasser(state, runner)
         self._leader = Leader(state, runner)
         self._follower = Follower(state)
-        self.refresher = Refresher(state, self._leader)
         self._searcher = Searcher(state, read_path)
+        self.refresher = Refresher(state, self._leader)
 
     def fetch(self, request: Request, generate: Callable[[], Any]) -> Lookup[Any]:
         """See `ResultCache.fetch`."""

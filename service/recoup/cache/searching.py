@@ -83,6 +83,9 @@ class Searcher:
             if request.mode == "only_if_cached":
                 state.count_miss(request.key, entry, request.pipeline, now)
                 raise NotCachedError("the request takes a stored result or none, and there is none")
+            if entry is not None and request.allow_stale and entry.is_answering_stale(now):
+                self._abandon(flight)  # the lookup that begins again is answered with it
+                return None
             # What was purged during the search does not concern the generation, which begins now.
             flight.noted.clear()
             flight.groups, flight.grows = frozenset(request.groups), request.decide is not None
@@ -102,9 +105,7 @@ class Searcher:
             age, left = state.tiers.ages(result)
             is_live = left is None or left > 0
             now = state.clock()
-            of_result = request.decision(result.value).staleness
-            staleness = request.staleness if of_result is None else of_result
-            if left is None or left + max(state.stale_seconds, staleness.kept_seconds) > 0:
+            if left is None or left + max(state.stale_seconds, result.staleness.kept_seconds) > 0:
                 state.put(
                     request.key,
                     result.value,
@@ -116,14 +117,15 @@ class Searcher:
                     "too_large",
                     result.price,
                     result.groups,
-                    staleness,
+                    result.staleness,
                     age_seconds=age,
                 )
                 state.tiers.fill(found)
             if not is_live:
                 held = state.store.purges.find(request.key, now)
                 if held is not None and request.allow_stale and held.is_answering_stale(now):
-                    self._abandon(flight)  # it answers at once: those who wait look again, and find it in memory
+                    # It answers from memory now, and is generated anew behind the answer.
+                    self._abandon(flight)
                     return None
                 return self._not_found(request, flight, dropped)
             answer = FlightResult(

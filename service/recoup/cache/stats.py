@@ -24,9 +24,9 @@ BypassReason = Literal["request", "credentials", "disabled", "uncacheable", "err
 EvictionCause = Literal["size", "memory", "quota", "expired"]
 InvalidationCause = Literal["cleared", "deleted", "purged", "replaced"]
 SpentPurpose = Literal["miss", "bypass", "refresh", "verification"]
+TierName = Literal["disk", "shared"]
 RefreshCause = Literal["stale", "ahead"]
 RefreshResult = Literal["stored", "failed"]
-TierName = Literal["disk", "shared"]
 StreamEnd = Literal["complete", "cut", "too_large", "not_stored"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
 

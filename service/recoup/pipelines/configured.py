@@ -35,8 +35,8 @@ class PipelineOptions:
     quota: PipelineQuota = NO_QUOTA
     key_shape: KeyShape = WHOLE
     rules: ResultRules = NO_RULES
-    staleness: Staleness = NEVER_STALE
     compress: str = "auto"
+    staleness: Staleness = NEVER_STALE
 
 
 class ConfiguredPipeline:
@@ -66,8 +66,8 @@ class ConfiguredPipeline:
         self.groups = GroupTemplates(options.name, options.groups)
         self.quota = options.quota
         self.rules = options.rules
-        self.staleness = options.staleness
         self.compress = options.compress
+        self.staleness = options.staleness
         self._key_shape = options.key_shape
         self.ignored_query = options.key_shape.query
         self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None

@@ -35,6 +35,8 @@ from recoup.web.sending import Deliveries, Receive, Send, send_at_once
 
 _PREFIX_LENGTH = len(GENERATE_PREFIX)
 _POLL_SECONDS = 0.02
+#: One asks for a connection of its own, the other for its own request back, with headers that a page may not see.
+_NOT_PASSED_ON = ("CONNECT", "TRACE")
 #: What `OPTIONS` names that asks about no path.
 _ASTERISK = b"*"
 _METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
@@ -192,6 +194,8 @@ class Application:
         template = served.pattern.text
         try:
             rest = served.pattern.rest(sent_path(path)) or ""
+            if method in _NOT_PASSED_ON:
+                raise NotImplementedHereError(f"{method} is not passed on.")
             if any(name == b"upgrade" and b"websocket" in value.lower() for name, value in headers):
                 raise NotImplementedHereError("WebSocket connections are not passed on: only HTTP is served here.")
             if not served.takes(method, headers):
@@ -255,13 +259,19 @@ def _check_framing(scope: Mapping[str, Any]) -> None:
     Raises:
         BadRequestError: The request is malformed.
     """
-    hosts = 0
+    hosts = lengths = codings = 0
     named = scope["http_version"] in ("1", "1.0")
     for name, value in scope["headers"]:
         if name == b"host":
             hosts += 1
             named = named or bool(value)
-        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise BadRequestError("The request has a Transfer-Encoding that is not taken here; expected is chunked.")
+        elif name == b"content-length":
+            lengths += 1
+        elif name == b"transfer-encoding":
+            codings += 1
+            if value.strip().lower() != b"chunked":
+                raise BadRequestError("The request's Transfer-Encoding is not taken here; expected is chunked.")
+    if lengths + codings > 1:
+        raise BadRequestError("The request states the length of its body more than once.")
     if hosts > 1 or not named:
         raise BadRequestError("The request must name one host, in one Host header.")
