@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import operator
-import os
 import random
 import threading
-import weakref
 from collections.abc import Callable, Collection, Hashable, Sequence
 from sys import getsizeof
 from typing import Any, Final
@@ -17,6 +15,7 @@ from recoup.cache.config import CacheConfig
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.entry import CacheEntry, KeptEntry, PricedEntry
 from recoup.cache.flights import Flight, Flights
+from recoup.cache.forks import watch_forks
 from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
@@ -91,7 +90,7 @@ class CacheState:
         self.started_at = clock()
         self.internal_errors = dict.fromkeys(CORE_PARTS, 0)
         self.config_changes = dict.fromkeys(CONFIG_SETTINGS, 0)
-        _states.add(self)
+        watch_forks(self)
 
     def show_entries(self) -> None:
         """Let the readers see what they are to see now. Under the lock."""
@@ -373,32 +372,3 @@ class CacheState:
 
 
 _NEVER: Final = float("inf")
-_states: weakref.WeakSet[CacheState] = weakref.WeakSet()
-_fork_lock = threading.Lock()
-_held: list[CacheState] = []
-
-
-def _before_fork() -> None:
-    # As the logging module does: no thread is in the middle of a write when the process is copied.
-    _fork_lock.acquire()
-    _held[:] = list(_states)
-    for state in _held:
-        state.lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    for state in _held:
-        state.lock.release()
-    _held.clear()
-    _fork_lock.release()
-
-
-def _after_fork_in_child() -> None:
-    global _fork_lock
-    _fork_lock = threading.Lock()
-    for state in _held:
-        state.begin_after_fork()
-    _held.clear()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
