@@ -29,26 +29,27 @@ STARTED = "process_start_time_seconds"
 _EXACT = 1e-9
 _SHOWN = 3
 
-#: By series' name, where the statistics of a pipeline have it: a number, or numbers by the value of a label.
-_STATISTICS: Mapping[str, tuple[str, str | None]] = {
+#: By series' name, where the statistics of a pipeline have it: a number, or numbers by the values of labels.
+_STATISTICS: Mapping[str, tuple[str, ...]] = {
     catalogue.MISSES.name: ("miss_reasons", "reason"),
     catalogue.BYPASSES.name: ("bypass_reasons", "reason"),
     catalogue.EVICTIONS.name: ("evictions", "cause"),
     catalogue.INVALIDATIONS.name: ("invalidations", "cause"),
-    catalogue.UNUSED_EVICTIONS.name: ("unused_evictions", None),
-    catalogue.RECOUPED.name: ("recouped_seconds", None),
-    catalogue.REGRETTED.name: ("regretted_seconds", None),
+    catalogue.UNUSED_EVICTIONS.name: ("unused_evictions",),
+    catalogue.RECOUPED.name: ("recouped_seconds",),
+    catalogue.REGRETTED.name: ("regretted_seconds",),
     catalogue.GENERATION_FAILURES.name: ("generation_failures", "error"),
     catalogue.STREAMS.name: ("streams", "end"),
+    catalogue.REFRESHES.name: ("refreshes", "cause", "result"),
     catalogue.GENERATED_COST.name: ("generated_cost", "currency"),
     catalogue.RECOUPED_COST.name: ("recouped_cost", "currency"),
     catalogue.REGRETTED_COST.name: ("regretted_cost", "currency"),
-    f"{catalogue.GENERATION_DURATION.name}_count": ("generations", None),
-    f"{catalogue.GENERATION_DURATION.name}_sum": ("generation_seconds", None),
-    catalogue.ENTRIES.name: ("entries", None),
-    catalogue.MEMORY.name: ("memory_bytes", None),
-    catalogue.GENERATIONS_IN_PROGRESS.name: ("generations_in_progress", None),
-    catalogue.GENERATIONS_WAITING.name: ("generations_waiting", None),
+    f"{catalogue.GENERATION_DURATION.name}_count": ("generations",),
+    f"{catalogue.GENERATION_DURATION.name}_sum": ("generation_seconds",),
+    catalogue.ENTRIES.name: ("entries",),
+    catalogue.MEMORY.name: ("memory_bytes",),
+    catalogue.GENERATIONS_IN_PROGRESS.name: ("generations_in_progress",),
+    catalogue.GENERATIONS_WAITING.name: ("generations_waiting",),
 }
 _OUTCOMES = {"hit": "hits", "stale": "stale", "coalesced": "coalesced", "miss": "misses", "bypass": "bypassed"}
 #: Counted for a pipeline, and in no statistics: of each what counts is held against something else that is there.
@@ -93,6 +94,11 @@ def shown() -> frozenset[str]:
         asked += more
     used = [metric for metric in METRICS if any(name in text for name in metric.series for text in asked)]
     return frozenset(name for metric in used for name in metric.series if not name.endswith("_bucket"))
+
+
+def _compared() -> frozenset[str]:
+    """What panels use, and what counts although none of them does."""
+    return shown() | {metric.name for metric in (catalogue.STREAMS, catalogue.GENERATED_COST, catalogue.RECOUPED_COST)}
 
 
 def is_counter(name: str) -> bool:
@@ -186,12 +192,12 @@ def _statistics(scope: Scope, phases: list[Phase]) -> Check:
         exposed, told = phase.after or {}, _told(phase.stats or {})
         for text, value in exposed.items():
             name = counters.series(text)[0]
-            if name not in shown() or name in _DERIVED or "pipeline" not in _labels(name):
+            if name not in _compared() or name in _DERIVED or "pipeline" not in _labels(name):
                 continue
             compared += 1
-            if text not in told:
+            if text not in told and value:
                 wrong.append(f"{phase.name}: the statistics do not tell {text}")
-            elif not isclose(value, told[text], rel_tol=_EXACT, abs_tol=_EXACT):
+            elif not isclose(value, told.get(text, 0.0), rel_tol=_EXACT, abs_tol=_EXACT):
                 wrong.append(f"{phase.name}: {text} is {value:,.12g}, the statistics say {told[text]:,.12g}")
         wrong += [f"{phase.name}: {said}" for said in _derived(exposed)]
     return scope.none("The exposition against the statistics", wrong, compared, "value")
@@ -223,20 +229,26 @@ def _told(stats: Mapping[str, Any]) -> dict[str, float]:
     for pipeline, figures in stats.get("pipelines", {}).items():
         for outcome, member in _OUTCOMES.items():
             told[series(LOOKUPS.name, {"pipeline": pipeline, "outcome": outcome})] = figures[member]
-        for name, (member, label) in _STATISTICS.items():
-            if label is None:
-                told[series(name, {"pipeline": pipeline})] = figures[member]
-                continue
-            for word, value in figures[member].items():
-                told[series(name, {"pipeline": pipeline, label: word})] = value
+        for name, (member, *labels) in _STATISTICS.items():
+            for words, value in _leaves(figures.get(member, {}), len(labels)):
+                told[series(name, {"pipeline": pipeline, **dict(zip(labels, words, strict=True))})] = value
     return told
+
+
+def _leaves(figure: Any, depth: int) -> Iterator[tuple[tuple[str, ...], float]]:
+    """The numbers of nested objects, each with the names that lead there."""
+    if not depth:
+        yield (), figure
+        return
+    for word, inner in figure.items():
+        yield from (((word, *words), value) for words, value in _leaves(inner, depth - 1))
 
 
 def _scraped(scope: Scope, phases: list[Phase]) -> Check:
     """What Prometheus scraped after a phase, before anything else happened, is what the service said at its end."""
     name = "Prometheus against the exposition"
     wrong, compared, unscraped = [], 0, 0
-    wanted = "|".join(sorted(name for name in shown() if is_counter(name)) if shown() else [])
+    wanted = "|".join(sorted(filter(is_counter, _compared())))
     for phase in phases:
         if phase.rested is None:
             continue

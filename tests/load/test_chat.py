@@ -56,7 +56,9 @@ def requests(part: str, which: Callable[[Request], bool], one: bool = True, **ch
 
 def counted(part: str, text: str, more: float) -> Lie:
     """Let the service, or the upstream, count something else in a phase."""
-    return changed(part, lambda phase: replace(phase, after={**(phase.after or {}), text: phase.after[text] + more}))
+    return changed(
+        part, lambda phase: replace(phase, after={**(phase.after or {}), text: (phase.after or {})[text] + more})
+    )
 
 
 def stream(outcome: str) -> Callable[[Request], bool]:

@@ -64,7 +64,8 @@ def inspect(state: CacheState, key: Hashable, describe: Describe | None) -> dict
         state.reads.drain_locked()
         now = state.clock()
         entry = state.store.purges.find(key, now)
-    if entry is None or now >= entry.expires_at:
+        answers = entry is not None and now < state.store.goes_at(entry)
+    if entry is None or not answers:
         return _inspect_tiers(state, key, describe)
     return _described(entry, now, describe)
 

@@ -83,6 +83,9 @@ class Searcher:
             if request.mode == "only_if_cached":
                 state.count_miss(request.key, entry, request.pipeline, now)
                 raise NotCachedError("the request takes a stored result or none, and there is none")
+            if entry is not None and request.allow_stale and entry.is_answering_stale(now):
+                self._abandon(flight)  # the lookup that begins again is answered with it
+                return None
             # What was purged during the search does not concern the generation, which begins now.
             flight.noted.clear()
             flight.groups, flight.grows = frozenset(request.groups), request.decide is not None
@@ -102,7 +105,7 @@ class Searcher:
             age, left = state.tiers.ages(result)
             is_live = left is None or left > 0
             now = state.clock()
-            if left is None or left + state.stale_seconds > 0:
+            if left is None or left + max(state.stale_seconds, result.staleness.kept_seconds) > 0:
                 state.put(
                     request.key,
                     result.value,
@@ -114,10 +117,16 @@ class Searcher:
                     "too_large",
                     result.price,
                     result.groups,
+                    result.staleness,
                     age_seconds=age,
                 )
                 state.tiers.fill(found)
             if not is_live:
+                held = state.store.purges.find(request.key, now)
+                if held is not None and request.allow_stale and held.is_answering_stale(now):
+                    # It answers from memory now, and is generated anew behind the answer.
+                    self._abandon(flight)
+                    return None
                 return self._not_found(request, flight, dropped)
             answer = FlightResult(
                 result.value,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import repeat
 from math import fsum
 from operator import attrgetter
@@ -71,7 +71,7 @@ class Store:
     Args:
         max_size: Limit of entries.
         max_memory_bytes: Limit of bytes.
-        stale_seconds: How long an expired entry is kept, because it may still be served stale.
+        stale_seconds: How long every expired entry is kept, because it may still be served stale. Some are for longer.
         policy: The policy of eviction.
 
     Attributes:
@@ -103,8 +103,9 @@ class Store:
         self._sweep_at: Entry | None = None
         self._sweep_left = 0
         self._writes = 0
-        # Bounds below every expiry: of the entries that the last pass of the sweep knew, and of those stored since it
-        # began. Before both of them there is nothing to look for. `_passed` is the first of them, as the pass finds it.
+        # Bounds below the moment at which an entry goes for its age: of the entries that the last pass of the sweep
+        # knew, and of those stored since it began. Before both of them there is nothing to look for. `_passed` is the
+        # first of them, as the pass finds it.
         self._soonest = _INFINITY
         self._soonest_stored = _INFINITY
         self._passed = _INFINITY
@@ -132,6 +133,11 @@ class Store:
             counters = self.counters[pipeline] = PipelineCounters(pipeline)
             self._registered += 1
         return counters
+
+    def goes_at(self, entry: Entry) -> float:
+        """When an entry is let go of for its age: not before it can answer nobody any more."""
+        kept = entry.staleness.kept_seconds
+        return entry.expires_at + (kept if kept > self.stale_seconds else self.stale_seconds)
 
     def limit(self, max_size: int, max_memory_bytes: int) -> None:
         """Set the limits, and remember what leaves for as many entries. `shrink` makes them hold."""
@@ -225,14 +231,25 @@ class Store:
             counters.count_hits(hits, recouped, money)
             if stored is not None:
                 counters.hit_age.total += fsum((*_partial_sums(times), -fsum(stored)))
+        self._touch(counts)
+        if self.groups.pending:
+            self.purges.settle_some(_SETTLED_WITH_READS, times[-1])
+
+    def count_stale_read(self, entry: Entry, now: float) -> None:
+        """Account for an entry that answered although it has expired: it was of use, and is the one used last."""
+        for observer in self.observers:
+            observer.hits((entry,), (now,))
+        entry.hits += 1
+        entry.used_at = now
+        self._touch({entry: 1})
+
+    def _touch(self, counts: Mapping[Entry, int]) -> None:
         if self._sweep_left > 0:
             # The sweep goes on with what comes after those that are moved, and may end before it meets them again.
             while self._sweep_at is not None and self._sweep_at in counts:
                 self._sweep_at = self.order.after(self._sweep_at)
-            self._passed = min(self._passed, min(map(_expires_at, counts)))
+            self._passed = min(self._passed, min(map(_expires_at, counts)) + self.stale_seconds)
         self.order.touch(counts)
-        if self.groups.pending:
-            self.purges.settle_some(_SETTLED_WITH_READS, times[-1])
 
     # --- writes
 
@@ -269,7 +286,7 @@ class Store:
         sizes.counts[SIZE_BUCKETS[(size - 1).bit_length()]] += 1
         sizes.total += size
         if entry.expires_at < self._soonest_stored:
-            self._soonest_stored = entry.expires_at
+            self._soonest_stored = min(self._soonest_stored, self.goes_at(entry))
         for observer in self.observers:
             observer.stored(entry)
         return left, replaced
@@ -324,8 +341,8 @@ class Store:
         self.ghosts.push(entry.key, "invalidated")
 
     def remove(self, entry: Entry, cause: InvalidationCause, now: float) -> bool:
-        """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
-        if now >= entry.expires_at:
+        """Let an entry go because somebody said so, or of its age where that came first; whether it could answer."""
+        if now >= self.goes_at(entry):
             self.evict(entry, "expired", now)
             return False
         self.invalidate(entry, cause)
@@ -381,8 +398,7 @@ class Store:
             self.peak_memory_bytes = self.memory_bytes
         if self.groups.pending:
             return self.purges.settle_some(_SETTLED_AT_WRITE, now)
-        expired_before = now - self.stale_seconds
-        if expired_before < self._soonest and expired_before < self._soonest_stored:
+        if now < self._soonest and now < self._soonest_stored:
             return ()
         # Two entries for each write; not at every write, as beginning costs as much as an entry.
         self._writes += 1
@@ -395,7 +411,6 @@ class Store:
         """
         gone: list[Entry] | None = None
         after = self.order.after
-        expired_before = now - self.stale_seconds
         entry = self._sweep_at
         held = len(self.live)
         for _ in repeat(None, steps if steps < held else held):
@@ -407,31 +422,33 @@ class Store:
             self._sweep_left -= 1
             looked_at = entry
             entry = after(entry)
-            if looked_at.expires_at <= expired_before:
+            if looked_at.expires_at > now and looked_at.expires_at >= self._passed:
+                pass  # most entries: it goes no sooner than it expires
+            elif (goes_at := self.goes_at(looked_at)) <= now:
                 self._sweep_at = entry
                 self.evict(looked_at, "expired", now)
                 gone = gone or []
                 gone.append(looked_at)
-            elif looked_at.expires_at < self._passed:
-                self._passed = looked_at.expires_at
+            elif goes_at < self._passed:
+                self._passed = goes_at
             if entry is None or self._sweep_left <= 0:
                 entry = None
-                self._end_pass(expired_before)
+                self._end_pass(now)
         self._sweep_at = entry
         return gone or ()
 
-    def expects_expiry(self, at: float) -> None:
-        """Have the sweep look for an entry that expires at a moment."""
-        self._soonest_stored = min(self._soonest_stored, at)
+    def expects_expiry(self, entry: Entry) -> None:
+        """Have the sweep look for an entry that expires sooner than it was to."""
+        self._soonest_stored = min(self._soonest_stored, self.goes_at(entry))
 
     def _begin_pass(self) -> None:
         self._sweep_left = len(self.live)
         self._soonest = min(self._soonest, self._soonest_stored)
         self._soonest_stored = self._passed = _INFINITY
 
-    def _end_pass(self, expired_before: float) -> None:
+    def _end_pass(self, now: float) -> None:
         # Not never again where nothing expires: a policy may have moved an entry past the sweep on its own.
-        self._soonest = min(self._passed, expired_before + _PASS_AGAIN_SECONDS)
+        self._soonest = min(self._passed, now + _PASS_AGAIN_SECONDS)
         self._sweep_left = 0
 
     def _unlink(self, entry: Entry) -> None:

@@ -18,6 +18,8 @@ from recoup.cache.stats import (
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    REFRESH_CAUSES,
+    REFRESH_RESULTS,
     SPENT_PURPOSES,
     STREAM_ENDS,
 )
@@ -228,8 +230,9 @@ REFRESHES = Metric(
     "counter",
     ("pipeline", "cause", "result"),
     "",
-    "Generations behind an answer, of a result that was stale or soon would be, by what became of them.",
-    {"cause": ("stale", "ahead"), "result": ("stored", "failed")},
+    "Results that were generated anew behind an answer, because they had expired (stale) or were about to (ahead), by "
+    "whether another one was stored in their place.",
+    {"cause": REFRESH_CAUSES, "result": REFRESH_RESULTS},
 )
 HTTP_REQUESTS = Metric(
     "recoup_http_requests_total",
@@ -300,6 +303,14 @@ TIER_CORRUPT = Metric(
     "Records of a tier that could not be read, and were removed.",
 )
 TIER_QUEUE = Metric("recoup_tier_queue_bytes", "gauge", ("tier",), "bytes", "Results that wait to be written.")
+INVALIDATION_LAG = Metric(
+    "recoup_invalidation_lag_seconds",
+    "histogram",
+    (),
+    "seconds",
+    "Time from the sending of an invalidation by another instance to its effect here.",
+    buckets=OPERATION_SECONDS,
+)
 IN_FLIGHT = Metric(
     "recoup_in_flight_bytes",
     "gauge",
@@ -378,6 +389,7 @@ METRICS: tuple[Metric, ...] = (
     TIER_EVICTIONS,
     TIER_CORRUPT,
     TIER_QUEUE,
+    INVALIDATION_LAG,
     IN_FLIGHT,
     IN_FLIGHT_LIMIT,
     LOG_LINES_DROPPED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -77,11 +76,11 @@ def _by_word(metric: Metric, label: str, read: Callable[[PipelineStats], Mapping
     return series
 
 
-def _no_refreshes(stats: CacheStats) -> Iterator[Value]:
-    """Nothing is generated behind an answer yet, so nothing was counted."""
-    causes, results = catalogue.REFRESHES.values.values()
-    for name, cause, result in itertools.product(stats.pipelines, causes, results):
-        yield (name, cause, result), 0
+def _by_two_words(read: Callable[[PipelineStats], Mapping[Any, float]]) -> Reader:
+    """By two labels beside the pipeline; every pair of their words is counted from the start."""
+    return lambda stats: [
+        ((name, *words), count) for name, figures in stats.pipelines.items() for words, count in read(figures).items()
+    ]
 
 
 def _by_word_alone(metric: Metric, label: str, read: Callable[[CacheStats], Mapping[Any, int]]) -> Reader:
@@ -134,6 +133,12 @@ def _tier_operations(stats: CacheStats) -> Iterator[Distribution]:
             yield (name, operation), tier.operations.get(operation, empty(catalogue.TIER_OPERATION))  # type: ignore[call-overload]
 
 
+def _invalidation_lag(stats: CacheStats) -> Iterator[Distribution]:
+    for tier in stats.tiers.values():
+        if tier.invalidation_lag is not None:
+            yield (), tier.invalidation_lag
+
+
 def _build_info(_: CacheStats) -> list[Value]:
     return [((recoup.__version__, platform.python_version()), 1)]
 
@@ -174,7 +179,7 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.REGRETTED_COST: _by_currency(lambda figures: figures.regretted_cost),
     catalogue.SPENT: _by_word(catalogue.SPENT, "purpose", lambda figures: figures.spent_seconds),
     catalogue.STREAMS: _by_word(catalogue.STREAMS, "end", lambda figures: figures.streams),
-    catalogue.REFRESHES: _no_refreshes,
+    catalogue.REFRESHES: _by_two_words(lambda figures: figures.refreshes),
     catalogue.GENERATION_FAILURES: _by_word(
         catalogue.GENERATION_FAILURES, "error", lambda figures: figures.generation_failures
     ),
@@ -202,4 +207,5 @@ _DISTRIBUTIONS: Mapping[Metric, DistributionReader] = {
     catalogue.HIT_AGE: _histograms(lambda histograms: histograms.hit_age),
     catalogue.EVICTION_AGE: _histograms(lambda histograms: histograms.eviction_age),
     catalogue.TIER_OPERATION: _tier_operations,
+    catalogue.INVALIDATION_LAG: _invalidation_lag,
 }
