@@ -24,7 +24,7 @@ ITEMS, REQUESTS, ALPHA, QUICK_SECONDS = 24, 480, 0.8, 0.02
 #: Of the phase `followers`: of each stream, one caller after another, until some come when it is over.
 STREAMS, STREAM_SECONDS, FOLLOWERS, FOLLOWERS_RATE = 3, 1.5, 25, 10.0
 REFUSED_REQUESTS = 20
-DEAD_AFTER_SECONDS, DEAD_SECONDS = 0.5, 10.0
+DEAD_AFTER_SECONDS, DEAD_SECONDS = 0.6, 10.0
 #: Calls a second meanwhile for what is held, and for what is not.
 HELD_RATE, NEW_RATE = 20.0, 4.0
 OK_OR_DEAD = frozenset({200, 502})

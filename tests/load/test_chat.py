@@ -102,7 +102,7 @@ LIES: dict[str, tuple[set[str], Lie]] = {
     "streams that are kept until they are whole": ({FIRST}, requests("followers", stream("miss"), first_seconds=1.5)),
     "no first byte is known": ({FIRST}, requests("followers", lambda one: True, one=False, first_seconds=None)),
     "a refusal with another body": ({REFUSALS}, requests("refused", lambda one: True, digest="1")),
-    "a failure as another status": ({REFUSALS}, requests("refused", lambda one: one.status == 500, status=503)),
+    "a failure as another status": ({REFUSALS, COUNT}, requests("refused", lambda one: one.status == 500, status=503)),
     "a refusal that does not say when to come again": (
         {REFUSALS},
         requests("refused", lambda one: one.status == 429, retry_after=None),
@@ -110,6 +110,7 @@ LIES: dict[str, tuple[set[str], Lie]] = {
     "a refusal that is answered from the cache": ({KEPT, COUNT}, counted("refused", UPSTREAM_REQUESTS, -1)),
     "a refusal that is stored": ({KEPT}, counted("refused", HELD, 1)),
     "a generation that nobody asked for": ({COUNT}, counted("mixed", UPSTREAM_REQUESTS, 1)),
+    "a miss that the upstream did not see": ({COUNT}, counted("mixed", UPSTREAM_REQUESTS, -1)),
     "an upstream that cannot be asked": (
         {COUNT, KEPT},
         changed(
@@ -144,7 +145,7 @@ LIES: dict[str, tuple[set[str], Lie]] = {
         ),
     ),
     "a failure afterwards": (
-        {"Requests afterwards", MONEY, COUNT},
+        {"Requests afterwards", MONEY},
         requests("recovery", lambda one: one.outcome == "hit", status=502, outcome=None),
     ),
     "an upstream that is used again after half a minute": (
@@ -239,3 +240,15 @@ def test_streamed_and_whole_take_the_same_time() -> None:
     assert (
         pytest.approx(0.7) == whole.pause_seconds * len(whole.pieces) == streamed.pause_seconds * len(streamed.pieces)
     )
+
+
+def test_what_was_under_way_when_the_upstream_died_may_have_reached_it() -> None:
+    """It counts a request when it comes in; if it dies before its answer, nobody else knows of a generation."""
+
+    def dying(request: Request) -> bool:
+        return request.status == 502
+
+    (dead,) = (phase for phase in good_run().phases if phase.part == "dead")
+    under_way = requests("dead", dying, at=dead.begin)(good_run())
+    assert set() == failed(counted("dead", UPSTREAM_REQUESTS, 1)(under_way))
+    assert {COUNT} == failed(counted("dead", UPSTREAM_REQUESTS, 2)(under_way))
