@@ -33,7 +33,7 @@ from granian.server import MPServer
 
 from recoup.accepting import AcceptWatch, waiting_connections
 from recoup.allocators import return_large_blocks
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.errors import ConfigurationError, RecoupError
 from recoup.listener import BACKLOG, MOST_CONNECTIONS, connections_for, listen, raise_descriptor_limit
 from recoup.pipelines.registry import PipelineRegistry, load_pipelines
@@ -227,7 +227,7 @@ def _load(
     return app
 
 
-def _log_account(cache: LRUCache) -> None:
+def _log_account(cache: ResultCache) -> None:
     """Log the totals of the cache since its start, which the last scrape may have missed; end its tiers."""
     cache.close(_MARGIN_SECONDS)
     stats = cache.stats()

@@ -246,7 +246,8 @@ def _growth(metric: Metric, value: str, number: int, instance: Instance) -> floa
 
 
 def _histogram(metric: Metric, labels: dict[str, str], rate: float, total: float) -> Iterator[Series]:
-    spread = SPREAD[labels.get("outcome", metric.name)]
+    # No panel shows the others.
+    spread = SPREAD.get(labels.get("outcome", metric.name), {metric.buckets[0]: 1})
     for bound in (*metric.buckets, float("inf")):
         below = sum(share for upper, share in spread.items() if upper <= bound)
         text = "+Inf" if bound == float("inf") else str(bound)

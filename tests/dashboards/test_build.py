@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana.queries import marks, panel, panels
+from grafana.queries import marks, panel, panels, queries
 from grafana.style import BYPASSES as BYPASS_COLOURS
 from grafana.style import CAUSES, OUTCOMES, PURPOSES, REASONS, STREAM_ENDS, TARGETS
 from grafana.style import INVALIDATIONS as INVALIDATION_COLOURS
 from grafana.style import REFRESHES as REFRESH_COLOURS
+from metrics.signals import LATENCY
 from metrics.standard import STANDARD
 
 from dashboards.boards import BOARDS, MARKS, METRICS, PANEL_QUERIES, recorded
@@ -134,6 +135,16 @@ def test_latency_is_logarithmic_and_carries_exemplars() -> None:
     scale = latency["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]
     assert {"type": "log", "log": 10} == scale
     assert any(target.get("exemplar") for target in latency["targets"])
+
+
+def test_latency_is_read_from_what_is_recorded() -> None:
+    """A rate of every bucket over weeks takes Prometheus many seconds; a name that is evaluated once does not."""
+    latency = panel(BOARDS["overview"], "Latency by outcome")
+
+    for query in queries(latency):
+        assert "rate(" not in query.expr
+        assert LATENCY.at("pipeline") in query.expr
+        assert all("} @ end()" in part for part in query.expr.split("recoup_request_duration_seconds_bucket{")[1:])
 
 
 @pytest.mark.parametrize(

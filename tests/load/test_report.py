@@ -117,11 +117,11 @@ def pictures(rng: random.Random) -> tuple[PanelChart, ...]:
     return (
         chart("Hit ratio", "percentunit", lines(rng, ratio, 0.01), targets=(Target(0.6), Target(0.7))),
         chart("Speed-up", "suffix:x", lines(rng, gain, 0.03), targets=(Target(2.0), Target(3.0))),
-        chart("Lookups by outcome", "reqps", lines(rng, outcomes), stacked=True),
-        chart("Hit latency", "s", lines(rng, hits, 0.2), logarithmic=True),
-        chart("Miss latency", "s", lines(rng, misses, 0.2), logarithmic=True),
-        chart("Memory against its limit", "bytes", lines(rng, held, 0.004)),
-        chart("Misses by reason", "cps", lines(rng, reasons), stacked=True),
+        chart("Lookups by outcome", "reqps", lines(rng, outcomes), stacked=True),  # type: ignore[arg-type]
+        chart("Hit latency", "s", lines(rng, hits, 0.2), logarithmic=True),  # type: ignore[arg-type]
+        chart("Miss latency", "s", lines(rng, misses, 0.2), logarithmic=True),  # type: ignore[arg-type]
+        chart("Memory against its limit", "bytes", lines(rng, held, 0.004)),  # type: ignore[arg-type]
+        chart("Misses by reason", "cps", lines(rng, reasons), stacked=True),  # type: ignore[arg-type]
         chart("Offered and achieved load", "reqps", lines(rng, load, 0.05)),
         chart("Failed requests", "reqps", lines(rng, {"failed": lambda span: 0.0})),
         chart("Slow hits", "percentunit", (), targets=(Target(0.01),)),

@@ -319,7 +319,7 @@ def test_stampede_sends_all_callers_after_one_cold_key_at_once() -> None:
     rounds = [batches[start : start + 51] for start in range(0, len(batches), 51)]
     assert 50 == lane.users
     assert 5 == len(rounds)
-    assert all(Rendezvous() == one.pop() and 1 == len({call.item for (call,) in one}) for one in rounds)
+    assert all(Rendezvous() == one.pop() and 1 == len({call.item for (call,) in one}) for one in rounds)  # type: ignore[misc]
     assert 5 == len({call.item for call in calls(lane)})
 
 
@@ -481,7 +481,7 @@ def test_remote_usage_waits_for_half_a_second_in_the_mean_however_popular() -> N
     popularity = theory.zipf(chosen.catalogue, chosen.alpha)
     seconds = [item.seconds for item in of(chosen, "typical-remote", chosen.catalogue)]
     weighted = sum(share * one for share, one in zip(popularity, seconds, strict=True))
-    assert (0.5, 0.5) == (pytest.approx(weighted, rel=0.01), pytest.approx(sum(seconds) / len(seconds), rel=0.01))
+    assert (0.5, 0.5) == (pytest.approx(weighted, rel=0.01), pytest.approx(sum(seconds) / len(seconds), rel=0.01))  # type: ignore[comparison-overlap]
     logarithms = [math.log(one) for one in seconds]
     assert 0.3 == pytest.approx(pstdev(logarithms), rel=0.02)
 

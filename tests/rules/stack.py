@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,23 @@ def _process(log: Path, url: str, *command: str) -> Iterator[None]:
 class Stack:
     """Where alerts are seen."""
 
-    def __init__(self, prometheus: str, alertmanager: str) -> None:
+    def __init__(self, prometheus: str, alertmanager: str, folder: Path) -> None:
         self.prometheus = prometheus
         self.alertmanager = alertmanager
+        self._discovered = folder / "targets.json"
+
+    def discover(self, targets: Mapping[str, Iterable[str]]) -> None:
+        """Have service discovery find these addresses, by job, and no others."""
+        groups = [{"targets": list(addresses), "labels": {"job": job}} for job, addresses in targets.items()]
+        # Prometheus must never read half of it.
+        written = self._discovered.with_suffix(".new")
+        written.write_text(json.dumps(groups))
+        written.replace(self._discovered)
+
+    def ask(self, query: str) -> list[float]:
+        """The values of an instant query."""
+        answer = get(f"{self.prometheus}/api/v1/query?{urlencode({'query': query})}")
+        return [float(series["value"][1]) for series in answer["data"]["result"]]
 
     def alerts(self, name: str, **labels: str) -> list[dict[str, Any]]:
         """What Alertmanager's API tells of one alert with these labels: what is not resolved."""
@@ -119,28 +133,38 @@ class Stack:
         assert not self.firing(name, **labels)
 
 
-def _configuration(folder: Path, targets: list[str], alertmanager: int) -> Path:
+def _configuration(folder: Path, interval: str, alertmanager: int) -> Path:
     """The committed configuration, with targets of this test and a quicker pace."""
     configuration = read(METRICS_ROOM / "prometheus.yml")
     configuration["global"] = {
-        "scrape_interval": _INTERVAL,
-        "scrape_timeout": _INTERVAL,
-        "evaluation_interval": _INTERVAL,
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "evaluation_interval": interval,
     }
     addresses = [{"targets": [f"127.0.0.1:{alertmanager}"]}]
     configuration["alerting"] = {"alertmanagers": [{"static_configs": addresses}]}
-    configuration["scrape_configs"] = [{"job_name": "recoup", "static_configs": [{"targets": targets}]}]
+    configuration["scrape_configs"] = [{"job_name": "recoup", "file_sd_configs": [{"files": ["targets.json"]}]}]
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(configuration))
     return path
 
 
 @contextmanager
-def stack(folder: Path, targets: list[str]) -> Iterator[Stack]:
-    """Prometheus and Alertmanager, in a folder of their own."""
+def stack(
+    folder: Path, targets: Mapping[str, Iterable[str]], *, shorter_by: float = SHORTER_BY, interval: str = _INTERVAL
+) -> Iterator[Stack]:
+    """Prometheus and Alertmanager, in a folder of their own.
+
+    Args:
+        folder: Where their files are.
+        targets: What is scraped at first, by job.
+        shorter_by: What the times of the rules are divided by.
+        interval: Between two scrapes, and two evaluations.
+    """
     prometheus, alertmanager = lasting_port(), lasting_port()
-    build_rules(["--output", str(folder / "rules"), "--shorter-by", str(SHORTER_BY)])
-    made = Stack(f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{alertmanager}")
+    build_rules(["--output", str(folder / "rules"), "--shorter-by", str(shorter_by)])
+    made = Stack(f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{alertmanager}", folder)
+    made.discover(targets)
     with (
         _process(
             folder / "alertmanager.log",
@@ -156,7 +180,7 @@ def stack(folder: Path, targets: list[str]) -> Iterator[Stack]:
             folder / "prometheus.log",
             made.prometheus,
             require_tool("prometheus"),
-            f"--config.file={_configuration(folder, targets, alertmanager)}",
+            f"--config.file={_configuration(folder, interval, alertmanager)}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address=127.0.0.1:{prometheus}",
             "--enable-feature=exemplar-storage",

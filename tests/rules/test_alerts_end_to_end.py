@@ -109,7 +109,7 @@ def test_alerts_are_caused_seen_and_seen_resolved(tmp_path: Path, monkeypatch: p
         (tmp_path / name).mkdir()
     with (
         running(tmp_path / "first", CACHE_MAX_SIZE="2") as service,
-        stack(tmp_path / "stack", [f"127.0.0.1:{service.port}", f"127.0.0.1:{port}"]) as alerts,
+        stack(tmp_path / "stack", {"recoup": [f"127.0.0.1:{service.port}", f"127.0.0.1:{port}"]}) as alerts,
         ThreadPoolExecutor() as pool,
     ):
         monkeypatch.setattr("web.running.free_port", lambda: port)

@@ -177,6 +177,19 @@ class TestSignals:
         assert all(bound != int(bound) for bound in SLOW_HIT_BOUNDS)
 
 
+class TestGroups:
+    @pytest.mark.parametrize("group", read(RULES / "recording.yml")["groups"], ids=lambda group: group["name"])
+    def test_groups_with_long_windows_have_intervals_that_fit_them(self, group: dict[str, Any]) -> None:
+        """Counting over an hour need not be done every 15 s, over a day not every minute; 5m ends what is recorded."""
+        windows = re.findall(r"_total[^\[]*\[(\d+)([mhd])\]|_bucket[^\[]*\[(\d+)([mhd])\]", str(group["rules"]))
+        minutes = {"m": 1, "h": 60, "d": 24 * 60}
+        longest = max((int(a or c) * minutes[b or d] for a, b, c, d in windows), default=0)
+        interval = int(group.get("interval", "0m").removesuffix("m"))
+
+        assert interval >= (2 if longest >= minutes["d"] else 0)
+        assert interval < 5
+
+
 class TestTheProgram:
     def test_a_threshold_that_is_changed_changes_expression_and_text(self, tmp_path: Path) -> None:
         main(["--output", str(tmp_path), "--set", "hit_ratio=0.45"])

@@ -77,7 +77,7 @@ def test_at_the_limit_of_open_files_those_who_are_connected_are_served_and_the_r
             connection.close()
         assert b"recoup; hit" in head_of(crowd[-1])
         assert 200 == service.ask("GET", "/healthz").status
-        wait_until(lambda: said("few files may be open, so few connections"))
+        wait_until(lambda: said("few files may be open, so few connections"))  # type: ignore[arg-type, return-value]
 
 
 def test_when_connections_run_out_the_log_says_so_once_and_nothing_spins(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_when_connections_run_out_the_log_says_so_once_and_nothing_spins(tmp_pat
         process = serving_process(service)
         crowd = [stack.enter_context(connect(service.port)) for _ in range(300)]
         began, used = time.monotonic(), processor_seconds(process)
-        wait_until(lambda: said("connections wait: no more are accepted"))
+        wait_until(lambda: said("connections wait: no more are accepted"))  # type: ignore[arg-type, return-value]
         waited, used = time.monotonic() - began, processor_seconds(process) - used
         assert used < max(0.5, waited / 4)
         for connection in crowd:
@@ -104,7 +104,7 @@ def test_without_files_for_its_upstream_a_request_is_refused_as_one_too_many(tmp
         callers = [stack.enter_context(connect(service.port)) for _ in range(300)]
         for caller in callers:
             caller.sendall(b"GET /up/x HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_until(lambda: said("connections wait: no more are accepted"))
+        wait_until(lambda: said("connections wait: no more are accepted"))  # type: ignore[arg-type, return-value]
         used = processor_seconds(process)
         answered = select.select(callers, [], [], 0)[0]
         heads = [head_of(caller) for caller in answered]

@@ -72,9 +72,9 @@ def checks_left_out(operation: APIOperation) -> list[Any]:
 
 def fuzzed(operation: APIOperation) -> Iterator[GenerationMode]:
     """Valid requests for all operations; invalid ones where there is something to be invalid."""
-    yield GenerationMode.POSITIVE
+    yield GenerationMode.POSITIVE  # type: ignore[misc]
     if operation.query or (operation.body and not operation.path.startswith(GENERATE)):
-        yield GenerationMode.NEGATIVE
+        yield GenerationMode.NEGATIVE  # type: ignore[misc]
 
 
 def run(operation: APIOperation, mode: GenerationMode, seen: Counter[tuple[str, int]]) -> None:
@@ -105,7 +105,7 @@ def test_fuzzed_requests_are_answered_as_the_description_says_and_counted_once(s
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app.wsgi)
     seen: Counter[tuple[str, int]] = Counter()
     for result in schema.get_all_operations():
-        operation = result.ok()
+        operation = result.ok()  # type: ignore[union-attr]
         for mode in fuzzed(operation):
             run(operation, mode, seen)
     generated = {key: count for key, count in seen.items() if key[0].startswith(GENERATE)}

@@ -92,7 +92,7 @@ class TestAsTheyCome:
         turn.begin(200, EVENTS)
         for number in range(3):
             turn.part(b"data: %d\n\n" % number)
-            wait_until(lambda number=number: got(asking).endswith(b"data: %d\n\n" % number))
+            wait_until(lambda number=number: got(asking).endswith(b"data: %d\n\n" % number))  # type: ignore[misc]
         turn.end()
         asking.settle()
         assert (b"data: 0\n\ndata: 1\n\ndata: 2\n\n", True) == (got(asking), asking.exchange.finished)
@@ -211,7 +211,7 @@ class TestPastTheCache:
         if how == "disabled":
             cache.configure(enabled=False)
         given = {"headers": {"Cache-Control": "no-store"}} if how == "no-store" else {}
-        asking = Chat(front()).ask(**given)
+        asking = Chat(front()).ask(**given)  # type: ignore[arg-type]
         turn = upstream.next()
         turn.begin(200, EVENTS)
         turn.part(b"data: 1\n\n")

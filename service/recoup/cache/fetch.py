@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, NoReturn, Union
 
 from recoup.cache.bypassing import Bypasser
 from recoup.cache.entry import CacheEntry
@@ -13,16 +13,19 @@ from recoup.cache.flights import Flight, FlightResult, depth
 from recoup.cache.following import Follower
 from recoup.cache.generating import GenerationRunner
 from recoup.cache.leading import Leader, begin_lead
-from recoup.cache.lookup_steps import Bypass, Follow, Joining, Lead, Request
+from recoup.cache.lookup_steps import Bypass, Follow, Joining, Lead, Refreshing, Request
 from recoup.cache.read_path import ReadPath, TryHit
+from recoup.cache.refreshes import RefreshClaim
+from recoup.cache.refreshing import Refresher
 from recoup.cache.searching import Search, Searcher
+from recoup.cache.stale_answers import answered, stale_answer, stand_in
+from recoup.cache.staleness import is_failure
 from recoup.cache.state import CacheState
-from recoup.cache.stats import BypassReason, Lookup, Outcome
+from recoup.cache.stats import BypassReason, Lookup
 from recoup.errors import NotCachedError, RecoupError, SelfDependencyError
 
-_NEVER = float("inf")
 #: How a lookup goes on; None: from the beginning.
-Step = Lookup[Any] | Follow | Lead | Bypass | Search | None
+Step = Union["Lookup[Any]", Refreshing, Follow, Lead, Bypass, Search, None]
 
 
 class Fetcher:
@@ -35,6 +38,9 @@ class Fetcher:
         state: The cache's state.
         read_path: Its readers.
         try_hit: Gives the live entry of a key, counted as a hit, without a lock.
+
+    Attributes:
+        refresher: Generates anew behind answers.
     """
 
     def __init__(self, state: CacheState, read_path: ReadPath, try_hit: TryHit) -> None:
@@ -46,6 +52,7 @@ class Fetcher:
         self._leader = Leader(state, runner)
         self._follower = Follower(state)
         self._searcher = Searcher(state, read_path)
+        self.refresher = Refresher(state, self._leader)
 
     def fetch(self, request: Request, generate: Callable[[], Any]) -> Lookup[Any]:
         """See `ResultCache.fetch`."""
@@ -58,11 +65,16 @@ class Fetcher:
                     continue
                 if isinstance(step, Lookup):
                     return step
+                if isinstance(step, Refreshing):
+                    self.refresher.begin(request, step.claim, generate)
+                    return step.lookup
                 if isinstance(step, Bypass):
                     return self._bypasser.run(request, step, generate)
                 if isinstance(step, Lead):
                     return self._leader.run(request, step, generate)
-                result = self._follower.wait(step, request.wait_seconds)
+                result = self._follower.wait(request, step)
+                if isinstance(result, Lookup):
+                    return result
                 if self._follower.is_unshared(request, step, result):
                     return self._bypasser.run(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
@@ -82,11 +94,16 @@ class Fetcher:
                     continue
                 if isinstance(step, Lookup):
                     return step
+                if isinstance(step, Refreshing):
+                    self.refresher.abegin(request, step.claim, generate)
+                    return step.lookup
                 if isinstance(step, Bypass):
                     return await self._bypasser.arun(request, step, generate)
                 if isinstance(step, Lead):
                     return await self._leader.arun(request, step, generate)
-                result = await self._follower.await_(step, request.wait_seconds)
+                result = await self._follower.await_(request, step)
+                if isinstance(result, Lookup):
+                    return result
                 if self._follower.is_unshared(request, step, result):
                     return await self._bypasser.arun(request, self._past(request, "uncacheable"), generate)
                 if step.is_answered(result):
@@ -109,7 +126,9 @@ class Fetcher:
             if request.mode != "refresh":
                 entry = self._try_hit(request.key)
                 if entry is not None:
-                    return self._answered(entry, "hit")
+                    now = self._state.clock()
+                    lookup = answered(entry, "hit", now)
+                    return lookup if now < entry.refresh_at else self._ahead(request, lookup, entry)
             dropped: list[CacheEntry[Any]] = []
             with self._state.lock:
                 return self._begin_locked(request, task, dropped)
@@ -130,8 +149,13 @@ class Fetcher:
         # Between this caller's look-up and the lock, another flight may have ended.
         now = state.clock()
         entry = state.store.purges.find(key, now)
-        if entry is not None and mode != "refresh" and now < entry.expires_at:
-            return self._answered(self._read_path.hit_locked(entry, now), "hit")
+        if entry is not None and mode != "refresh":
+            if now < entry.expires_at:
+                lookup = answered(self._read_path.hit_locked(entry, now), "hit", now)
+                return self._with_refresh(request, lookup, entry, now)
+            if request.allow_stale and entry.is_answering_stale(now):
+                state.reads.drain_locked()
+                return self._with_refresh(request, stale_answer(state, entry, pipeline, now), entry, now)
         alone = bool(state.unshared) and state.unshared.holds(key, now)
         flight = None if alone else state.flights.get(key)
         if flight is not None and flight.open_result is not None and not flight.open_result.joinable:
@@ -141,9 +165,11 @@ class Fetcher:
             flight is not None
             and entry is not None
             and mode != "refresh"
+            and request.allow_stale
             and now < entry.expires_at + state.stale_seconds
         ):
-            return self._stale(entry, pipeline)
+            state.reads.drain_locked()
+            return stale_answer(state, entry, pipeline, now)
         searches = bool(state.tiers) and not alone and mode != "refresh"
         if mode == "only_if_cached" and not searches:
             state.count_miss(key, entry, pipeline, now)
@@ -183,31 +209,71 @@ class Fetcher:
             state.flights.leave(flight)  # nobody has joined: the lock is held
             raise
 
+    def _ahead(self, request: Request, lookup: Lookup[Any], entry: CacheEntry[Any]) -> Lookup[Any] | Refreshing:
+        """The answer of a hit that is due to be generated anew."""
+        with self._state.lock:
+            return self._with_refresh(request, lookup, entry, self._state.clock())
+
+    def _with_refresh(
+        self, request: Request, lookup: Lookup[Any], entry: CacheEntry[Any], now: float
+    ) -> Lookup[Any] | Refreshing:
+        """An answer, with the right to generate it anew, where it is due and nobody has that. Under the lock."""
+        claim = None if request.mode == "only_if_cached" else self._claim_locked(entry, now)
+        return lookup if claim is None else Refreshing(lookup, claim)
+
+    def _claim_locked(self, entry: CacheEntry[Any], now: float) -> RefreshClaim | None:
+        """The right to generate an entry anew; None: it is not due, or is being generated. Under the lock."""
+        state = self._state
+        if now < entry.refresh_at or state.find(entry.key, now) is not entry:
+            return None
+        if state.flights.get(entry.key) is not None or (state.unshared and state.unshared.holds(entry.key, now)):
+            return None
+        return state.refreshes.claim(entry, now)
+
+    def try_stale(self, key: Hashable) -> tuple[Lookup[Any], RefreshClaim | None] | None:
+        """See `ResultCache.try_stale`."""
+        state = self._state
+        try:
+            with state.lock:
+                now = state.clock()
+                entry = state.find(key, now)
+                if entry is None or not entry.is_answering_stale(now):
+                    return None
+                state.reads.drain_locked()
+                return stale_answer(state, entry, entry.pipeline, now), self._claim_locked(entry, now)
+        except Exception as error:  # noqa: BLE001  # fail open: it is looked up again, and generated
+            state.note_internal_error("lookup", error)
+            return None
+
+    def answer_instead(self, key: Hashable, error: BaseException) -> Lookup[Any] | None:
+        """See `ResultCache.answer_instead`."""
+        state = self._state
+        try:
+            with state.lock:
+                entry = state.find(key, state.clock())
+                if entry is None or not is_failure(error):
+                    return None
+                return stand_in(state, entry, entry.pipeline)
+        except Exception as failure:  # noqa: BLE001  # fail open: the caller gets the error
+            state.note_internal_error("lookup", failure)
+            return None
+
+    def claim_refresh(self, entry: CacheEntry[Any]) -> RefreshClaim | None:
+        """See `ResultCache.claim_refresh`."""
+        state = self._state
+        try:
+            with state.lock:
+                return self._claim_locked(entry, state.clock())
+        except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
+            state.note_internal_error("lookup", error)
+            return None
+
     def _past(self, request: Request, reason: BypassReason) -> Bypass:
         self._state.count_bypass(request.pipeline, reason)
         return Bypass(reason)
 
     def _refuse(self) -> NoReturn:
         raise NotCachedError("the request takes a stored result or none, and there is none")
-
-    def _answered(self, entry: CacheEntry[Any], outcome: Outcome) -> Lookup[Any]:
-        now = self._state.clock()
-        left = entry.expires_at - now
-        return Lookup(
-            entry.value,
-            outcome,
-            cost_seconds=entry.cost_seconds,
-            price=entry.price,
-            age_seconds=max(0.0, now - entry.created_at),
-            expires_in_seconds=None if left == _NEVER else left,
-        )
-
-    def _stale(self, entry: CacheEntry[Any], pipeline: str) -> Lookup[Any]:
-        counters = self._state.store.of(pipeline)
-        counters.stale += 1
-        counters.count_recouped(entry.cost_seconds, entry.price)
-        entry.hits += 1  # it was of use: it is not evicted unused
-        return self._answered(entry, "stale")
 
     def _join(self, request: Request, flight: Flight, epoch: int) -> Joining | None:
         """Let a follower that need not wait for the end have what is there, now or once it is. Under the lock."""

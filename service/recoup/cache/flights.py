@@ -284,6 +284,11 @@ def mark(flight: Flight) -> tuple[Marker, ...]:
     return before
 
 
+def forget_marks() -> None:
+    """Let what is begun from now on be part of no generation."""
+    _leading.set(())
+
+
 def unmark(before: tuple[Marker, ...]) -> None:
     """End `mark`. Not by a token: a coroutine that is dropped is closed in whatever context drops it."""
     _leading.set(before)

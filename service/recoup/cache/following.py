@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from recoup.cache.deadlocks import waits_for_this_thread
 from recoup.cache.failures import own_error
 from recoup.cache.flights import ABANDONED, Flight, FlightResult
 from recoup.cache.lookup_steps import Follow, Joining, Request
+from recoup.cache.stale_answers import answer_instead
 from recoup.cache.state import CacheState
 from recoup.cache.stats import Lookup
 from recoup.errors import FlightTimeoutError, SelfDependencyError
@@ -58,8 +59,8 @@ class Follower:
         with state.lock:
             return not state.unshared.holds(request.key, state.clock())
 
-    def wait(self, follow: Follow, wait_seconds: float | None) -> FlightResult:
-        """Wait, in a thread, for what a flight brings; its error is raised.
+    def wait(self, request: Request, follow: Follow) -> FlightResult | Lookup[Any]:
+        """Wait, in a thread, for what a flight brings; its error is raised, or a stale result stands in for it.
 
         Raises:
             FlightTimeoutError: Waited `wait_seconds`.
@@ -67,7 +68,7 @@ class Follower:
         """
         flight, ended = follow.flight, False
         try:
-            for seconds in _looks(wait_seconds):
+            for seconds in _looks(request.wait_seconds):
                 try:
                     error = flight.future.exception(timeout=seconds)
                 except concurrent.futures.TimeoutError:
@@ -75,21 +76,27 @@ class Follower:
                         ended = True
                         return ABANDONED
                     continue
-                ended = error is None
-                if error is not None:
+                if error is None:
+                    ended = True
+                    return flight.future.result()
+                stale = self._instead(request, follow, error)
+                if stale is None:
                     raise own_error(error)
-                return flight.future.result()
-            self._give_up(wait_seconds)
+                ended = True
+                return stale
+            stale = self._give_up(request, follow)
+            ended = True
+            return stale
         finally:
             self._end_wait(follow, counts=not ended)
 
-    async def await_(self, follow: Follow, wait_seconds: float | None) -> FlightResult:
+    async def await_(self, request: Request, follow: Follow) -> FlightResult | Lookup[Any]:
         """`wait` for coroutines."""
         flight, ended = follow.flight, False
         # Cancelled, only this caller's ear for the flight is closed. The flight goes on.
         waiter = asyncio.wrap_future(flight.future)
         try:
-            for seconds in _looks(wait_seconds, follow.joining):
+            for seconds in _looks(request.wait_seconds, follow.joining):
                 done, _ = await asyncio.wait({waiter}, timeout=seconds)
                 if not done:
                     if self._is_abandoned(flight):
@@ -97,11 +104,17 @@ class Follower:
                         return ABANDONED
                     continue
                 error = waiter.exception()
-                ended = error is None
-                if error is not None:
+                if error is None:
+                    ended = True
+                    return waiter.result()
+                stale = self._instead(request, follow, error)
+                if stale is None:
                     raise own_error(error)
-                return waiter.result()
-            self._give_up(wait_seconds)
+                ended = True
+                return stale
+            stale = self._give_up(request, follow)
+            ended = True
+            return stale
         finally:
             waiter.cancel()
             self._end_wait(follow, counts=not ended)
@@ -127,8 +140,28 @@ class Follower:
                 if counts:
                     self._state.store.of(follow.flight.pipeline).coalesced += 1
 
-    def _give_up(self, wait_seconds: float | None) -> NoReturn:
-        raise FlightTimeoutError(f"waited {wait_seconds} seconds for a generation that another caller leads") from None
+    def _instead(self, request: Request, follow: Follow, error: BaseException) -> Lookup[Any] | None:
+        """A stale result in the place of an error, counted; None: there is none, or its caller has joined already."""
+        if follow.has_joined:
+            return None
+        try:
+            with self._state.lock:
+                return answer_instead(self._state, request, error)
+        except Exception as failure:  # noqa: BLE001  # fail open: the error is what the caller gets
+            self._state.note_internal_error("lookup", failure)
+            return None
+
+    def _give_up(self, request: Request, follow: Follow) -> Lookup[Any]:
+        """What stands in for a wait that took too long.
+
+        Raises:
+            FlightTimeoutError: Nothing does.
+        """
+        error = FlightTimeoutError(f"waited {request.wait_seconds} seconds for a generation that another caller leads")
+        stale = self._instead(request, follow, error)
+        if stale is None:
+            raise error from None
+        return stale
 
     def coalesced(self, flight: Flight, result: FlightResult) -> Lookup[Any]:
         """The answer of a lookup that another's generation answered, counted."""

@@ -14,6 +14,8 @@ from recoup.cache.flights import ABANDONED, UNSHARED, Flight, FlightResult, mark
 from recoup.cache.generating import GenerationRunner
 from recoup.cache.lookup_steps import NOT_KEPT, Lead, Progress, Request
 from recoup.cache.open_results import Decision, OpenResult
+from recoup.cache.refreshes import RefreshClaim
+from recoup.cache.stale_answers import answer_instead, may_stand_in
 from recoup.cache.state import CacheState
 from recoup.cache.stats import Lookup
 
@@ -26,7 +28,7 @@ def begin_lead(
     now: float,
     dropped: list[CacheEntry[Any]],
 ) -> Lead:
-    """Begin the generation of a flight that is listed, under the lock: count the miss.
+    """Begin the generation of a flight that is listed, under the lock.
 
     Args:
         state: The cache's state.
@@ -36,12 +38,16 @@ def begin_lead(
         now: The time.
         dropped: Takes what goes.
     """
-    reason = state.count_miss(request.key, entry, request.pipeline, now, refresh=request.mode == "refresh")
+    reason = state.miss_reason(request.key, entry, now, refresh=request.mode == "refresh")
+    # It is counted at its end where a stale result may stand in for it: then it is no miss.
+    due = entry is not None and request.mode == "default" and request.allow_stale and may_stand_in(entry, now)
+    if not due:
+        state.count_reason(request.key, request.pipeline, reason, now)
     if entry is not None:
         dropped.append(entry)
     if request.limiter is None:
         state.store.of(request.pipeline).generating += 1
-    return Lead(flight, reason, Progress(request.limiter is None))
+    return Lead(flight, reason, Progress(request.limiter is None, miss_due=due))
 
 
 class Leader:
@@ -62,7 +68,9 @@ class Leader:
         try:
             value, cost = self._runner.run(request, generate, lead.progress)
         except BaseException as error:
-            self._fail(request, lead, error)
+            stale = self._fail(request, lead, error)
+            if stale is not None:
+                return stale
             del lead  # the error's traceback holds this frame, and a flight holds its error
             raise
         finally:
@@ -77,7 +85,9 @@ class Leader:
                 request, generate, lead.progress, partial(self._opened, request, lead)
             )
         except BaseException as error:
-            self._fail(request, lead, error)
+            stale = self._fail(request, lead, error)
+            if stale is not None:
+                return stale
             del lead
             raise
         finally:
@@ -101,6 +111,8 @@ class Leader:
                     self._state.unshare(flight, "uncacheable")
                     flight.future.set_result(UNSHARED)
                 joining, flight.joining = flight.joining, []
+                if request.on_open is not None:
+                    self._count_miss(request, lead)
             if request.on_open is not None:
                 request.on_open(Lookup(value, "miss", reason=lead.reason))
             for epoch, join in joining if shared else ():
@@ -109,13 +121,26 @@ class Leader:
         except Exception as error:  # noqa: BLE001  # fail open
             self._state.note_internal_error("flight", error)
 
-    def _fail(self, request: Request, lead: Lead, error: BaseException) -> None:
-        """The leader's error is everybody's; its cancellation or interruption is its own."""
-        flight = lead.flight
+    def _fail(self, request: Request, lead: Lead, error: BaseException) -> Lookup[Any] | None:
+        """The leader's error is everybody's; its cancellation or interruption is its own.
+
+        Returns:
+            The stale result that stands in for it; None: nothing does.
+        """
+        flight, state = lead.flight, self._state
+        stale: Lookup[Any] | None = None
         try:
-            with self._state.lock:
+            with state.lock:
                 self._runner.count_end(request.pipeline, lead.progress).failures[failure_kind(error)] += 1
-                self._state.flights.leave(flight)
+                state.flights.leave(flight)
+                if lead.claim is not None:
+                    self._count_refresh(request, lead.claim, stored=False)
+                    self._note_failure(lead.claim.entry, error)
+                elif lead.progress.miss_due:
+                    self._note_failure(state.store.live.get(request.key), error)
+                    stale = answer_instead(state, request, error)
+                    if stale is None:
+                        self._count_miss(request, lead)
         except Exception as failure:  # noqa: BLE001  # fail open: the leader's own error is what its caller gets
             self._state.note_internal_error("flight", failure)
         finally:
@@ -127,10 +152,26 @@ class Leader:
                 flight.future.set_exception(error)
             else:
                 flight.future.set_result(ABANDONED)
+        return stale
+
+    def _count_miss(self, request: Request, lead: Lead) -> None:
+        """Count the lookup as the miss that it is now known to be. Under the lock."""
+        if lead.progress.miss_due:
+            lead.progress.miss_due = False
+            self._state.count_reason(request.key, request.pipeline, lead.reason, self._state.clock())
+
+    def _count_refresh(self, request: Request, claim: RefreshClaim, *, stored: bool) -> None:
+        counters = self._state.store.of(request.pipeline)
+        counters.refreshes[claim.cause, "stored" if stored else "failed"] += 1
+
+    def _note_failure(self, entry: CacheEntry[Any] | None, error: BaseException | None) -> None:
+        """Let the entry that was to be replaced wait before it is generated anew again. Under the lock."""
+        if error is None or isinstance(error, Exception):  # who was cancelled has shown nothing
+            self._state.refreshes.note_failure(entry, error, self._state.clock())
 
     def _finish(self, request: Request, lead: Lead, value: Any, cost: float) -> Lookup[Any]:
         """Count, store, and answer everybody. Never fails: the result is there, whatever storing it does."""
-        flight, ttl = lead.flight, request.ttl_seconds
+        flight, ttl, staleness = lead.flight, request.ttl_seconds, request.staleness
         stored, price, state = False, 0.0, self._state
         dropped: list[CacheEntry[Any]] = []
         # What the caller does not keep is nobody else's, either; what only cannot be stored is.
@@ -141,8 +182,15 @@ class Leader:
             size = state.size_of(request.key, value) if shared and decision.keep else None
             if not isinstance(decision.ttl_seconds, Default):
                 ttl = decision.ttl_seconds
+            if decision.staleness is not None:
+                staleness = decision.staleness
             with state.lock:
-                self._runner.count_end(request.pipeline, lead.progress).count_generation("miss", cost, price)
+                self._count_miss(request, lead)
+                counters = self._runner.count_end(request.pipeline, lead.progress)
+                if decision.failure:
+                    counters.failures[decision.failure] += 1
+                else:
+                    counters.count_generation("miss" if lead.claim is None else "refresh", cost, price)
                 try:
                     if not decision.share:
                         self._state.unshare(flight, decision.reason)
@@ -152,7 +200,7 @@ class Leader:
                     state.flights.learn(flight, groups)
                     if flight.outdated:
                         ttl = 0.0
-                    if state.takes(flight):
+                    if self._replaces(lead, decision, size) and state.takes(flight, staleness):
                         stored = state.put(
                             request.key,
                             value,
@@ -164,11 +212,16 @@ class Leader:
                             decision.reason,
                             price,
                             groups,
+                            staleness,
                         )
                     if stored and state.unshared:
                         state.unshared.forget(request.key)
                 finally:
                     state.flights.leave(flight)
+                    if lead.claim is not None:
+                        self._count_refresh(request, lead.claim, stored=stored)
+                        if not stored:
+                            self._note_failure(lead.claim.entry, None)
         except Exception as error:  # noqa: BLE001  # fail open
             self._state.note_internal_error("store", error)
         finally:
@@ -190,6 +243,17 @@ class Leader:
             expires_in_seconds=expires_in,
             price=price,
         )
+
+    def _replaces(self, lead: Lead, decision: Decision, size: int | None) -> bool:
+        """Whether a result goes where an older one of its key is. Under the lock.
+
+        Behind an answer the older one stays where the new one is not to be kept, as long as it may answer; and one that
+        somebody stored meanwhile is newer.
+        """
+        if lead.claim is None:
+            return True
+        held = self._state.store.live.get(lead.claim.key)
+        return held in (None, lead.claim.entry) and (size is not None or not decision.share)
 
     def _decision(self, request: Request, value: Any) -> Decision:
         try:

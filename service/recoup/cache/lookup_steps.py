@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 from recoup.cache.flights import ABANDONED, Flight, FlightResult, Marker
 from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.open_results import Decision, OpenResult
+from recoup.cache.refreshes import RefreshClaim
+from recoup.cache.staleness import NEVER_STALE, Staleness
 from recoup.cache.stats import BypassReason, Lookup, MissReason
 
 Mode = Literal["default", "bypass", "refresh", "only_if_cached"]
@@ -27,6 +29,9 @@ class Request(NamedTuple):
     decide: Callable[[Any], Decision] | None = None
     on_open: Callable[[Lookup[Any]], None] | None = None
     groups: tuple[str, ...] = ()
+    staleness: Staleness = NEVER_STALE
+    allow_stale: bool = True
+    begin_refresh: Callable[[RefreshClaim], None] | None = None
 
     def decision(self, value: Any) -> Decision:
         """What may be done with a result, or with one that is still coming."""
@@ -44,12 +49,18 @@ def lookup_only(key: Hashable, pipeline: str) -> Request:
 
 
 class Progress:
-    """Whether a generation is counted as in progress. With a limiter, it is not before its turn."""
+    """How far a generation is.
 
-    __slots__ = ("counted",)
+    Attributes:
+        counted: Whether it is counted as in progress. With a limiter, it is not before its turn.
+        miss_due: Whether its lookup has still to be counted as a miss: it is none if a stale result stands in for it.
+    """
 
-    def __init__(self, counted: bool) -> None:
+    __slots__ = ("counted", "miss_due")
+
+    def __init__(self, counted: bool, *, miss_due: bool = False) -> None:
         self.counted = counted
+        self.miss_due = miss_due
 
 
 class Bypass(NamedTuple):
@@ -84,18 +95,28 @@ class Follow(NamedTuple):
 
     def is_answered(self, result: FlightResult) -> bool:
         """Whether the lookup ends with what the flight brought; if not, it begins again."""
-        if self._has_joined():
+        if self.has_joined:
             return True
         in_time = not result.purged_epoch or self.epoch < result.purged_epoch
         return result is not ABANDONED and result.shared and in_time
 
-    def _has_joined(self) -> bool:
+    @property
+    def has_joined(self) -> bool:
+        """Whether it was given what is there of the result."""
         return self.joining is not None and self.joining.joined
 
 
 class Lead(NamedTuple):
-    """Generate for everybody. The miss has been counted, for this reason."""
+    """Generate for everybody. The lookup is a miss, for this reason; or it is no lookup, but a refresh."""
 
     flight: Flight
     reason: MissReason
     progress: Progress
+    claim: RefreshClaim | None = None
+
+
+class Refreshing(NamedTuple):
+    """Answered, with a result that is to be generated anew behind the answer."""
+
+    lookup: Lookup[Any]
+    claim: RefreshClaim

@@ -18,7 +18,6 @@ from recoup.cache.config import (
     checked_groups,
     checked_jitter,
     checked_pipeline,
-    checked_policy,
     checked_price,
     checked_quota,
     checked_stale,
@@ -31,8 +30,10 @@ from recoup.cache.limiter import ConcurrencyLimiter
 from recoup.cache.lookup_steps import Mode, Request, lookup_only
 from recoup.cache.open_results import Decision
 from recoup.cache.read_path import ReadPath
+from recoup.cache.refreshes import RefreshClaim
 from recoup.cache.report import Report
 from recoup.cache.sizing import measure
+from recoup.cache.staleness import NEVER_STALE, Staleness
 from recoup.cache.state import DEFAULT_PIPELINE, CacheState
 from recoup.cache.stats import (
     BypassReason,
@@ -46,7 +47,7 @@ from recoup.cache.stats import (
 )
 from recoup.cache.store import Observer
 from recoup.cache.tier import PayloadCodec, Tier
-from recoup.errors import NotCachedError
+from recoup.errors import ConfigurationError, NotCachedError
 
 #: Members of purged groups that are looked at where somebody collects them.
 _COLLECTED: Final = 512
@@ -67,7 +68,7 @@ class ResultCache(Generic[V]):
     `len(cache)`. `ResultCache[bytes]` tells a type checker what is stored.
 
     Args:
-        policy: The order of eviction: `lru`.
+        policy: The order of eviction: `lru`, `s3fifo`, `tinylfu` or `gdsf`.
         max_size: Limit of entries, at least 1.
         max_memory_mb: Limit of memory in MB (2^20 bytes), above 0: values, keys and bookkeeping.
         ttl_seconds: Seconds until an entry expires; None or 0: it never does.
@@ -107,9 +108,12 @@ class ResultCache(Generic[V]):
         self.wall_clock = wall_clock
         self._state = CacheState(
             CacheConfig.checked(
-                max_size=max_size, max_memory_mb=max_memory_mb, ttl_seconds=ttl_seconds, enabled=enabled
+                max_size=max_size,
+                max_memory_mb=max_memory_mb,
+                ttl_seconds=ttl_seconds,
+                enabled=enabled,
+                policy=policy,
             ),
-            policy=checked_policy(policy),
             jitter=checked_jitter(ttl_jitter),
             stale_seconds=checked_stale(stale_seconds),
             sizer=sizer,
@@ -190,6 +194,9 @@ class ResultCache(Generic[V]):
         store_if: Callable[[V], object] | None = None,
         groups: Collection[str] = NO_GROUPS,
         decide: Callable[[V], Decision] | None = None,
+        staleness: Staleness = NEVER_STALE,
+        allow_stale: bool = True,
+        begin_refresh: Callable[[RefreshClaim], None] | None = None,
     ) -> Lookup[V]:
         """Answer from the cache, or generate and store. Concurrent callers of one key share one generation.
 
@@ -206,6 +213,12 @@ class ResultCache(Generic[V]):
             store_if: Whether to keep and share a result, from the result; by default every one is.
             groups: As for `set`.
             decide: In place of `store_if`: what may be done with a result, and what it cost in money.
+            staleness: What may be done with the result near its expiry and past it: for how long it still answers, at
+                once while it is generated anew behind the answer, or where its generation fails. `decide` may say
+                otherwise.
+            allow_stale: False: this caller takes no result that has expired.
+            begin_refresh: Called where the answer is to be generated anew behind it, in place of a thread of the
+                cache's own (a task, for `afetch`), with what `refresh` takes.
 
         Raises:
             FlightTimeoutError: Waited `wait_seconds`.
@@ -217,7 +230,20 @@ class ResultCache(Generic[V]):
         ttl = self._ttl(ttl_seconds)
         named = groups if groups is NO_GROUPS else checked_groups(groups)
         request = Request(
-            key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, groups=named
+            key,
+            pipeline,
+            ttl,
+            mode,
+            limiter,
+            wait_seconds,
+            bypass_reason,
+            store_if,
+            decide,
+            None,
+            named,
+            staleness,
+            allow_stale,
+            begin_refresh,
         )
         return self._fetcher.fetch(request, generate)
 
@@ -236,6 +262,9 @@ class ResultCache(Generic[V]):
         decide: Callable[[Any], Decision] | None = None,
         on_open: Callable[[Lookup[Any]], None] | None = None,
         groups: Collection[str] = NO_GROUPS,
+        staleness: Staleness = NEVER_STALE,
+        allow_stale: bool = True,
+        begin_refresh: Callable[[RefreshClaim], None] | None = None,
     ) -> Lookup[V]:
         """`fetch` for coroutines, with the same arguments. Waits, for the limiter, too, without holding a thread.
 
@@ -260,14 +289,127 @@ class ResultCache(Generic[V]):
                 do all who ask within `UNSHARED_SECONDS`.
             on_open: Called with a lookup whose value is the open result, at most once, on the leader's event loop.
             groups: As for `set`; `decide` may name further ones.
+            staleness: As for `fetch`.
+            allow_stale: As for `fetch`.
+            begin_refresh: As for `fetch`.
         """
         self._check(pipeline)
         ttl = self._ttl(ttl_seconds)
         named = groups if groups is NO_GROUPS else checked_groups(groups)
         request = Request(
-            key, pipeline, ttl, mode, limiter, wait_seconds, bypass_reason, store_if, decide, on_open, named
+            key,
+            pipeline,
+            ttl,
+            mode,
+            limiter,
+            wait_seconds,
+            bypass_reason,
+            store_if,
+            decide,
+            on_open,
+            named,
+            staleness,
+            allow_stale,
+            begin_refresh,
         )
         return await self._fetcher.afetch(request, generate)
+
+    # --- results near their end and past it
+
+    def try_stale(self, key: Hashable) -> tuple[Lookup[V], RefreshClaim | None] | None:
+        """The answer of an entry that has expired and still answers at once, counted as `stale`; None counts nothing.
+
+        Returns:
+            The answer, and the right to generate it anew, where that is due and nobody has it: for `refresh`, or
+            `release_refresh`.
+        """
+        return self._fetcher.try_stale(key)
+
+    def answer_instead(self, key: Hashable, error: BaseException) -> Lookup[V] | None:
+        """The answer of an entry that may stand in for an error, counted as `stale`; None counts nothing.
+
+        For errors before a lookup. Those of a lookup's generation `fetch` answers itself.
+        """
+        return self._fetcher.answer_instead(key, error)
+
+    def claim_refresh(self, entry: CacheEntry[V]) -> RefreshClaim | None:
+        """The right to generate anew what answered with a hit (`entry.refresh_at` has come); None: another has it."""
+        return self._fetcher.claim_refresh(entry)
+
+    def release_refresh(self, claim: RefreshClaim) -> None:
+        """Give a claim back, used or not. What was not generated is due again soon."""
+        self._fetcher.refresher.release(claim)
+
+    def refresh(
+        self,
+        claim: RefreshClaim,
+        generate: Callable[[], V],
+        *,
+        ttl_seconds: float | Default | None = DEFAULT,
+        limiter: ConcurrencyLimiter | None = None,
+        groups: Collection[str] = NO_GROUPS,
+        decide: Callable[[V], Decision] | None = None,
+        staleness: Staleness = NEVER_STALE,
+    ) -> bool:
+        """Generate a result anew behind its answers, in this thread. It is no lookup, and no caller waits for it.
+
+        It waits for its turn behind all callers. Those who come to miss the result meanwhile share its generation.
+        What fails is counted, logged and not raised; the older result stays, as long as it may answer.
+
+        Args:
+            claim: What is to be generated. It ends with this call.
+            generate: As for `fetch`.
+            ttl_seconds: As for `set`.
+            limiter: As for `fetch`.
+            groups: As for `set`.
+            decide: As for `fetch`.
+            staleness: As for `fetch`.
+
+        Returns:
+            Whether another result is stored in its place.
+        """
+        request = self._refresh_request(claim, ttl_seconds, limiter, groups, decide, staleness)
+        return self._fetcher.refresher.run(request, claim, generate)
+
+    async def arefresh(
+        self,
+        claim: RefreshClaim,
+        generate: Callable[[], Awaitable[V]],
+        *,
+        ttl_seconds: float | Default | None = DEFAULT,
+        limiter: ConcurrencyLimiter | None = None,
+        groups: Collection[str] = NO_GROUPS,
+        decide: Callable[[Any], Decision] | None = None,
+        staleness: Staleness = NEVER_STALE,
+    ) -> bool:
+        """`refresh` for coroutines, with the same arguments. Cancelled, it ends, and who waits for it looks again."""
+        request = self._refresh_request(claim, ttl_seconds, limiter, groups, decide, staleness)
+        return await self._fetcher.refresher.arun(request, claim, generate)
+
+    def _refresh_request(
+        self,
+        claim: RefreshClaim,
+        ttl_seconds: float | Default | None,
+        limiter: ConcurrencyLimiter | None,
+        groups: Collection[str],
+        decide: Callable[[Any], Decision] | None,
+        staleness: Staleness,
+    ) -> Request:
+        named = groups if groups is NO_GROUPS else checked_groups(groups)
+        ttl = self._ttl(ttl_seconds)
+        return Request(
+            claim.key,
+            claim.pipeline,
+            ttl,
+            "default",
+            limiter,
+            None,
+            "request",
+            None,
+            decide,
+            groups=tuple(named),
+            staleness=staleness,
+        )
 
     # --- a mapping's habits
 
@@ -463,7 +605,7 @@ class ResultCache(Generic[V]):
         limiting.set_quota(self._state, pipeline, checked_quota(max_entries, max_memory_mb, reserve_memory_mb))
 
     def config(self) -> dict[str, Any]:
-        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
+        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`, `policy`."""
         return self._state.config.as_dict()
 
     def configure(
@@ -473,11 +615,14 @@ class ResultCache(Generic[V]):
         max_memory_mb: float | Default = DEFAULT,
         ttl_seconds: float | Default | None = DEFAULT,
         enabled: bool | Default = DEFAULT,
+        policy: str | Default = DEFAULT,
     ) -> dict[str, Any]:
         """Change any of the limits: all of a valid change, or none of an invalid one.
 
         Lowering a limit evicts at once. A new time to live holds for entries stored from now on. Entries are kept
-        while the cache is disabled, and answer again when it is enabled, unless they have expired.
+        while the cache is disabled, and answer again when it is enabled, unless they have expired. They are kept when
+        the policy changes, too, which takes O(entries): the new one knows of them in what order the old one had them.
+        Where it takes more memory for an entry, some may have to go.
 
         Returns:
             The configuration in force after it.
@@ -485,7 +630,13 @@ class ResultCache(Generic[V]):
         Raises:
             ConfigurationError: A value cannot be used; nothing was changed.
         """
-        given = {"max_size": max_size, "max_memory_mb": max_memory_mb, "ttl_seconds": ttl_seconds, "enabled": enabled}
+        given = {
+            "max_size": max_size,
+            "max_memory_mb": max_memory_mb,
+            "ttl_seconds": ttl_seconds,
+            "enabled": enabled,
+            "policy": policy,
+        }
         changes = {name: value for name, value in given.items() if not isinstance(value, Default)}
         return limiting.configure(self._state, changes)
 
@@ -613,7 +764,7 @@ class ResultCache(Generic[V]):
         return listing.page(self._state, limit, offset, sort, pipeline, describe, group)
 
     def inspect(self, key: Hashable, describe: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any] | None:
-        """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted.
+        """What is known of an entry that may still answer, as in `entries`; None: there is none. Nothing is counted.
 
         Of one that is not in memory, `tier` names the tier that has it; its hits and when it was used are not known.
         """
@@ -652,3 +803,13 @@ class LRUCache(ResultCache[V]):
             tiers=tiers,
             codec=codec,
         )
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """See `ResultCache.configure`.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or it is another policy than `lru`; nothing was changed.
+        """
+        if changes.get("policy", "lru") not in ("lru", DEFAULT):
+            raise ConfigurationError("an LRUCache has the policy lru always: expected a ResultCache for another one")
+        return super().configure(**changes)

@@ -25,6 +25,8 @@ EvictionCause = Literal["size", "memory", "quota", "expired"]
 InvalidationCause = Literal["cleared", "deleted", "purged", "replaced"]
 SpentPurpose = Literal["miss", "bypass", "refresh", "verification"]
 TierName = Literal["disk", "shared"]
+RefreshCause = Literal["stale", "ahead"]
+RefreshResult = Literal["stored", "failed"]
 StreamEnd = Literal["complete", "cut", "too_large", "not_stored"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
 
@@ -35,6 +37,10 @@ EVICTION_CAUSES: tuple[EvictionCause, ...] = ("size", "memory", "quota", "expire
 INVALIDATION_CAUSES: tuple[InvalidationCause, ...] = ("cleared", "deleted", "purged", "replaced")
 #: What generation time was spent on.
 SPENT_PURPOSES: tuple[SpentPurpose, ...] = ("miss", "bypass", "refresh", "verification")
+#: Why a result was generated anew behind an answer: it had expired; it was about to.
+REFRESH_CAUSES: tuple[RefreshCause, ...] = ("stale", "ahead")
+#: What came of it: another result is stored in its place; or not, whatever the reason.
+REFRESH_RESULTS: tuple[RefreshResult, ...] = ("stored", "failed")
 #: How a generation ended whose answer was passed on as it came: stored; broken off; over a limit; otherwise not kept.
 STREAM_ENDS: tuple[StreamEnd, ...] = ("complete", "cut", "too_large", "not_stored")
 #: The currency of prices whose pipeline was registered with none (ISO 4217 has it for that).
@@ -43,7 +49,7 @@ SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
 CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight", "tier")
 #: The settings that `configure` changes: the values of the label `setting` of `recoup_config_changes_total`.
-CONFIG_SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled")
+CONFIG_SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled", "policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,7 @@ class PipelineStats:
     regretted_cost: Mapping[str, float]
     spent_seconds: Mapping[SpentPurpose, float]
     streams: Mapping[StreamEnd, int]
+    refreshes: Mapping[tuple[RefreshCause, RefreshResult], int]
     generations: int
     generation_seconds: float
     generation_failures: Mapping[str, int]
@@ -214,6 +221,9 @@ def _figures(stats: PipelineStats) -> dict[str, Any]:
         "recouped_cost": dict(stats.recouped_cost),
         "regretted_cost": dict(stats.regretted_cost),
         "streams": dict(stats.streams),
+        "refreshes": {
+            cause: {result: stats.refreshes[cause, result] for result in REFRESH_RESULTS} for cause in REFRESH_CAUSES
+        },
         "generations": stats.generations,
         "generation_seconds": stats.generation_seconds,
         "generation_failures": dict(stats.generation_failures),

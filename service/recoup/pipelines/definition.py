@@ -22,6 +22,7 @@ from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_
 from recoup.pipelines.pointer_options import key_shape
 from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
 from recoup.pipelines.result_rules import result_rules
+from recoup.pipelines.stale_options import STALE_OPTIONS, staleness
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -64,6 +65,7 @@ COMMON_OPTIONS = (
     "store_only_if",
     "price",
     "compress",
+    *STALE_OPTIONS,
 )
 
 
@@ -317,4 +319,5 @@ class OptionTable:
             groups=group_templates(self, (*key_headers, *ignore_headers)),
             key_shape=key_shape(self),
             rules=result_rules(self),
+            staleness=staleness(self),
         )

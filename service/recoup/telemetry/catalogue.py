@@ -18,6 +18,8 @@ from recoup.cache.stats import (
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    REFRESH_CAUSES,
+    REFRESH_RESULTS,
     SPENT_PURPOSES,
     STREAM_ENDS,
 )
@@ -228,8 +230,9 @@ REFRESHES = Metric(
     "counter",
     ("pipeline", "cause", "result"),
     "",
-    "Generations behind an answer, of a result that was stale or soon would be, by what became of them.",
-    {"cause": ("stale", "ahead"), "result": ("stored", "failed")},
+    "Results that were generated anew behind an answer, because they had expired (stale) or were about to (ahead), by "
+    "whether another one was stored in their place.",
+    {"cause": REFRESH_CAUSES, "result": REFRESH_RESULTS},
 )
 HTTP_REQUESTS = Metric(
     "recoup_http_requests_total",

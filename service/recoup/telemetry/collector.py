@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -77,11 +76,11 @@ def _by_word(metric: Metric, label: str, read: Callable[[PipelineStats], Mapping
     return series
 
 
-def _no_refreshes(stats: CacheStats) -> Iterator[Value]:
-    """Nothing is generated behind an answer yet, so nothing was counted."""
-    causes, results = catalogue.REFRESHES.values.values()
-    for name, cause, result in itertools.product(stats.pipelines, causes, results):
-        yield (name, cause, result), 0
+def _by_two_words(read: Callable[[PipelineStats], Mapping[Any, float]]) -> Reader:
+    """By two labels beside the pipeline; every pair of their words is counted from the start."""
+    return lambda stats: [
+        ((name, *words), count) for name, figures in stats.pipelines.items() for words, count in read(figures).items()
+    ]
 
 
 def _by_word_alone(metric: Metric, label: str, read: Callable[[CacheStats], Mapping[Any, int]]) -> Reader:
@@ -174,7 +173,7 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.REGRETTED_COST: _by_currency(lambda figures: figures.regretted_cost),
     catalogue.SPENT: _by_word(catalogue.SPENT, "purpose", lambda figures: figures.spent_seconds),
     catalogue.STREAMS: _by_word(catalogue.STREAMS, "end", lambda figures: figures.streams),
-    catalogue.REFRESHES: _no_refreshes,
+    catalogue.REFRESHES: _by_two_words(lambda figures: figures.refreshes),
     catalogue.GENERATION_FAILURES: _by_word(
         catalogue.GENERATION_FAILURES, "error", lambda figures: figures.generation_failures
     ),
