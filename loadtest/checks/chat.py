@@ -17,7 +17,7 @@ from loadtest.checks.stress import afterwards, answered, recovered
 from loadtest.formatting import count, money, percent, seconds
 from loadtest.journal import Phase, Request, hit_ratio
 from loadtest.result import Check
-from loadtest.scenarios.chat import DEAD_SECONDS, SCENARIO
+from loadtest.scenarios.chat import DEAD_SECONDS, SCENARIO, STALE_TTL_SECONDS
 from loadtest.service import UPSTREAM_REQUESTS
 from recoup.telemetry.catalogue import (
     ENTRIES,
@@ -36,7 +36,9 @@ _CENT = 1e-9
 _RECOUPING = (*clients.HITS, "coalesced")
 
 
-def chat(scope: Scope, mixed: Phase, followers: Phase, refused: Phase, dead: Phase, recovery: Phase) -> Iterator[Check]:
+def chat(
+    scope: Scope, mixed: Phase, followers: Phase, refused: Phase, short: Phase, dead: Phase, recovery: Phase
+) -> Iterator[Check]:
     """Every check of the chat."""
     yield _noise(scope, mixed)
     yield _hit_ratio(scope, mixed)
@@ -46,6 +48,7 @@ def chat(scope: Scope, mixed: Phase, followers: Phase, refused: Phase, dead: Pha
     yield _never_stored(scope, refused)
     yield _upstream_count(scope)
     yield from _dead(scope, dead)
+    yield _stale(scope, short, dead)
     yield afterwards(scope, recovery)
     yield recovered(scope, (*_new(dead.requests), *recovery.requests), _moment(dead, "Fault start-upstream", dead.end))
     yield _complete(scope)
@@ -187,6 +190,21 @@ def _dead(scope: Scope, dead: Phase) -> Iterator[Check]:
     yield answered(scope, "Held results meanwhile", [one for one in meanwhile if "-mixed-" in one.item])
     failed = clients.count(new, lambda request: request.status == 502)
     yield scope.all_of("All others meanwhile", failed, len(new), " answered with 502")
+
+
+def _stale(scope: Scope, short: Phase, dead: Phase) -> Check:
+    """What has expired since the upstream died answers for it, whole: before that as a hit, and then as a stale one."""
+    stored = {request.item: request.at + request.seconds for request in short.requests}
+    bodies = {request.item: request.digest for request in short.requests}
+    wrong, seen = [], 0
+    for request in dead.requests:
+        age = request.at - stored.get(request.item, request.at)
+        if request.item in stored and abs(age - STALE_TTL_SECONDS) > _SLACK_SECONDS:
+            expired = age > STALE_TTL_SECONDS
+            seen += expired
+            if (request.outcome, request.digest) != ("stale" if expired else "hit", bodies[request.item]):
+                wrong.append(f"{request.item} at the age of {seconds(age)}: {request.status}, {request.outcome}")
+    return scope.none("Stale results meanwhile", wrong, seen, "answer")
 
 
 def _complete(scope: Scope) -> Check:

@@ -65,11 +65,16 @@ def stream(outcome: str) -> Callable[[Request], bool]:
     return lambda request: request.content_type == upstream.EVENTS and request.outcome == outcome
 
 
+def _dead() -> Phase:
+    return next(phase for phase in good_run().phases if phase.part == "dead")
+
+
 NOISE, RATIO, STREAMS = "Requests that differ in noise", "Hit ratio", "Streams, against the first of each"
 FOLLOWERS, FIRST, REFUSALS = "Followers in mid-stream", "First byte of a stream", "Refusals, as the upstream said them"
 KEPT, COUNT = "Refusals are never stored", "Generations, by the upstream's own count"
 DEAD, MEANWHILE, OTHERS = "The upstream is dead", "Held results meanwhile", "All others meanwhile"
 SECONDS, MONEY = "Recouped seconds", "Money recouped"
+STALE = "Stale results meanwhile"
 
 LIES: dict[str, tuple[set[str], Lie]] = {
     "too little traffic": (
@@ -128,7 +133,7 @@ LIES: dict[str, tuple[set[str], Lie]] = {
         {MEANWHILE, MONEY},
         requests(
             "dead",
-            lambda one: one.outcome == "hit" and one.at > good_run().phases[3].begin + 2,
+            lambda one: "-mixed-" in one.item and one.at > _dead().begin + 2,
             status=504,
             outcome=None,
         ),
@@ -143,6 +148,19 @@ LIES: dict[str, tuple[set[str], Lie]] = {
             content_type=upstream.EVENTS,
             digest="1",
         ),
+    ),
+    "what has expired is not answered": (
+        {STALE, MONEY},
+        requests("dead", lambda one: one.outcome == "stale", status=502, outcome=None),
+    ),
+    "what has expired is told as a hit": ({STALE}, requests("dead", lambda one: one.outcome == "stale", outcome="hit")),
+    "nothing expires meanwhile": (
+        {STALE, MONEY},
+        changed("dead", lambda p: replace(p, requests=tuple(one for one in p.requests if one.outcome != "stale"))),
+    ),
+    "another result stands in": (
+        {STALE},
+        requests("dead", lambda one: one.outcome == "stale" and one.content_type != upstream.EVENTS, digest="1"),
     ),
     "a failure afterwards": (
         {"Requests afterwards", MONEY},
@@ -248,7 +266,6 @@ def test_what_was_under_way_when_the_upstream_died_may_have_reached_it() -> None
     def dying(request: Request) -> bool:
         return request.status == 502
 
-    (dead,) = (phase for phase in good_run().phases if phase.part == "dead")
-    under_way = requests("dead", dying, at=dead.begin)(good_run())
+    under_way = requests("dead", dying, at=_dead().begin)(good_run())
     assert set() == failed(counted("dead", UPSTREAM_REQUESTS, 1)(under_way))
     assert {COUNT} == failed(counted("dead", UPSTREAM_REQUESTS, 2)(under_way))
