@@ -47,14 +47,26 @@ class TestLRUCacheBasics:
     def test_initialisation_with_the_defaults_of_the_contract(self) -> None:
         cache = LRUCache()
 
-        assert {"max_size": 1000, "max_memory_mb": 512, "ttl_seconds": 86400, "enabled": True} == cache.config()
+        assert {
+            "max_size": 1000,
+            "max_memory_mb": 512,
+            "ttl_seconds": 86400,
+            "enabled": True,
+            "policy": "lru",
+        } == cache.config()
         assert 0 == len(cache)
         assert 0 == cache.stats().memory_bytes
 
     def test_initialisation_with_limits_of_ones_own(self) -> None:
         cache = LRUCache(max_size=7, max_memory_mb=1.5, ttl_seconds=60, enabled=False)
 
-        assert {"max_size": 7, "max_memory_mb": 1.5, "ttl_seconds": 60, "enabled": False} == cache.config()
+        assert {
+            "max_size": 7,
+            "max_memory_mb": 1.5,
+            "ttl_seconds": 60,
+            "enabled": False,
+            "policy": "lru",
+        } == cache.config()
         assert 3 * MB // 2 == cache.stats().max_memory_bytes
 
     def test_initialisation_takes_keyword_arguments_only(self) -> None:
@@ -368,7 +380,7 @@ class TestLRUCacheConfiguration:
         cache = LRUCache(max_size=10)
         config = cache.config()
 
-        assert {"max_size": 10, "max_memory_mb": 512, "ttl_seconds": 86400, "enabled": True} == config
+        assert {"max_size": 10, "max_memory_mb": 512, "ttl_seconds": 86400, "enabled": True, "policy": "lru"} == config
         config["max_size"] = 99
         assert 10 == cache.config()["max_size"]
 

@@ -33,7 +33,7 @@ from granian.server import MPServer
 
 from recoup.accepting import AcceptWatch, waiting_connections
 from recoup.allocators import return_large_blocks
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.errors import ConfigurationError, RecoupError
 from recoup.listener import BACKLOG, MOST_CONNECTIONS, connections_for, listen, raise_descriptor_limit
 from recoup.pipelines.registry import PipelineRegistry, load_pipelines
@@ -43,6 +43,7 @@ from recoup.telemetry.logs import flush_log
 from recoup.web.app import MOST_WAITING, create_app
 from recoup.web.asgi import Application, Service
 from recoup.web.banner import print_banner
+from recoup.web.service_cache import service_cache
 
 #: Exit statuses, as of a command line: all went well, it ended before its time, it could not begin.
 EXIT_DONE, EXIT_CUT_SHORT, EXIT_UNUSABLE = 0, 1, 2
@@ -205,7 +206,7 @@ def _load(
     try:
         pipelines = _pipelines(settings)
         most_waiting = min(MOST_WAITING, int(connections * (1 - _NOT_WAITING)))
-        app = create_app(settings, LRUCache(**settings.cache_options()), pipelines, most_waiting=most_waiting)
+        app = create_app(settings, service_cache(settings), pipelines, most_waiting=most_waiting)
         loop.run_until_complete(pipelines.start())
     except RecoupError as error:
         control.send(str(error))
@@ -226,8 +227,9 @@ def _load(
     return app
 
 
-def _log_account(cache: LRUCache) -> None:
-    """Log the totals of the cache since its start, which the last scrape may have missed."""
+def _log_account(cache: ResultCache) -> None:
+    """Log the totals of the cache since its start, which the last scrape may have missed; end its tiers."""
+    cache.close(_MARGIN_SECONDS)
     stats = cache.stats()
     outcomes = ("hits", "misses", "stale", "coalesced", "bypassed")
     _log.info(
@@ -266,4 +268,6 @@ async def drain(service: Service) -> bool:
     if not finished:
         # Callers that still wait get the error that their worker is gone.
         await service.wait_until_answered(_MARGIN_SECONDS)
+    if not await asyncio.to_thread(service.cache.close, _MARGIN_SECONDS):
+        _log.warning("results were not all stored in tiers")
     return finished

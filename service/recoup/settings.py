@@ -119,6 +119,13 @@ class Settings:
         "0",
         "Seconds past its expiry that an entry may still answer while it is generated anew; `0`: none.",
     )
+    policy: str = _cache(
+        "RECOUP_POLICY",
+        kinds.POLICY,
+        "lru",
+        "Which entry goes first where room is needed: `lru`: used longest ago; `s3fifo`, `tinylfu`: also seldom asked "
+        "for; `gdsf`: also cheap and large.",
+    )
     admin_token: str | None = _service(
         "RECOUP_ADMIN_TOKEN",
         special.TOKEN,
@@ -179,6 +186,24 @@ class Settings:
         "1024",
         "Limit in megabytes (2^20 bytes) of all that is on its way at one time: bodies, results, upstreams' answers.",
     )
+    disk_path: Path | None = _service(  # noqa: RUF009
+        "RECOUP_DISK_PATH",
+        special.FOLDER,
+        None,
+        "A folder for results that outlive the process: the disk tier. Without one, there is none.",
+    )
+    disk_mb: float = _service(
+        "RECOUP_DISK_MB",
+        kinds.TIER_MB,
+        "10240",
+        "Limit of the disk tier in megabytes (2^20 bytes).",
+    )
+    tier_queue_mb: float = _service(
+        "RECOUP_TIER_QUEUE_MB",
+        kinds.QUEUE_MB,
+        "64",
+        "Limit in megabytes (2^20 bytes) of what waits to be written to a tier; what does not fit is not written.",
+    )
     log_format: str = _service(
         "RECOUP_LOG_FORMAT",
         kinds.Choice(("auto", "json", "console")),
@@ -227,7 +252,7 @@ class Settings:
         return list(_mistakes(environ, frozenset({"cache", "service"})))
 
     def cache_options(self) -> dict[str, Any]:
-        """The keyword arguments of `LRUCache` that these settings stand for."""
+        """The keyword arguments of `ResultCache` that these settings stand for."""
         return {
             "max_size": self.cache_max_size,
             "max_memory_mb": self.cache_max_memory_mb,
@@ -235,6 +260,7 @@ class Settings:
             "enabled": not self.disable_result_cache,
             "ttl_jitter": self.ttl_jitter,
             "stale_seconds": self.stale_seconds,
+            "policy": self.policy,
         }
 
 

@@ -58,6 +58,13 @@ def _file(text: str) -> Path:
     return path
 
 
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if "\0" in text or (path.exists() and not path.is_dir()):
+        raise UnusableError
+    return path
+
+
 def _host(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -101,6 +108,7 @@ _CORES = Whole(1, 256)
 
 TOKEN = Special(_token, "visible ASCII characters, without spaces or line ends")
 FILE = Special(_file, "the path of a file that can be read")
+FOLDER = Special(_folder, "the path of a folder, which is made where there is none")
 HOST = Special(_host, "an IP address or a host name, without scheme and port")
 PORT = Special(_port, _PORTS.expected)
 BASE_URL = Special(_base_url, "an http:// or https:// URL with a host, without user, password, query or fragment")

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from clock import FakeClock
-from recoup.cache import LRUCache
+from recoup.cache import LRUCache, RefreshClaim, Staleness
 from recoup.cache.groups import GROUP_BYTES, MEMBER_BYTES, MEMBERSHIP_BYTES
 from recoup.cache.histogram import AGE_SECONDS
 from recoup.cache.open_results import Decision
 from recoup.cache.policies.quotas import STAMP_BYTES
-from recoup.cache.sizing import PRICE_BYTES
+from recoup.cache.sizing import KEPT_BYTES, PRICE_BYTES
 from recoup.cache.stats import EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS
 from recoup.errors import ConfigurationError, GenerationFailedError
 
@@ -35,6 +35,10 @@ COSTS = st.sampled_from([0.0, 0.5, 2.0, 16.0])
 PRICES = st.sampled_from([0.0, 0.0, 0.25, 8.0])
 PRICE_PER_SECOND = 0.5
 SIZES = st.sampled_from([0, 1, 100, 1000, 3000])
+#: Past their lives; the shares of these are exact, too.
+STALENESS = st.sampled_from(
+    [Staleness(), Staleness(), Staleness(5.0), Staleness(0.0, 10.0), Staleness(1.0, 45.0), Staleness(4.0, 0.0, 0.5)]
+)
 GROUPS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)
 #: A purge: of which groups, of which pipeline, softly.
 PURGES = st.tuples(GROUPS, st.none() | PIPELINES, st.booleans())
@@ -85,7 +89,36 @@ class Held:
     cost: float
     price: float
     groups: tuple[str, ...]
+    staleness: Staleness
+    refresh_at: float
     hits: int = 0
+    failures: int = 0
+    in_error_until: float = float("-inf")
+
+    @property
+    def goes(self) -> float:
+        return self.expires + max(self.staleness.while_revalidate_seconds, self.staleness.if_error_seconds)
+
+    def answers_stale(self, now: float) -> bool:
+        past = now - self.expires
+        if past < 0 or past >= self.goes - self.expires:
+            return False
+        trying = self.refresh_at == float("inf") and self.in_error_until > 0
+        just_failed = (trying or now < self.in_error_until) and past < self.staleness.if_error_seconds
+        return past < self.staleness.while_revalidate_seconds or just_failed
+
+    def stands_in(self, now: float) -> bool:
+        return 0 <= now - self.expires < self.staleness.if_error_seconds
+
+
+@dataclass
+class Claimed:
+    """A refresh that has still to be run."""
+
+    claim: RefreshClaim
+    held: Held
+    cause: str
+    retry_at: float | None = None
 
 
 @dataclass
@@ -106,6 +139,11 @@ class Counts:
     generated: int = 0
     generating_seconds: float = 0.0
     failed: int = 0
+    stale: int = 0
+    refreshed_seconds: float = 0.0
+    refreshes: dict[tuple[str, str], int] = field(
+        default_factory=lambda: {(cause, end): 0 for cause in ("stale", "ahead") for end in ("stored", "failed")}
+    )
     hit_ages: list[int] = field(default_factory=lambda: [0] * (len(AGE_SECONDS) + 1))
     eviction_ages: list[int] = field(default_factory=lambda: [0] * (len(AGE_SECONDS) + 1))
 
@@ -123,6 +161,8 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.size, self.limit, self.ttl, self.enabled = size, limit, ttl, True
         self.held: OrderedDict[int, Held] = OrderedDict()
         self.left: dict[int, str] = {}
+        self.taken: list[RefreshClaim] = []
+        self.claimed: dict[int, Claimed] = {}
         self.counts: dict[str, Counts] = {}
         #: By pipeline and group, the keys in the order in which they joined; and which of them carries the group.
         self.members: dict[tuple[str, str], list[int]] = {}
@@ -174,7 +214,9 @@ class CacheAgainstModel(RuleBasedStateMachine):
                 continue
             if soft:
                 held.expires = min(held.expires, self.clock.now)
-            elif self.live(key):
+                if held.staleness.while_revalidate_seconds and held.refresh_at < float("inf"):
+                    held.refresh_at = min(held.refresh_at, held.expires)
+            elif self.clock.now < held.goes:
                 self.invalidate(key, "purged")
             else:
                 self.evict(key, "expired")
@@ -239,16 +281,48 @@ class CacheAgainstModel(RuleBasedStateMachine):
         counts.hit_ages[bisect_left(AGE_SECONDS, self.clock.now - held.created)] += 1
         return held
 
-    def miss(self, key: int, pipeline: str, refresh: bool = False) -> str:
+    def miss(self, key: int, pipeline: str, refresh: bool = False, counted: bool = True) -> str:
         if self.live(key):
             reason = "invalidated" if refresh else "not a miss"
         elif key in self.held:
             reason = "expired"
-            self.evict(key, "expired")
+            if self.held[key].goes <= self.clock.now:
+                self.evict(key, "expired")
         else:
             reason = self.left.get(key, "cold")
-        self.of(pipeline).misses[reason] += 1
+        if counted:
+            self.of(pipeline).misses[reason] += 1
         return reason
+
+    def answer_stale(self, key: int, pipeline: str) -> Held:
+        held = self.held[key]
+        self.held.move_to_end(key)
+        held.hits += 1
+        counts = self.of(pipeline)
+        counts.stale += 1
+        counts.recouped += held.cost
+        counts.recouped_cost += held.price
+        return held
+
+    def claim(self, key: int, held: Held) -> None:
+        """What has just answered is to be generated anew, if it is due and nobody has that to do."""
+        due = self.clock.now >= held.refresh_at and key not in self.claimed
+        assert due == bool(self.taken)
+        if due:
+            cause = "stale" if self.clock.now >= held.expires else "ahead"
+            self.claimed[key] = Claimed(self.taken.pop(), held, cause)
+            held.refresh_at = float("inf")
+
+    def note_failure(self, key: int, held: Held, error: bool) -> None:
+        held.failures += 1
+        retry_at = self.clock.now + min(60.0, 2.0 ** (held.failures - 1))
+        if error:
+            held.in_error_until = retry_at + 60.0
+        claimed = self.claimed.get(key)
+        if claimed is not None and claimed.held is held:
+            claimed.retry_at = retry_at
+        else:
+            held.refresh_at = retry_at
 
     def put(
         self,
@@ -259,6 +333,8 @@ class CacheAgainstModel(RuleBasedStateMachine):
         price: float,
         pipeline: str,
         groups: tuple[str, ...] = (),
+        staleness: Staleness = Staleness(),  # noqa: B008  # it never changes
+        expires: float | None = None,
     ) -> bool:
         if not self.enabled:
             return False
@@ -266,16 +342,37 @@ class CacheAgainstModel(RuleBasedStateMachine):
         if self.left.get(key) == "evicted":
             counts.regretted += cost
             counts.regretted_cost += price
-        if self.live(key):
+        old = self.held.get(key)
+        if old is not None and self.clock.now >= old.expires:
+            size = self.put_size(value, price, pipeline, groups, staleness, key)
+            if size > self.most_bytes(pipeline) and self.clock.now < old.goes:
+                self.invalidate(key, "replaced")
+            else:
+                self.evict(key, "expired")
+        elif old is not None:
             self.invalidate(key, "replaced")
-        elif key in self.held:
-            self.evict(key, "expired")
-        size = self.size_of(value, pipeline, groups) + (PRICE_BYTES if price else 0)
+        size = self.put_size(value, price, pipeline, groups, staleness)
         if size > self.most_bytes(pipeline):
             self.left[key] = "too_large"
             return False
         now = self.clock.now
-        self.held[key] = Held(value, size, pipeline, now, now + (ttl or float("inf")), cost, price, groups)
+        expires = now + (ttl or float("inf")) if expires is None else expires
+        self.held[key] = Held(
+            value,
+            size,
+            pipeline,
+            now,
+            expires,
+            cost,
+            price,
+            groups,
+            staleness,
+            now + staleness.refresh_ahead * (expires - now)
+            if staleness.refresh_ahead and expires < float("inf")
+            else expires
+            if staleness.while_revalidate_seconds
+            else float("inf"),
+        )
         self.join(key, self.held[key])
         self.left.pop(key, None)
         self.shrink_pipeline(pipeline)
@@ -283,13 +380,29 @@ class CacheAgainstModel(RuleBasedStateMachine):
         self.note_peaks()
         return key in self.held
 
+    def put_size(
+        self,
+        value: bytes,
+        price: float,
+        pipeline: str,
+        groups: tuple[str, ...],
+        staleness: Staleness,
+        instead_of: int | None = None,
+    ) -> int:
+        """The size of an entry, as it is where one of its key is not held any more."""
+        size = self.size_of(value, pipeline, groups) + (PRICE_BYTES if price else 0)
+        for name in groups:
+            if self.members.get((pipeline, name)) == [instead_of]:
+                size += own_bytes(name)
+        return size + (KEPT_BYTES if staleness != Staleness() else 0)
+
     def note_peaks(self) -> None:
-        lasting = [held.size for held in self.held.values() if held.expires > self.clock.now]
+        lasting = [held.size for held in self.held.values() if held.goes > self.clock.now]
         self.least_peaks = (max(self.least_peaks[0], len(lasting)), max(self.least_peaks[1], sum(lasting)))
         self.most_peaks = (max(self.most_peaks[0], len(self.held)), max(self.most_peaks[1], self.held_bytes()))
 
     def collect(self) -> None:
-        for key in [key for key, held in self.held.items() if held.expires <= self.clock.now]:
+        for key in [key for key, held in self.held.items() if held.goes <= self.clock.now]:
             self.evict(key, "expired")
 
     # --- what is done to both
@@ -352,6 +465,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         purge=PURGES,
         passing=PASSING,
         refresh=st.booleans(),
+        staleness=STALENESS,
     )
     def fetch_while_groups_are_purged(
         self,
@@ -363,6 +477,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         purge: tuple[tuple[str, ...], str | None, bool],
         passing: float,
         refresh: bool,
+        staleness: Staleness,
     ) -> None:
         """What began before a purge of its groups is not stored, but for what is in none of them."""
         if not self.enabled:
@@ -377,25 +492,42 @@ class CacheAgainstModel(RuleBasedStateMachine):
 
         self.clock.advance(passing)
         expected = None
-        if self.live(key) and not refresh:
+        held = self.held.get(key)
+        if held is not None and not refresh and self.live(key):
             self.hit(key)
             expected = "hit"
+        elif held is not None and not refresh and held.answers_stale(self.clock.now):
+            self.answer_stale(key, pipeline)
+            expected = "stale"
         else:
             self.miss(key, pipeline, refresh)
         mode: Any = "refresh" if refresh else "default"
-        lookup = self.cache.fetch(key, generate, pipeline=pipeline, groups=groups, mode=mode)
-        if expected == "hit":
-            assert "hit" == lookup.outcome
+        lookup = self.cache.fetch(
+            key,
+            generate,
+            pipeline=pipeline,
+            groups=groups,
+            mode=mode,
+            staleness=staleness,
+            begin_refresh=self.taken.append,
+        )
+        if expected is not None and held is not None:
+            assert expected == lookup.outcome
+            self.claim(key, held)
             return
         counts = self.of(pipeline)
         counts.generated += 1
         counts.generating_seconds += cost
-        if of_pipeline in (None, pipeline) and set(purged) & set(groups):
+        value = bytes(size)
+        if of_pipeline not in (None, pipeline) or not set(purged) & set(groups):
+            assert lookup.stored is self.put(key, value, self.ttl, cost, 0.0, pipeline, groups, staleness)
+        elif soft and staleness.kept_seconds and not self.live(key):
+            now = self.clock.now
+            assert lookup.stored is self.put(key, value, 0, cost, 0.0, pipeline, groups, staleness, expires=now)
+        else:
             assert not lookup.stored
             if key not in self.held:
                 self.left[key] = "invalidated"
-        else:
-            assert lookup.stored is self.put(key, bytes(size), self.ttl, cost, 0.0, pipeline, groups)
 
     @rule(key=KEYS, size=SIZES, passing=PASSING)
     def set_as_a_mapping(self, key: int, size: int, passing: float) -> None:
@@ -412,9 +544,21 @@ class CacheAgainstModel(RuleBasedStateMachine):
         refresh=st.booleans(),
         fails=st.booleans(),
         passing=PASSING,
+        staleness=STALENESS,
+        allow_stale=st.sampled_from([True, True, False]),
     )
     def fetch(
-        self, key: int, size: int, cost: float, price: float, pipeline: str, refresh: bool, fails: bool, passing: float
+        self,
+        key: int,
+        size: int,
+        cost: float,
+        price: float,
+        pipeline: str,
+        refresh: bool,
+        fails: bool,
+        passing: float,
+        staleness: Staleness,
+        allow_stale: bool,
     ) -> None:
         self.clock.advance(passing)
 
@@ -425,21 +569,114 @@ class CacheAgainstModel(RuleBasedStateMachine):
                 pipeline=pipeline,
                 mode="refresh" if refresh else "default",
                 decide=lambda _: Decision(price=price, price_per_second=PRICE_PER_SECOND),
+                staleness=staleness,
+                allow_stale=allow_stale,
+                begin_refresh=self.taken.append,
             )
 
-        if self.enabled and self.live(key) and not refresh:
+        old = self.held.get(key) if self.enabled and not refresh else None
+        if old is not None and self.live(key):
             held = self.hit(key)
             lookup = ask()
+            self.claim(key, held)
             assert ("hit", held.value, held.cost) == (lookup.outcome, lookup.value, lookup.cost_seconds)
             assert held.price == lookup.price
             assert self.clock.now - held.created == lookup.age_seconds
             return
+        if old is not None and allow_stale and old.answers_stale(self.clock.now):
+            self.answer_stale(key, pipeline)
+            self.compare_stale(ask(), old)
+            self.claim(key, old)
+            return
+        if fails and old is not None and allow_stale and old.stands_in(self.clock.now):
+            reason = self.miss(key, pipeline, counted=False)
+            self.fails_over(ask, key, cost, pipeline, old, reason)
+            return
         if self.enabled:
-            outcome, reason = "miss", self.miss(key, pipeline, refresh)
+            outcome, why = "miss", self.miss(key, pipeline, refresh)
         else:
-            outcome, reason = "bypass", None
+            outcome, why = "bypass", None
             self.of(pipeline).bypassed += 1
-        self.generates(ask, outcome, reason, key, size, cost, price + PRICE_PER_SECOND * cost, pipeline, fails)
+        paid = price + PRICE_PER_SECOND * cost
+        self.generates(ask, outcome, why, key, size, cost, paid, pipeline, fails, staleness)
+
+    def compare_stale(self, lookup: Any, held: Held) -> None:
+        assert ("stale", held.value, held.cost) == (lookup.outcome, lookup.value, lookup.cost_seconds)
+        now = self.clock.now
+        assert (now - held.created, held.expires - now) == (lookup.age_seconds, lookup.expires_in_seconds)
+
+    def fails_over(self, ask: Callable[[], Any], key: int, cost: float, pipeline: str, held: Held, reason: str) -> None:
+        """A generation that fails where a stale result may stand in for it, if it still may then."""
+        counts = self.of(pipeline)
+        counts.failed += 1
+        try:
+            lookup = ask()
+        except GenerationFailedError:
+            assert not held.stands_in(self.clock.now)
+            counts.misses[reason] += 1
+        else:
+            self.answer_stale(key, pipeline)
+            self.compare_stale(lookup, held)
+        self.note_failure(key, held, error=True)
+
+    @rule(
+        key=KEYS,
+        size=st.sampled_from([0, 100]),
+        pipeline=PIPELINES,
+        staleness=STALENESS,
+        steps=st.lists(st.tuples(PASSING, st.sampled_from(["ask", "ask", "dead", "refresh", "fail"])), min_size=2),
+    )
+    def live_through(
+        self, key: int, size: int, pipeline: str, staleness: Staleness, steps: list[tuple[float, str]]
+    ) -> None:
+        """One key, asked for again and again: near its expiry and past it."""
+        for passing, what in steps:
+            if what in ("ask", "dead"):
+                fails = what == "dead"
+                self.fetch(key, size, 0.5, 0.0, pipeline, False, fails, passing, staleness, True)
+            else:
+                self.clock.advance(passing)
+                self.refresh(size, 0.5, "well" if what == "refresh" else "failing", staleness)
+            # As the statistics do, which are compared after the last step.
+            self.cache.stats()
+            self.collect()
+
+    @rule(size=SIZES, cost=COSTS, ends=st.sampled_from(["well", "well", "failing", "unkept"]), staleness=STALENESS)
+    def refresh(self, size: int, cost: float, ends: str, staleness: Staleness) -> None:
+        """Run the refresh that was claimed first: it replaces what it was claimed for, or nothing."""
+        if not self.claimed:
+            return
+        key = next(iter(self.claimed))
+        claimed = self.claimed[key]
+        held = claimed.held
+        pipeline, counts = held.pipeline, self.of(held.pipeline)
+        needed = self.enabled and self.held.get(key) is held
+        stored = self.cache.refresh(
+            claimed.claim,
+            self.generator(size, cost, ends == "failing"),
+            ttl_seconds=self.ttl,
+            groups=held.groups,
+            decide=lambda _: Decision(keep=ends != "unkept"),
+            staleness=staleness,
+        )
+        expected = False
+        if needed and ends == "failing":
+            counts.failed += 1
+            self.note_failure(key, held, error=True)
+        elif needed:
+            counts.generated += 1
+            counts.generating_seconds += cost
+            counts.refreshed_seconds += cost
+            if ends == "well":
+                value = bytes(size)
+                expected = self.put(key, value, self.ttl, cost, 0.0, pipeline, held.groups, staleness)
+            if not expected:
+                self.note_failure(key, held, error=False)
+        if needed:
+            counts.refreshes[claimed.cause, "stored" if expected else "failed"] += 1
+        assert expected is stored
+        del self.claimed[key]
+        held.refresh_at = self.clock.now + 1.0 if claimed.retry_at is None else claimed.retry_at
 
     def generator(self, size: int, cost: float, fails: bool) -> Callable[[], bytes]:
         def generate() -> bytes:
@@ -461,6 +698,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
         price: float,
         pipeline: str,
         fails: bool,
+        staleness: Staleness,
     ) -> None:
         counts = self.of(pipeline)
         if fails:
@@ -474,14 +712,14 @@ class CacheAgainstModel(RuleBasedStateMachine):
         counts.generated += 1
         counts.generating_seconds += cost
         counts.generated_cost += price
-        stored = self.put(key, bytes(size), self.ttl, cost, price, pipeline)
+        stored = self.put(key, bytes(size), self.ttl, cost, price, pipeline, (), staleness)
         assert (outcome, reason, bytes(size)) == (lookup.outcome, lookup.reason, lookup.value)
         assert (stored, cost, price) == (lookup.stored, lookup.cost_seconds, lookup.price)
 
     @rule(key=KEYS, passing=PASSING)
     def delete(self, key: int, passing: float) -> None:
         self.clock.advance(passing)
-        expected = self.live(key) is not None
+        expected = key in self.held and self.clock.now < self.held[key].goes
         if expected:
             self.invalidate(key, "deleted")
         elif key in self.held:
@@ -597,7 +835,8 @@ class CacheAgainstModel(RuleBasedStateMachine):
         )
         assert (counts.generated, counts.generating_seconds) == (stats.generations, stats.generation_seconds)
         assert counts.failed == stats.generation_failures["error"] == sum(stats.generation_failures.values())
-        assert (0, 0, 0) == (stats.stale, stats.coalesced, stats.generations_in_progress)
+        assert (counts.stale, 0, 0) == (stats.stale, stats.coalesced, stats.generations_in_progress)
+        assert (counts.refreshes, counts.refreshed_seconds) == (stats.refreshes, stats.spent_seconds["refresh"])
         assert tuple(counts.hit_ages) == histograms.hit_age.counts
         assert tuple(counts.eviction_ages) == histograms.eviction_age.counts
 

@@ -168,7 +168,7 @@ def test_what_is_kept_is_in_named_volumes() -> None:
         for place, (source, mode) in mounts(name).items()
         if not source.startswith(".")
     }
-    assert {"/prometheus", "/alertmanager", "/var/lib/grafana", "/report"} == set(used)
+    assert {"/prometheus", "/alertmanager", "/var/lib/grafana", "/report", "/var/lib/recoup"} == set(used)
     assert set(COMPOSE["volumes"]) == set(used.values())
 
 
@@ -189,6 +189,7 @@ def test_the_service_takes_its_environment_as_it_is_without_a_file_of_settings()
     settings = Settings.from_environment(environment)
     assert ("0.0.0.0", 8080, 2, None) == (settings.host, settings.port, settings.workers, settings.admin_token)
     assert settings.grace_seconds == Settings().grace_seconds
+    assert str(settings.disk_path) in mounts("recoup")
 
 
 def test_our_images_are_built_from_their_dockerfiles_and_never_pulled() -> None:

@@ -12,6 +12,7 @@ from clock import FakeClock
 from recoup import ConcurrencyLimiter, LRUCache
 from recoup.errors import FlightTimeoutError, WorkerDiedError
 from recoup.telemetry import CacheCollector
+from tiers.fake import DictTier
 
 EPOCH = 1_700_000_000.0
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -36,7 +37,14 @@ def a_full_life() -> LRUCache:
     """Pipeline `relief` with every outcome, miss reason, cause and failure; `idle` with nothing; one entry is kept."""
     clock = FakeClock()
     cache = LRUCache(
-        max_size=2, max_memory_mb=1, ttl_seconds=100, stale_seconds=50, clock=clock, wall_clock=lambda: EPOCH
+        max_size=2,
+        max_memory_mb=1,
+        ttl_seconds=100,
+        stale_seconds=50,
+        clock=clock,
+        wall_clock=lambda: EPOCH,
+        tiers=[DictTier(keeps=False)],
+        codec="bytes",
     )
     cache.register("idle", currency="EUR")
     cache.register("relief", ConcurrencyLimiter(2, 2))

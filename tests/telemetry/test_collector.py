@@ -21,6 +21,7 @@ from recoup.cache.stats import BYPASS_REASONS, SPENT_PURPOSES, CacheStats
 from recoup.telemetry import METRICS, CacheCollector
 from recoup.telemetry.catalogue import HTTP_REQUESTS, Metric
 from recoup.telemetry.families import distributions, empty
+from tiers.fake import DictTier
 
 from .scene import EPOCH, RESULT, TRACE, a_full_life, registry_of
 
@@ -186,7 +187,7 @@ class TestGauges:
 
 class TestZeros:
     def test_every_known_label_value_is_exported_as_zero_before_the_first_lookup(self) -> None:
-        cache = LRUCache()
+        cache = LRUCache(tiers=[DictTier()], codec="bytes")
         cache.register("relief")
         families = {family.name: family for family in CacheCollector(cache).collect()}
 

@@ -27,7 +27,7 @@ from .envelope import assert_problem
 from .pipelines import Clock
 
 JSON_TYPE = "application/json"
-CONFIG = {"max_size": 100, "max_memory_mb": 16, "ttl_seconds": 3600, "enabled": True}
+CONFIG = {"max_size": 100, "max_memory_mb": 16, "ttl_seconds": 3600, "enabled": True, "policy": "lru"}
 
 
 @pytest.fixture
@@ -377,6 +377,7 @@ def test_an_entry_is_described(manage: FlaskClient, filled: LRUCache) -> None:
         "cost_seconds": 1.0,
         "groups": [],
         "price": 0.0,
+        "tier": "memory",
         "content_type": "bytes",
     }
     entry = manage.get("/api/cache/entries/a").get_json()

@@ -486,3 +486,18 @@ class TestAWholeUpstream:
         talk = Talk(front(whole=True), upstream)
         talk.get_answered("/chat", headers={"Range": "bytes=0-1", "If-None-Match": '"e"', "If-Modified-Since": "x"})
         assert {"range", "if-none-match", "if-modified-since"}.isdisjoint(talk.turn.headers)
+
+
+def test_options_of_no_path_are_those_of_the_server(upstream: Scripted, front: Callable[..., Serving]) -> None:
+    """`OPTIONS *` (RFC 9110, 9.3.7) is answered here: behind this server there may be several, or none."""
+    asking = front(whole=True).asking("/", b"", "OPTIONS", path_as_sent=b"*")
+    asking.wait()
+    assert 204 == asking.exchange.status
+    assert b"POST" in dict(asking.exchange.headers)[b"allow"]
+    assert 0 == upstream.count
+
+
+def test_no_other_method_has_that_path(front: Callable[..., Serving]) -> None:
+    asking = front(whole=True).asking("/", b"", "GET", path_as_sent=b"*")
+    asking.wait()
+    assert 400 == asking.exchange.status

@@ -136,6 +136,37 @@ class TestAsTheyCome:
         assert "collapsed" in header(follower, "cache-status")
         assert (1, 1, 1) == (upstream.count, cache.stats().misses, cache.stats().coalesced)
 
+    def test_a_follower_recoups_what_the_stream_took_and_cost(self, front, upstream, cache):
+        """As one who has waited for all of it does, although its caller has read the end before that is stored."""
+        chat = Chat(front(f'{OPTIONS}[pipelines.chat.price]\ncurrency = "USD"\nper_generation = 0.5\n'))
+        leader = chat.ask()
+        turn = upstream.next()
+        turn.begin(200, EVENTS)
+        turn.part(b"data: 1\n\n")
+        wait_until(lambda: got(leader) == b"data: 1\n\n")
+        followers = [chat.ask() for _ in range(3)]
+        wait_until(lambda: all(got(follower) == b"data: 1\n\n" for follower in followers))
+        turn.end()
+        wait_for(leader, *followers)
+        stats = cache.stats()
+        assert (3, {"USD": 1.5}, {"USD": 0.5}) == (stats.coalesced, stats.recouped_cost, stats.generated_cost)
+        assert stats.recouped_seconds == pytest.approx(3 * stats.generation_seconds)
+
+    def test_a_follower_who_leaves_in_mid_stream_recoups_nothing(self, front, upstream, cache):
+        chat = Chat(front())
+        leader = chat.ask()
+        turn = upstream.next()
+        turn.begin(200, EVENTS)
+        turn.part(b"data: 1\n\n")
+        wait_until(lambda: got(leader) == b"data: 1\n\n")
+        follower = chat.ask()
+        wait_until(lambda: got(follower) == b"data: 1\n\n")
+        follower.leave()
+        wait_until(lambda: cache.stats().coalesced == 1)
+        turn.end()
+        wait_for(leader)
+        assert (1, 0.0) == (cache.stats().coalesced, cache.stats().recouped_seconds)
+
     def test_a_hit_replays_the_same_bytes_at_once(self, front, upstream, cache):
         chat = Chat(front())
         asking = chat.ask()

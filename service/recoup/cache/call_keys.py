@@ -73,7 +73,8 @@ def _identity_of(name: str, function: Callable[..., Any]) -> str:
     if code is not None and "<" not in name and not set(code.co_freevars).difference({"__class__"}):
         with _known_lock:
             if _is_of_its_module(function) and _known_code.setdefault(name, code) == code:
-                return ""
+                # Every program and notebook has a `__main__`, and tiers outlive it: there, the code tells them apart.
+                return "@" + _fingerprint(code).hex() if function.__module__ == "__main__" else ""
     return "#" + uuid.uuid4().hex
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from recoup.cache.stats import (
     MISS_REASONS,
     NO_CURRENCY,
     OUTCOMES,
+    REFRESH_CAUSES,
+    REFRESH_RESULTS,
     SPENT_PURPOSES,
     STREAM_ENDS,
     HistogramSnapshot,
@@ -64,6 +67,7 @@ class PipelineCounters:
         "quota",
         "recouped_cost",
         "recouped_seconds",
+        "refreshes",
         "regretted_cost",
         "regretted_seconds",
         "request_duration",
@@ -108,6 +112,7 @@ class PipelineCounters:
         self.generation_duration = Histogram(GENERATION_SECONDS)
         self.request_duration = {outcome: Histogram(REQUEST_SECONDS) for outcome in OUTCOMES}
         self.streams = dict.fromkeys(STREAM_ENDS, 0)
+        self.refreshes = dict.fromkeys(itertools.product(REFRESH_CAUSES, REFRESH_RESULTS), 0)
         self.early = {outcome: EarlyAnswers() for outcome in OUTCOMES}
 
     def count_hits(self, hits: int, recouped_seconds: float, recouped_cost: float) -> None:
@@ -160,6 +165,7 @@ class PipelineCounters:
             regretted_cost=self._money(self.regretted_cost),
             spent_seconds=MappingProxyType(dict(self.spent_seconds)),
             streams=MappingProxyType(dict(self.streams)),
+            refreshes=MappingProxyType(dict(self.refreshes)),
             generations=sum(self.generation_duration.counts),
             generation_seconds=self.generation_duration.total,
             generation_failures=MappingProxyType(dict(self.failures)),

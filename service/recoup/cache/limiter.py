@@ -20,11 +20,12 @@ _NEWEST_WEIGHT = 0.2
 
 
 class Turn(Future[None]):
-    """The turn that a caller waits for; `loop` is the event loop of a task."""
+    """A turn that is waited for; `loop` is the event loop of a task; `behind`: it is for work that no caller awaits."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None, *, behind: bool = False) -> None:
         super().__init__()
         self.loop = loop
+        self.behind = behind
         self.set_running_or_notify_cancel()  # a caller who is cancelled gives up its turn, and nobody else's
 
 
@@ -60,6 +61,8 @@ class ConcurrencyLimiter:
         """With nobody inside: at first, and in a process that was forked."""
         self._lock = threading.Lock()
         self._waiters: deque[Turn] = deque()
+        self._waiters_behind: deque[Turn] = deque()
+        self._in_progress_behind = 0
         self._in_progress = 0
         self._inside: dict[object, list[Admission]] = {}
 
@@ -73,9 +76,14 @@ class ConcurrencyLimiter:
         """Callers that wait for their turn now."""
         return len(self._waiters)
 
-    def admit(self) -> Admission:
-        """One admission: a context manager for a thread (`with`) or for a task (`async with`), to be entered once."""
-        return Admission(self)
+    def admit(self, *, behind: bool = False) -> Admission:
+        """One admission: a context manager for a thread (`with`) or for a task (`async with`), to be entered once.
+
+        Args:
+            behind: For work that no caller waits for: it is let in only where no caller waits, and takes at most half
+                of the places, at least one, so that callers who come find others.
+        """
+        return Admission(self, behind=behind)
 
     def __enter__(self) -> ConcurrencyLimiter:
         admission = self.admit()
@@ -108,13 +116,15 @@ class ConcurrencyLimiter:
 
     # --- for admissions
 
-    def take_or_queue(self, loop: asyncio.AbstractEventLoop | None = None) -> Turn | None:
+    def take_or_queue(self, loop: asyncio.AbstractEventLoop | None = None, *, behind: bool = False) -> Turn | None:
         """Let the caller in at once (None), or queue it: it is in when its turn is done. `loop` is a task's.
 
         Raises:
             QueueFullError: There is no room to wait.
         """
         with self._lock:
+            if behind:
+                return self._take_or_queue_behind(loop)
             if self._in_progress < self.max_concurrent:
                 self._in_progress += 1
                 return None
@@ -127,19 +137,38 @@ class ConcurrencyLimiter:
             self._waiters.append(turn)
             return turn
 
+    def _take_or_queue_behind(self, loop: asyncio.AbstractEventLoop | None) -> Turn | None:
+        if self._in_progress < self.max_concurrent and self._has_room_behind():
+            self._in_progress += 1
+            self._in_progress_behind += 1
+            return None
+        if len(self._waiters_behind) >= max(1, self.max_waiting):
+            raise QueueFullError(
+                f"{len(self._waiters_behind)} wait behind all callers already", retry_after_seconds=self._estimate()
+            )
+        turn = Turn(loop, behind=True)
+        self._waiters_behind.append(turn)
+        return turn
+
+    def _has_room_behind(self) -> bool:
+        return self._in_progress_behind < max(1, self.max_concurrent // 2)
+
     def give_up(self, turn: Turn) -> None:
         """Leave the queue, or pass on the turn that has just been given."""
         with self._lock:
-            if turn in self._waiters:
-                self._waiters.remove(turn)
+            waiters = self._waiters_behind if turn.behind else self._waiters
+            if turn in waiters:
+                waiters.remove(turn)
             else:
+                self._in_progress_behind -= turn.behind
                 self._pass_on()
 
-    def leave(self, took_seconds: float) -> None:
+    def leave(self, took_seconds: float, *, behind: bool = False) -> None:
         """Leave, and let the next one in."""
         with self._lock:
             mean = self._mean_seconds
             self._mean_seconds = took_seconds if not mean else mean + _NEWEST_WEIGHT * (took_seconds - mean)
+            self._in_progress_behind -= behind
             self._pass_on()
 
     def now(self) -> float:
@@ -153,6 +182,13 @@ class ConcurrencyLimiter:
                 continue  # nobody is there any more to take it
             turn.set_result(None)
             return
+        while self._waiters_behind and self._has_room_behind():
+            turn = self._waiters_behind.popleft()
+            if turn.loop is not None and turn.loop.is_closed():
+                continue
+            self._in_progress_behind += 1
+            turn.set_result(None)
+            return
         self._in_progress -= 1
 
     def _estimate(self) -> int:
@@ -163,14 +199,15 @@ class ConcurrencyLimiter:
 class Admission:
     """One passage through a limiter."""
 
-    __slots__ = ("_at", "_limiter")
+    __slots__ = ("_at", "_behind", "_limiter")
 
-    def __init__(self, limiter: ConcurrencyLimiter) -> None:
+    def __init__(self, limiter: ConcurrencyLimiter, *, behind: bool = False) -> None:
         self._limiter = limiter
+        self._behind = behind
         self._at = 0.0
 
     def __enter__(self) -> None:
-        turn = self._limiter.take_or_queue()
+        turn = self._limiter.take_or_queue(behind=self._behind)
         if turn is not None:
             try:
                 turn.result()
@@ -185,7 +222,7 @@ class Admission:
         self.leave()
 
     async def __aenter__(self) -> None:
-        turn = self._limiter.take_or_queue(asyncio.get_running_loop())
+        turn = self._limiter.take_or_queue(asyncio.get_running_loop(), behind=self._behind)
         if turn is not None:
             try:
                 await asyncio.wrap_future(turn)
@@ -201,7 +238,7 @@ class Admission:
 
     def leave(self) -> None:
         """Give the turn back."""
-        self._limiter.leave(self._limiter.now() - self._at)
+        self._limiter.leave(self._limiter.now() - self._at, behind=self._behind)
 
 
 _limiters: weakref.WeakSet[ConcurrencyLimiter] = weakref.WeakSet()

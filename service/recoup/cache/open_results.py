@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from typing import Any, Final, NamedTuple
 
 from recoup.cache.config import DEFAULT, Default
+from recoup.cache.staleness import Staleness
 from recoup.cache.stats import MissReason
 
 #: Seconds for which nobody waits for a key whose result turned out to be for its own caller alone.
@@ -48,6 +49,9 @@ class Decision(NamedTuple):
         keep: False where it is not kept, and still answers those who waited for it.
         price: What its generation cost in money beside its time, in the currency of its pipeline.
         price_per_second: What each second of its generation cost.
+        staleness: What may be done with it near its expiry and past it; None: as the lookup says.
+        failure: Where it is an answer that is stored and yet no result: the word that its generation is counted as,
+            among those that failed.
     """
 
     store: bool = True
@@ -58,6 +62,8 @@ class Decision(NamedTuple):
     keep: bool = True
     price: float = 0.0
     price_per_second: float = 0.0
+    staleness: Staleness | None = None
+    failure: str = ""
 
     def price_of(self, cost_seconds: float) -> float:
         """What a generation of so many seconds cost in money, whatever the time says: from 0 on, and finite."""

@@ -61,7 +61,7 @@ class Purges:
             return False
         entry.expire(min(group.soft_at for group in membership.groups if group.soft_epoch > membership.epoch))
         membership.epoch = self._groups.epoch
-        self._store.expects_expiry(entry.expires_at)
+        self._store.expects_expiry(entry)
         return True
 
     def settle_some(self, steps: int, now: float) -> list[Entry]:

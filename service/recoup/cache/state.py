@@ -8,22 +8,26 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from sys import getsizeof
 from typing import Any, Final
 
 from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
 from recoup.cache.counters import PipelineCounters
-from recoup.cache.entry import CacheEntry
+from recoup.cache.entry import CacheEntry, KeptEntry, PricedEntry
 from recoup.cache.flights import Flight, Flights
 from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.policies.quotas import STAMP_BYTES
-from recoup.cache.sizing import ALIGNMENT, ENTRY_OVERHEAD, PRICE_BYTES, ROUNDING, measure, measure_key
+from recoup.cache.refreshes import Refreshes
+from recoup.cache.sizing import ALIGNMENT, KEPT_BYTES, PRICE_BYTES, ROUNDING, measure, measure_key
+from recoup.cache.staleness import NEVER_STALE, Staleness
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
+from recoup.cache.tier import PayloadCodec, Tier
+from recoup.cache.tiering import TierStack
 
 DEFAULT_PIPELINE: Final = "default"
 #: Reads that are gathered before a reader takes the trouble to account for them.
@@ -54,12 +58,13 @@ class CacheState:
         self,
         config: CacheConfig,
         *,
-        policy: str,
         jitter: float,
         stale_seconds: float,
         sizer: Callable[[Any], int],
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        tiers: Sequence[Tier] = (),
+        codec: PayloadCodec | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -70,9 +75,10 @@ class CacheState:
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
-        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy])
+        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[config.policy])
         self.flights = Flights()
         self.unshared = UnsharedKeys()
+        self.refreshes = Refreshes()
         self.visible: dict[Hashable, CacheEntry[Any]] = {}
         #: Makes the readers look into other entries.
         self.show: Callable[[dict[Hashable, CacheEntry[Any]]], None]
@@ -81,6 +87,7 @@ class CacheState:
         self.reads: Buffer[CacheEntry[Any]] = Buffer(self._count_reads, self.lock, READ_BUFFER)
         self.read_times: list[float] = []
         self.waits: Buffer[Wait] = Buffer(self._count_waits, self.lock, _WAIT_BUFFER)
+        self.tiers = TierStack(tiers, codec, clock=clock, wall_clock=wall_clock, note_error=self.note_internal_error)
         self.started_at = clock()
         self.internal_errors = dict.fromkeys(CORE_PARTS, 0)
         self.config_changes = dict.fromkeys(CONFIG_SETTINGS, 0)
@@ -142,13 +149,20 @@ class CacheState:
     def count_miss(
         self, key: Hashable, entry: CacheEntry[Any] | None, pipeline: str, now: float, *, refresh: bool = False
     ) -> MissReason:
-        """Count a miss and say why; an entry that has expired goes, unless it may still be served stale.
+        """Count a miss and say why; an entry that has expired goes, unless it may still be served stale."""
+        reason = self.miss_reason(key, entry, now, refresh=refresh)
+        self.count_reason(key, pipeline, reason, now)
+        return reason
+
+    def miss_reason(
+        self, key: Hashable, entry: CacheEntry[Any] | None, now: float, *, refresh: bool = False
+    ) -> MissReason:
+        """Why a lookup is a miss, which is not counted yet; an entry goes that cannot answer any more.
 
         Every hit before it is counted first.
         """
         self.reads.drain_locked()
         store = self.store
-        counters = store.of(pipeline)
         reason: MissReason
         if entry is None:
             reason = store.ghosts.reason(key) or "cold"
@@ -156,12 +170,15 @@ class CacheState:
             reason = "invalidated" if refresh else "cold"
         else:
             reason = "expired"
-            if now >= entry.expires_at + store.stale_seconds:
+            if now >= store.goes_at(entry):
                 store.evict(entry, "expired", now)
-        counters.misses[reason] += 1
-        for observer in store.observers:
-            observer.miss(key, pipeline, reason, now)
         return reason
+
+    def count_reason(self, key: Hashable, pipeline: str, reason: MissReason, now: float) -> None:
+        """Count a miss for a reason."""
+        self.store.of(pipeline).misses[reason] += 1
+        for observer in self.store.observers:
+            observer.miss(key, pipeline, reason, now)
 
     def count_bypass(self, pipeline: str, reason: BypassReason) -> None:
         """Count a lookup past the cache. Takes the lock, and never fails."""
@@ -170,6 +187,12 @@ class CacheState:
                 self.store.of(pipeline).bypasses[reason] += 1
         except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
             self.note_internal_error("accounting", error)
+
+    def unshare(self, flight: Flight, reason: MissReason) -> None:
+        """Let all who ask within a minute from now generate for themselves. Under the lock."""
+        self.unshared.note(flight.key, self.clock())
+        self.store.ghosts.note(flight.key, reason)
+        self.flights.seclude(flight)
 
     def reset_counts(self) -> None:
         """Set every count back to zero, under the lock, and the peaks to what is held now."""
@@ -188,23 +211,24 @@ class CacheState:
         try:
             if type(value) is bytes and self._measures and type(key) is str:
                 # As `measure` and `measure_key` have it, without their calls.
-                return len(value) + (getsizeof(key) + ROUNDING & -ALIGNMENT) + ENTRY_OVERHEAD
+                return len(value) + (getsizeof(key) + ROUNDING & -ALIGNMENT) + self.store.entry_bytes
             size = operator.index(self._sizer(value))
             if size < 0:
                 # It would make room that is not there.
                 raise ValueError(f"the sizer gave {size!r} bytes")
-            return size + measure_key(key) + ENTRY_OVERHEAD
+            return size + measure_key(key) + self.store.entry_bytes
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
             return None
 
-    def takes(self, flight: Flight) -> bool:
+    def takes(self, flight: Flight, staleness: Staleness) -> bool:
         """Whether a flight's result may be stored, after what was invalidated meanwhile. Under the lock."""
         if not flight.purged_epoch:
             return not flight.detached
         now = self.clock()
         entry = self.store.purges.find(flight.key, now)
-        if not flight.detached and self.stale_seconds and (entry is None or now >= entry.expires_at):
+        kept = self.stale_seconds or staleness.kept_seconds
+        if not flight.detached and kept and (entry is None or now >= entry.expires_at):
             return True
         if entry is None:
             self.store.ghosts.note(flight.key, "invalidated")
@@ -222,6 +246,9 @@ class CacheState:
         unstored: MissReason = "uncacheable",
         price: float = 0.0,
         groups: Collection[str] = (),
+        staleness: Staleness = NEVER_STALE,
+        *,
+        age_seconds: float | None = None,
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
 
@@ -236,6 +263,8 @@ class CacheState:
             price: What it cost in money.
             unstored: Why the next lookup is a miss, where this one is not to be kept.
             groups: The names of its groups, each once.
+            staleness: What may be done with it near its expiry and past it.
+            age_seconds: Of a result that comes from a tier, how long ago it was generated; None: it is new.
         """
         if not self.config.enabled:
             return False
@@ -249,8 +278,19 @@ class CacheState:
             store.purges.find(key, now)  # one that was purged is not replaced
         if (groups or price or store.quotas is not None) and size is not None:
             size += self._size_of_extras(key, counters, price, groups)
+        kept = staleness is not NEVER_STALE and staleness != NEVER_STALE
+        if kept and size is not None:
+            size += KEPT_BYTES
+        if ttl is None:
+            expires_at = _NEVER
+        elif self._jitter and age_seconds is None:
+            expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
+        else:
+            expires_at = now + ttl
+        if self.tiers and age_seconds is None:
+            self._put_below(key, value, size, expires_at, cost, pipeline, price, groups, staleness)
         if size is None or size > most:
-            if store.ghosts.reason(key) == "evicted":
+            if age_seconds is None and store.ghosts.reason(key) == "evicted":
                 counters.count_regretted(cost, price)
             old = store.live.get(key)
             if old is not None:
@@ -258,15 +298,16 @@ class CacheState:
                 store.remove(old, "replaced", now)
             store.ghosts.note(key, unstored if size is None else "too_large")
             return False
-        if ttl is None:
-            expires_at = _NEVER
-        elif self._jitter:
-            expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
+        created_at = now if age_seconds is None else now - age_seconds
+        entry: CacheEntry[Any]
+        if kept:
+            entry = KeptEntry(key, value, counters, size, created_at, expires_at, cost, price, staleness)
+        elif price:
+            entry = PricedEntry(key, value, counters, size, created_at, expires_at, cost, price=price)
         else:
-            expires_at = now + ttl
-        entry = CacheEntry(key, value, counters, size, now, expires_at, cost, price)
+            entry = CacheEntry(key, value, counters, size, created_at, expires_at, cost)
         left, replaced = store.insert(entry, now, groups)
-        if left == "evicted":
+        if left == "evicted" and age_seconds is None:
             counters.count_regretted(cost, price)
         if replaced is not None:
             dropped.append(replaced)
@@ -283,6 +324,34 @@ class CacheState:
         # There may be no room for it among others that are protected; or with the group that it carries from now on.
         return not evicts or store.live.get(key) is entry
 
+    def _put_below(
+        self,
+        key: Hashable,
+        value: Any,
+        size: int | None,
+        expires_at: float,
+        cost: float,
+        pipeline: str,
+        price: float,
+        groups: Collection[str],
+        staleness: Staleness,
+    ) -> None:
+        """Store a new result in the tiers, however little room memory has; or let an older one go there, too."""
+        if size is None:
+            self.tiers.invalidate(key=key, is_key=True)
+            return
+        self.tiers.submit(
+            key,
+            value,
+            size,
+            expires_at,
+            pipeline=pipeline,
+            cost_seconds=cost,
+            price=price,
+            groups=tuple(groups),
+            stale_seconds=max(self.stale_seconds, staleness.kept_seconds),
+        )
+
     def _size_of_extras(self, key: Hashable, counters: PipelineCounters, price: float, groups: Collection[str]) -> int:
         """The bytes of what few entries have: groups, a price, a place in the order of their pipeline."""
         store = self.store
@@ -297,6 +366,7 @@ class CacheState:
         """In a child process: what is held stays, what other threads were doing is gone, and the lock is a new one."""
         self.lock = self.reads.lock = self.waits.lock = threading.RLock()
         self.flights.abandon_all()
+        self.refreshes.forget_all()
         for counters in self.store.counters.values():
             counters.generating = 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import repeat
 from math import fsum
 from operator import attrgetter
@@ -19,9 +19,11 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
 from recoup.cache.groups import GroupIndex
 from recoup.cache.histogram import SIZE_BUCKETS
+from recoup.cache.policies import Policy
 from recoup.cache.policies.order import Order
 from recoup.cache.policies.quotas import Quota, QuotaOrder
 from recoup.cache.purges import Purges
+from recoup.cache.sizing import ENTRY_OVERHEAD
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Every so many writes, one looks at twice as many entries for expiry.
@@ -69,21 +71,21 @@ class Store:
     Args:
         max_size: Limit of entries.
         max_memory_bytes: Limit of bytes.
-        stale_seconds: How long an expired entry is kept, because it may still be served stale.
-        make_order: Makes an order of eviction of the policy, empty.
+        stale_seconds: How long every expired entry is kept, because it may still be served stale. Some are for longer.
+        policy: The policy of eviction.
 
     Attributes:
+        entry_bytes: Bytes of an entry beside its key and its value, under the policy.
         reserved_bytes: The sum of the reserves of all pipelines.
     """
 
-    def __init__(
-        self, max_size: int, max_memory_bytes: int, stale_seconds: float, make_order: Callable[[], Order]
-    ) -> None:
+    def __init__(self, max_size: int, max_memory_bytes: int, stale_seconds: float, policy: Policy) -> None:
         self.max_size = max_size
         self.max_memory_bytes = max_memory_bytes
         self.stale_seconds = stale_seconds
-        self._make_order = make_order
-        self.order = make_order()
+        self.policy = policy
+        self.entry_bytes = ENTRY_OVERHEAD + policy.entry_bytes
+        self.order: Order = policy.make_order()
         self.quotas: QuotaOrder | None = None
         self.reserved_bytes = 0
         self.live: dict[Hashable, Entry] = {}
@@ -91,6 +93,7 @@ class Store:
         self._registered = 0
         self.ghosts = GhostList(max_size)
         self.groups = GroupIndex()
+        self.groups.on_grown = self._note_growth
         self.purges = Purges(self)
         self.observers: tuple[Observer, ...] = ()
         self.memory_bytes = 0
@@ -100,8 +103,9 @@ class Store:
         self._sweep_at: Entry | None = None
         self._sweep_left = 0
         self._writes = 0
-        # Bounds below every expiry: of the entries that the last pass of the sweep knew, and of those stored since it
-        # began. Before both of them there is nothing to look for. `_passed` is the first of them, as the pass finds it.
+        # Bounds below the moment at which an entry goes for its age: of the entries that the last pass of the sweep
+        # knew, and of those stored since it began. Before both of them there is nothing to look for. `_passed` is the
+        # first of them, as the pass finds it.
         self._soonest = _INFINITY
         self._soonest_stored = _INFINITY
         self._passed = _INFINITY
@@ -130,6 +134,11 @@ class Store:
             self._registered += 1
         return counters
 
+    def goes_at(self, entry: Entry) -> float:
+        """When an entry is let go of for its age: not before it can answer nobody any more."""
+        kept = entry.staleness.kept_seconds
+        return entry.expires_at + (kept if kept > self.stale_seconds else self.stale_seconds)
+
     def limit(self, max_size: int, max_memory_bytes: int) -> None:
         """Set the limits, and remember what leaves for as many entries. `shrink` makes them hold."""
         self.max_size = max_size
@@ -138,12 +147,39 @@ class Store:
 
     def set_quota(self, pipeline: str, quota: Quota) -> None:
         """Give a pipeline a quota. O(entries). `shrink_pipeline` and `shrink` make it hold."""
+        held = self._out_of_order()
         self.register(pipeline).quota = quota
+        self.reserved_bytes = sum(
+            counters.quota.reserve_bytes for counters in self.counters.values() if counters.quota is not None
+        )
+        self._order_anew(held)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Order the entries by another policy. O(entries). What it takes for each of them is accounted from now on."""
+        held = self._out_of_order()
+        more = policy.entry_bytes - self.policy.entry_bytes
+        for entry in self.live.values():
+            entry.size_bytes += more
+            entry.counters.memory_bytes += more
+        self.memory_bytes += more * len(self.live)
+        self.policy = policy
+        self.entry_bytes += more
+        self._order_anew(held)
+
+    def _out_of_order(self) -> list[Entry]:
+        """Take all entries out of their order; the one to keep longest first."""
+        held = list(self.order.newest_first())
+        for entry in held:
+            self.order.remove(entry)
+        return held
+
+    def _order_anew(self, held: list[Entry]) -> None:
         limited = [counters for counters in self.counters.values() if counters.quota is not None]
-        self.reserved_bytes = sum(counters.quota.reserve_bytes for counters in limited if counters.quota is not None)
-        newest_first = list(self.order.newest_first())
-        self.order = self.quotas = QuotaOrder(self._make_order, limited)
-        for entry in reversed(newest_first):
+        if limited:
+            self.order = self.quotas = QuotaOrder(self.policy.make_order, limited)
+        else:
+            self.order = self.policy.make_order()
+        for entry in reversed(held):
             self.order.insert(entry)
 
     def most_bytes(self, counters: PipelineCounters) -> int:
@@ -195,14 +231,25 @@ class Store:
             counters.count_hits(hits, recouped, money)
             if stored is not None:
                 counters.hit_age.total += fsum((*_partial_sums(times), -fsum(stored)))
+        self._touch(counts)
+        if self.groups.pending:
+            self.purges.settle_some(_SETTLED_WITH_READS, times[-1])
+
+    def count_stale_read(self, entry: Entry, now: float) -> None:
+        """Account for an entry that answered although it has expired: it was of use, and is the one used last."""
+        for observer in self.observers:
+            observer.hits((entry,), (now,))
+        entry.hits += 1
+        entry.used_at = now
+        self._touch({entry: 1})
+
+    def _touch(self, counts: Mapping[Entry, int]) -> None:
         if self._sweep_left > 0:
             # The sweep goes on with what comes after those that are moved, and may end before it meets them again.
             while self._sweep_at is not None and self._sweep_at in counts:
                 self._sweep_at = self.order.after(self._sweep_at)
-            self._passed = min(self._passed, min(map(_expires_at, counts)))
+            self._passed = min(self._passed, min(map(_expires_at, counts)) + self.stale_seconds)
         self.order.touch(counts)
-        if self.groups.pending:
-            self.purges.settle_some(_SETTLED_WITH_READS, times[-1])
 
     # --- writes
 
@@ -239,7 +286,7 @@ class Store:
         sizes.counts[SIZE_BUCKETS[(size - 1).bit_length()]] += 1
         sizes.total += size
         if entry.expires_at < self._soonest_stored:
-            self._soonest_stored = entry.expires_at
+            self._soonest_stored = min(self._soonest_stored, self.goes_at(entry))
         for observer in self.observers:
             observer.stored(entry)
         return left, replaced
@@ -294,8 +341,8 @@ class Store:
         self.ghosts.push(entry.key, "invalidated")
 
     def remove(self, entry: Entry, cause: InvalidationCause, now: float) -> bool:
-        """Let an entry go because somebody said so, or of its age where that came first; whether it was live."""
-        if now >= entry.expires_at:
+        """Let an entry go because somebody said so, or of its age where that came first; whether it could answer."""
+        if now >= self.goes_at(entry):
             self.evict(entry, "expired", now)
             return False
         self.invalidate(entry, cause)
@@ -313,10 +360,11 @@ class Store:
         gone = self.purges.settle_some(_SETTLED_AT_WRITE, now) if self.groups.pending else []
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
             quotas = self.quotas
-            victim = self.order.victim() if quotas is None else quotas.victim_for(writer)
+            by_bytes = len(self.live) <= self.max_size
+            victim = self.order.victim(by_bytes) if quotas is None else quotas.victim_for(writer, by_bytes)
             assert victim is not None  # noqa: S101  # something is over a limit
             if self.purges.settle(victim, now):
-                self.evict(victim, "size" if len(self.live) > self.max_size else "memory", now)
+                self.evict(victim, "memory" if by_bytes else "size", now)
             gone.append(victim)
         return gone
 
@@ -325,12 +373,17 @@ class Store:
         gone: list[Entry] = []
         quota = counters.quota
         while quota is not None and quota.is_exceeded(counters):
-            victim = quota.order.victim()
+            victim = quota.order.victim(not quota.has_too_many(counters))
             assert victim is not None  # noqa: S101  # something is over a limit
             if self.purges.settle(victim, now):
                 self.evict(victim, "quota", now)
             gone.append(victim)
         return gone
+
+    def shrink_pipelines(self, now: float) -> list[Entry]:
+        """`shrink_pipeline` for each pipeline that has a quota."""
+        limited = [counters for counters in self.counters.values() if counters.quota is not None]
+        return [entry for counters in limited for entry in self.shrink_pipeline(counters, now)]
 
     def after_write(self, now: float) -> Sequence[Entry]:
         """Raise the peaks to what is held now, and look at a few entries for expiry where one may have expired.
@@ -345,8 +398,7 @@ class Store:
             self.peak_memory_bytes = self.memory_bytes
         if self.groups.pending:
             return self.purges.settle_some(_SETTLED_AT_WRITE, now)
-        expired_before = now - self.stale_seconds
-        if expired_before < self._soonest and expired_before < self._soonest_stored:
+        if now < self._soonest and now < self._soonest_stored:
             return ()
         # Two entries for each write; not at every write, as beginning costs as much as an entry.
         self._writes += 1
@@ -359,7 +411,6 @@ class Store:
         """
         gone: list[Entry] | None = None
         after = self.order.after
-        expired_before = now - self.stale_seconds
         entry = self._sweep_at
         held = len(self.live)
         for _ in repeat(None, steps if steps < held else held):
@@ -371,31 +422,33 @@ class Store:
             self._sweep_left -= 1
             looked_at = entry
             entry = after(entry)
-            if looked_at.expires_at <= expired_before:
+            if looked_at.expires_at > now and looked_at.expires_at >= self._passed:
+                pass  # most entries: it goes no sooner than it expires
+            elif (goes_at := self.goes_at(looked_at)) <= now:
                 self._sweep_at = entry
                 self.evict(looked_at, "expired", now)
                 gone = gone or []
                 gone.append(looked_at)
-            elif looked_at.expires_at < self._passed:
-                self._passed = looked_at.expires_at
+            elif goes_at < self._passed:
+                self._passed = goes_at
             if entry is None or self._sweep_left <= 0:
                 entry = None
-                self._end_pass(expired_before)
+                self._end_pass(now)
         self._sweep_at = entry
         return gone or ()
 
-    def expects_expiry(self, at: float) -> None:
-        """Have the sweep look for an entry that expires at a moment."""
-        self._soonest_stored = min(self._soonest_stored, at)
+    def expects_expiry(self, entry: Entry) -> None:
+        """Have the sweep look for an entry that expires sooner than it was to."""
+        self._soonest_stored = min(self._soonest_stored, self.goes_at(entry))
 
     def _begin_pass(self) -> None:
         self._sweep_left = len(self.live)
         self._soonest = min(self._soonest, self._soonest_stored)
         self._soonest_stored = self._passed = _INFINITY
 
-    def _end_pass(self, expired_before: float) -> None:
+    def _end_pass(self, now: float) -> None:
         # Not never again where nothing expires: a policy may have moved an entry past the sweep on its own.
-        self._soonest = min(self._passed, expired_before + _PASS_AGAIN_SECONDS)
+        self._soonest = min(self._passed, now + _PASS_AGAIN_SECONDS)
         self._sweep_left = 0
 
     def _unlink(self, entry: Entry) -> None:
@@ -411,6 +464,9 @@ class Store:
         counters.memory_bytes -= size
         if counters.memberships:
             self._end_membership(entry)
+
+    def _note_growth(self, entry: Entry, more: int) -> None:
+        self.order.grew(entry, more)
 
     def _end_membership(self, entry: Entry) -> None:
         moved = self.groups.leave(entry)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from recoup.cache import NEVER_STALE, Staleness
 from recoup.errors import UnsupportedMediaError
+from recoup.pipelines import stale_options
 from recoup.pipelines.aside import AT_HOME, Aside
 from recoup.pipelines.canonical import canonical_body, canonical_query
 from recoup.pipelines.group_templates import GroupTemplates, Template
@@ -33,6 +35,8 @@ class PipelineOptions:
     quota: PipelineQuota = NO_QUOTA
     key_shape: KeyShape = WHOLE
     rules: ResultRules = NO_RULES
+    compress: str = "auto"
+    staleness: Staleness = NEVER_STALE
 
 
 class ConfiguredPipeline:
@@ -62,6 +66,8 @@ class ConfiguredPipeline:
         self.groups = GroupTemplates(options.name, options.groups)
         self.quota = options.quota
         self.rules = options.rules
+        self.compress = options.compress
+        self.staleness = options.staleness
         self._key_shape = options.key_shape
         self.ignored_query = options.key_shape.query
         self._reshape = options.key_shape.reshape if options.key_shape.shapes_json else None
@@ -103,6 +109,7 @@ class ConfiguredPipeline:
             "accepts": ["*/*"],
             "produces": ["*/*"],
             "parameters": [],
+            "path": None,
             "ttl_seconds": self.ttl_seconds,
             "timeout_seconds": self.timeout_seconds,
             "max_concurrent": self.max_concurrent,
@@ -112,4 +119,5 @@ class ConfiguredPipeline:
             **self.quota.describe(),
             **self._key_shape.describe(),
             **self.rules.describe(),
+            **stale_options.describe(self.staleness, {}),
         }

@@ -22,6 +22,7 @@ from recoup.pipelines.paths import OWN_PREFIXES, PATH_RULE, PathPattern, is_own_
 from recoup.pipelines.pointer_options import key_shape
 from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
 from recoup.pipelines.result_rules import result_rules
+from recoup.pipelines.stale_options import STALE_OPTIONS, staleness
 
 # tomli is tomllib's own source, for the Python before it came into the standard library.
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -38,6 +39,8 @@ _DEFAULTS = PipelineOptions(name="default")
 
 #: Who may have a stored result generated anew (`Cache-Control: no-cache` and `max-age`).
 REFRESHERS = ("anyone", "nobody")
+#: Whether results are compressed in tiers: where that makes them smaller, or never.
+COMPRESSIONS = ("auto", "never")
 
 T = TypeVar("T")
 
@@ -61,6 +64,8 @@ COMMON_OPTIONS = (
     "store_unless",
     "store_only_if",
     "price",
+    "compress",
+    *STALE_OPTIONS,
 )
 
 
@@ -309,8 +314,10 @@ class OptionTable:
             key_headers=key_headers,
             ignore_headers=ignore_headers,
             refresh=self.choice("refresh", REFRESHERS, _DEFAULTS.refresh),
+            compress=self.choice("compress", COMPRESSIONS, _DEFAULTS.compress),
             quota=pipeline_quota(self),
             groups=group_templates(self, (*key_headers, *ignore_headers)),
             key_shape=key_shape(self),
             rules=result_rules(self),
+            staleness=staleness(self),
         )

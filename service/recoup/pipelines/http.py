@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from collections.abc import Container, Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import unquote_plus, urlencode
 
-from recoup.errors import BadRequestError, GenerationTimeoutError, OwnAnswer, UpstreamError, UpstreamRefusedError
+from recoup.errors import BadRequestError, GenerationTimeoutError, UpstreamError
 from recoup.in_flight import answer_in_flight
 from recoup.pipelines.answer_parser import ExchangeError
 from recoup.pipelines.cache_groups import cache_groups
@@ -24,6 +21,8 @@ from recoup.pipelines.headers import CONNECTION_HEADERS, HeaderNames, is_content
 from recoup.pipelines.hop_by_hop import RawHeaders, end_to_end
 from recoup.pipelines.paths import PathPattern
 from recoup.pipelines.protocol import Direct, Prepared, Request, Result, finish_result
+from recoup.pipelines.refusals import REFUSAL_BYTES, own_refusal_error, refusal_error, stored_refusal
+from recoup.pipelines.stale_options import describe as describe_staleness
 from recoup.pipelines.stream import Stream
 from recoup.pipelines.time_limit import time_limit
 from recoup.pipelines.upstream_url import parse_upstream_url
@@ -32,11 +31,6 @@ from recoup.pipelines.upstream_word import Word, word_of
 #: The methods that can ask for a generation; the others mean something else, or have no body to answer with.
 METHODS = ("POST", "PUT", "PATCH", "GET")
 _UNNAMED_CONTENT = "application/octet-stream"
-_DELTA_SECONDS = re.compile(r"[0-9]{1,9}")
-#: An upstream's longest `Retry-After` that is passed on, in seconds.
-_LONGEST_RETRY = 86_400
-#: So much of a body that is no result is read, for the person who reads the problem.
-_REFUSAL_BYTES = 2048
 #: Accepted, but not done; reset; a part. What they carry is no result to answer others with.
 _UNSTORABLE = (202, 204, 205, 206)
 #: Without it, what is stored could not be read.
@@ -65,9 +59,11 @@ class HttpPipeline(ConfiguredPipeline):
         stream_end: The data or names of events of which the last one ends a stream of events well; empty: its framing
             does.
         obey: Whether the upstream's word is taken on what may be stored, and for how long.
+        negative_ttls: For how many seconds refusals are stored, by their status; others are not.
 
     Attributes:
         path: See above.
+        negative_ttls: See above.
         methods: The methods that are answered there.
     """
 
@@ -85,8 +81,10 @@ class HttpPipeline(ConfiguredPipeline):
         keep_headers: tuple[str, ...] = (),
         stream_end: tuple[str, ...] = (),
         obey: bool = True,
+        negative_ttls: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         super().__init__(options)
+        self.negative_ttls = dict(negative_ttls)
         self.path = path
         self.methods = ("GET", "HEAD") if method == "GET" else (method,)
         self._stream_end = stream_end
@@ -132,6 +130,11 @@ class HttpPipeline(ConfiguredPipeline):
             return (*meaning, direct.rest, odd)
         return (*meaning, odd) if odd else meaning
 
+    def describe(self) -> dict[str, Any]:
+        """As any configured pipeline does; and where it is served, and which refusals are stored."""
+        path = None if self.path is None else self.path.text
+        return {**super().describe(), "path": path, **describe_staleness(self.staleness, self.negative_ttls)}
+
     async def generate(self, prepared: Prepared) -> Result | Stream:
         """Ask the upstream.
 
@@ -156,8 +159,10 @@ class HttpPipeline(ConfiguredPipeline):
     async def _exchange(self, query: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Result:
         try:
             async with self._upstream.exchange(self._method, query, headers, body) as answer:
+                if answer.status in self.negative_ttls:
+                    return await self._refused(answer, end_to_end(answer.headers))
                 if not 200 <= answer.status < 300:
-                    raise _refusal(answer, await _beginning(answer))
+                    raise refusal_error(answer.status, answer.headers, await _beginning(answer))
                 content = await _collect(answer, self._max_result_bytes)
         except ExchangeError as error:
             raise UpstreamError(f"the exchange with the upstream failed: {error}") from error
@@ -170,17 +175,19 @@ class HttpPipeline(ConfiguredPipeline):
 
     async def _open(
         self, request: Request, direct: Direct, headers: list[tuple[bytes, bytes]], deadline: float
-    ) -> Stream:
-        """The upstream's answer, to be passed on as it comes."""
+    ) -> Stream | Result:
+        """The upstream's answer, to be passed on as it comes; a refusal that is stored, as a whole."""
         async with AsyncExitStack() as stack:
             try:
                 answer = await stack.enter_async_context(
                     self._upstream.exchange(self._method, direct.query, headers, request.body, rest=direct.rest)
                 )
                 passed_on = end_to_end(answer.headers)
+                if answer.status in self.negative_ttls:
+                    return await self._refused(answer, passed_on, own=True)
                 if answer.status >= 400:
                     whole = await _collect(answer, self._max_result_bytes)
-                    raise _own_refusal(answer, passed_on, whole)
+                    raise own_refusal_error(answer.status, passed_on, whole)
             except ExchangeError as error:
                 raise UpstreamError(f"the exchange with the upstream failed: {error}") from error
             return Stream(
@@ -195,6 +202,20 @@ class HttpPipeline(ConfiguredPipeline):
                 timeout_seconds=deadline - asyncio.get_running_loop().time(),
                 aside=self.aside,
             )
+
+    async def _refused(self, answer: Answer, passed_on: RawHeaders, *, own: bool = False) -> Result:
+        """A refusal that is stored for a while.
+
+        Raises:
+            UpstreamRefusedError: The upstream says that it is its caller's alone.
+        """
+        body = await _collect(answer, self._max_result_bytes)
+        head = self._result_head(answer, passed_on)
+        if not head.shared or answer.values(b"set-cookie"):
+            make = own_refusal_error if own else refusal_error
+            raise make(answer.status, passed_on, body)
+        refused = stored_refusal(head, passed_on, self.negative_ttls[answer.status])
+        return await finish_result(refused, body, kept_out="")
 
     def _result_head(self, answer: Answer, passed_on: RawHeaders) -> Result:
         """What an answer will be as a result, without its body."""
@@ -212,6 +233,7 @@ class HttpPipeline(ConfiguredPipeline):
             kept_out=kept_out,
             ttl_seconds=word.ttl_seconds,
             groups=self.groups.usable(cache_groups(answer.headers)),
+            staleness=word.staleness(self.staleness),
         )
 
     async def start(self) -> None:
@@ -270,55 +292,14 @@ async def _beginning(answer: Answer) -> bytes:
     try:
         async for chunk in answer.chunks:
             body += chunk
-            if len(body) > _REFUSAL_BYTES:
+            if len(body) > REFUSAL_BYTES:
                 break
     except ExchangeError:
         # The status is known, and says more than that the rest of the body did not come.
-        return body[:_REFUSAL_BYTES]
-    return body[:_REFUSAL_BYTES]
+        return body[:REFUSAL_BYTES]
+    return body[:REFUSAL_BYTES]
 
 
 def _content_type(answer: Answer) -> str:
     named = " ".join(answer.text(b"content-type").split())
     return named if is_content_type(named) else _UNNAMED_CONTENT
-
-
-def _refusal(answer: Answer, body: bytes) -> UpstreamError:
-    """What an answer that is no result becomes: contract statuses only, the upstream's own where it has a meaning."""
-    refused = 400 <= answer.status < 500
-    retry_after = _retry_after(answer.text(b"retry-after")) if answer.status in (429, 503) else None
-    if answer.status == 503 and retry_after is None:
-        retry_after = 1
-    return (UpstreamRefusedError if refused else UpstreamError)(
-        f"the upstream answered {answer.status}",
-        status=answer.status if refused or answer.status == 503 else 502,
-        upstream_status=answer.status,
-        upstream_body=body.decode("utf-8", "replace"),
-        retry_after_seconds=retry_after,
-        www_authenticate=tuple(answer.values(b"www-authenticate")),
-    )
-
-
-def _own_refusal(answer: Answer, passed_on: RawHeaders, body: bytes) -> UpstreamError:
-    """An answer that is no result, to be passed on as it is below a path of the pipeline's own."""
-    kind = UpstreamRefusedError if answer.status < 500 else UpstreamError
-    return kind(
-        f"the upstream answered {answer.status}",
-        status=answer.status,
-        upstream_status=answer.status,
-        own_answer=OwnAnswer(answer.status, tuple(passed_on), body),
-    )
-
-
-def _retry_after(value: str) -> int | None:
-    """Seconds of a `Retry-After` (RFC 9110, 10.2.3): a number, or a date from now on; None for anything else."""
-    if _DELTA_SECONDS.fullmatch(value.strip()):
-        return min(int(value), _LONGEST_RETRY)
-    try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=timezone.utc)
-    seconds = (date - datetime.now(timezone.utc)).total_seconds()
-    return min(max(0, round(seconds)), _LONGEST_RETRY)

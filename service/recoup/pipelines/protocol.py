@@ -9,13 +9,15 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
-from recoup.cache import DEFAULT
+from recoup.cache import DEFAULT, NEVER_STALE, Staleness
 from recoup.cache.open_results import Decision, OpenResult
+from recoup.errors import UpstreamRefusedError
 
 #: Result content types are few; this many bytes of digest make an ETag.
 _ETAG_BYTES = 16
 #: A body of more bytes is not hashed on the event loop: that would take over a fifth of a millisecond.
 _LARGE_BYTES = 1 << 18
+_REFUSED_KIND = UpstreamRefusedError.kind
 #: What keeps a result out whose body is over a limit.
 TOO_LARGE = "too-large"
 #: What keeps a result out because of what is in it, as its pipeline says: a member that it has; one that it has not, or
@@ -104,6 +106,8 @@ class Result:
         groups: The groups that its upstream says that it is in.
         price: What its generation cost in money, in the currency of its pipeline, beside its time.
         price_per_second: What each second of it cost.
+        staleness: What may be done with it near its end and past it, as its upstream says; None: as its pipeline does.
+        refused: It is no result, but an upstream's refusal, which is stored all the same.
     """
 
     body: bytes
@@ -118,9 +122,15 @@ class Result:
     groups: tuple[str, ...] = ()
     price: float = 0.0
     price_per_second: float = 0.0
+    staleness: Staleness | None = None
+    refused: bool = False
 
     def decision(self) -> Decision:
         """What the cache may do with it."""
+        if self.refused:
+            return Decision(
+                ttl_seconds=self.ttl_seconds, groups=self.groups, staleness=NEVER_STALE, failure=_REFUSED_KIND
+            )
         return Decision(
             store=self.kept_out in CONDITIONS or (self.storable and not self.kept_out),
             keep=self.kept_out not in CONDITIONS,
@@ -130,6 +140,7 @@ class Result:
             groups=self.groups,
             price=self.price,
             price_per_second=self.price_per_second,
+            staleness=self.staleness,
         )
 
     def __post_init__(self) -> None:
@@ -217,7 +228,8 @@ class Pipeline(Protocol):
     def describe(self) -> dict[str, Any]:
         """What it takes, for `GET /api/pipelines` and the API's description.
 
-        Members: `name`, `kind`, `version`, `description`, `accepts` (media types), `produces` (media types),
+        Members: `name`, `kind`, `version`, `description`, `accepts` (media types), `produces` (media types), `path`
+        (where it is served beside `/api/generate/`, or None),
         `parameters`: a list of objects with `name`, `type`, `description`, `default`, and where they apply `unit`,
         `minimum`, `maximum`, `choices`; `type` is one of `string`, `number`, `integer`, `boolean`; `ttl_seconds`,
         `timeout_seconds`, `max_concurrent`, `max_waiting`, `key_headers`, `ignore_headers`.

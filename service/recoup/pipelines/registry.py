@@ -22,6 +22,7 @@ from recoup.pipelines.protocol import Pipeline
 from recoup.pipelines.python import DEFAULT_MEMORY_BYTES, PythonPipeline, is_callable_path
 from recoup.pipelines.python import PATH_RULE as CALLABLE_RULE
 from recoup.pipelines.quota_options import QUOTA_OPTIONS, pipeline_quota
+from recoup.pipelines.stale_options import negative_ttls
 from recoup.pipelines.upstream_word import IGNORE, OBEY
 from recoup.pipelines.whole_upstream import upstream_parts
 
@@ -235,6 +236,7 @@ def _make_http(options: OptionTable, context: _Context) -> Pipeline:
     keep_headers = options.header_patterns("keep_headers")
     stream_end = options.words("stream_end")
     word = options.choice("upstream_cache_control", (OBEY, IGNORE), OBEY)
+    negative = negative_ttls(options)
     options.finish()
     return HttpPipeline(
         common,
@@ -246,6 +248,7 @@ def _make_http(options: OptionTable, context: _Context) -> Pipeline:
         keep_headers=keep_headers,
         stream_end=stream_end,
         obey=word == OBEY,
+        negative_ttls=negative,
     )
 
 
@@ -350,6 +353,7 @@ _HTTP_OPTIONS = (
     "keep_headers",
     "stream_end",
     "upstream_cache_control",
+    "negative_ttl_seconds",
 )
 _RELIEF_OPTIONS = ("kind", "workers", "ttl_seconds", "timeout_seconds", "max_waiting", "memory_mb")
 _KINDS: dict[str, _Kind] = {

@@ -6,12 +6,16 @@ import re
 from collections.abc import Container
 from typing import NamedTuple
 
+from recoup.cache import Staleness
 from recoup.pipelines.hop_by_hop import RawHeaders
 
 #: Whether an upstream's word is taken: the values of the option `upstream_cache_control`.
 OBEY, IGNORE = "obey", "ignore"
 _DIRECTIVE = re.compile(r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,;"]*))?""")
 _KEEPING_OUT = ("no-store", "private", "no-cache")
+#: RFC 5861's, in the order of `Word`; and what forbids them (RFC 9111, 5.2.2).
+_EXTENSIONS = ("stale-while-revalidate", "stale-if-error")
+_REVALIDATING = ("must-revalidate", "proxy-revalidate")
 #: Recoup asks for no coding but one, so an answer cannot depend on this.
 _CONSTANT = frozenset({"accept-encoding"})
 _LONGEST_SECONDS = 10**9
@@ -23,10 +27,30 @@ class Word(NamedTuple):
     Attributes:
         kept_out: What keeps it from being stored and from answering anybody else; empty: nothing does.
         ttl_seconds: How long it may be kept; None: it does not say.
+        while_revalidate_seconds: How long past that it may answer while it is asked for again (RFC 5861); likewise.
+        if_error_seconds: And where that fails; likewise.
+        revalidate: Whether it must not answer past that, whatever else is configured.
     """
 
     kept_out: str = ""
     ttl_seconds: float | None = None
+    while_revalidate_seconds: float | None = None
+    if_error_seconds: float | None = None
+    revalidate: bool = False
+
+    def staleness(self, configured: Staleness) -> Staleness:
+        """What may be done with the answer near its end and past it; what it does not say is as it is configured."""
+        if self.revalidate:
+            return Staleness(refresh_ahead=configured.refresh_ahead)
+        if self.while_revalidate_seconds is None and self.if_error_seconds is None:
+            return configured
+        return Staleness(
+            configured.while_revalidate_seconds
+            if self.while_revalidate_seconds is None
+            else self.while_revalidate_seconds,
+            configured.if_error_seconds if self.if_error_seconds is None else self.if_error_seconds,
+            configured.refresh_ahead,
+        )
 
 
 def word_of(headers: RawHeaders, key_headers: Container[str]) -> Word:
@@ -47,7 +71,8 @@ def word_of(headers: RawHeaders, key_headers: Container[str]) -> Word:
         return Word("set-cookie")
     if not all(name in key_headers or name in _CONSTANT for name in _vary(headers)):
         return Word("vary")
-    return Word("", ttl)
+    while_revalidate, if_error = (float(_seconds(given[name])) if name in given else None for name in _EXTENSIONS)
+    return Word("", ttl, while_revalidate, if_error, any(name in given for name in _REVALIDATING))
 
 
 def _directives(headers: RawHeaders) -> dict[str, str]:

@@ -18,9 +18,12 @@ from recoup.cache.stats import (
     INVALIDATION_CAUSES,
     MISS_REASONS,
     OUTCOMES,
+    REFRESH_CAUSES,
+    REFRESH_RESULTS,
     SPENT_PURPOSES,
     STREAM_ENDS,
 )
+from recoup.cache.tier import LOOKUP_RESULTS, OPERATION_SECONDS, OPERATIONS, WRITE_RESULTS
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.in_flight import PARTS as IN_FLIGHT_PARTS
 
@@ -222,6 +225,15 @@ STREAMS = Metric(
     "Generations whose answer was passed on as it came, by how it ended.",
     {"end": STREAM_ENDS},
 )
+REFRESHES = Metric(
+    "recoup_refreshes_total",
+    "counter",
+    ("pipeline", "cause", "result"),
+    "",
+    "Results that were generated anew behind an answer, because they had expired (stale) or were about to (ahead), by "
+    "whether another one was stored in their place.",
+    {"cause": REFRESH_CAUSES, "result": REFRESH_RESULTS},
+)
 HTTP_REQUESTS = Metric(
     "recoup_http_requests_total",
     "counter",
@@ -253,6 +265,44 @@ EVICTION_AGE = Metric(
     "Ages of entries when they were evicted or expired.",
     buckets=histogram.AGE_SECONDS,
 )
+TIER_LOOKUPS = Metric(
+    "recoup_tier_lookups_total",
+    "counter",
+    ("tier", "pipeline", "result"),
+    "",
+    "Lookups in a tier beyond memory, by how they ended; skipped: the tier was not there.",
+    {"result": LOOKUP_RESULTS},
+)
+TIER_WRITES = Metric(
+    "recoup_tier_writes_total",
+    "counter",
+    ("tier", "pipeline", "result"),
+    "",
+    "Results for a tier beyond memory, by what became of them; dropped: too much waited; skipped: not for the tier.",
+    {"result": WRITE_RESULTS},
+)
+TIER_OPERATION = Metric(
+    "recoup_tier_operation_seconds",
+    "histogram",
+    ("tier", "operation"),
+    "seconds",
+    "Time that operations of a tier took.",
+    {"operation": OPERATIONS},
+    buckets=OPERATION_SECONDS,
+)
+TIER_ENTRIES = Metric("recoup_tier_entries", "gauge", ("tier",), "", "Results that a tier holds now.")
+TIER_BYTES = Metric("recoup_tier_bytes", "gauge", ("tier",), "bytes", "What the results of a tier take now.")
+TIER_LIMIT = Metric("recoup_tier_limit_bytes", "gauge", ("tier",), "bytes", "Limit of what a tier's results take.")
+TIER_UP = Metric("recoup_tier_up", "gauge", ("tier",), "", "1 where a tier answers, 0 where it is left alone.")
+TIER_EVICTIONS = Metric("recoup_tier_evictions_total", "counter", ("tier",), "", "Results that a tier's limit removed.")
+TIER_CORRUPT = Metric(
+    "recoup_tier_corrupt_total",
+    "counter",
+    ("tier",),
+    "",
+    "Records of a tier that could not be read, and were removed.",
+)
+TIER_QUEUE = Metric("recoup_tier_queue_bytes", "gauge", ("tier",), "bytes", "Results that wait to be written.")
 IN_FLIGHT = Metric(
     "recoup_in_flight_bytes",
     "gauge",
@@ -316,10 +366,21 @@ METRICS: tuple[Metric, ...] = (
     REQUEST_DURATION,
     FIRST_BYTE,
     STREAMS,
+    REFRESHES,
     HTTP_REQUESTS,
     ENTRY_SIZE,
     HIT_AGE,
     EVICTION_AGE,
+    TIER_LOOKUPS,
+    TIER_WRITES,
+    TIER_OPERATION,
+    TIER_ENTRIES,
+    TIER_BYTES,
+    TIER_LIMIT,
+    TIER_UP,
+    TIER_EVICTIONS,
+    TIER_CORRUPT,
+    TIER_QUEUE,
     IN_FLIGHT,
     IN_FLIGHT_LIMIT,
     LOG_LINES_DROPPED,

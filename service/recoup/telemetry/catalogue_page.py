@@ -36,6 +36,7 @@ Upper bounds, in the metric's unit; the last one, `+Inf`, is implied.
 _FEW = 3
 _OPEN = {
     "pipeline": "the names of the pipelines",
+    "tier": "the tiers beyond memory that there are: `disk`, `shared`",
     "currency": "the currencies of the pipelines' prices; `XXX` for a price without one",
     "route": "the templates of the routes; `unmatched` for a path that none serves",
     "method": ", ".join(f"`{method}`" for method in METHODS),

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 import recoup
 from recoup.cache.stats import OUTCOMES, CacheStats, HistogramSnapshot, Outcome, PipelineHistograms, PipelineStats
+from recoup.cache.tier import TierStats
 from recoup.telemetry import catalogue
 from recoup.telemetry.catalogue import Metric
 from recoup.telemetry.families import Distribution, Value, distributions, empty, family, values
@@ -75,6 +76,13 @@ def _by_word(metric: Metric, label: str, read: Callable[[PipelineStats], Mapping
     return series
 
 
+def _by_two_words(read: Callable[[PipelineStats], Mapping[Any, float]]) -> Reader:
+    """By two labels beside the pipeline; every pair of their words is counted from the start."""
+    return lambda stats: [
+        ((name, *words), count) for name, figures in stats.pipelines.items() for words, count in read(figures).items()
+    ]
+
+
 def _by_word_alone(metric: Metric, label: str, read: Callable[[CacheStats], Mapping[Any, int]]) -> Reader:
     return lambda stats: [((word,), count) for word, count in _complete(metric.values[label], read(stats))]
 
@@ -95,6 +103,34 @@ def _outcomes(figures: PipelineStats) -> dict[str, int]:
         "miss": figures.misses,
         "bypass": figures.bypassed,
     }
+
+
+def _by_tier(read: Callable[[TierStats], float | None]) -> Reader:
+    """A series for each tier that there is, where it is known."""
+
+    def series(stats: CacheStats) -> Iterator[Value]:
+        for name, tier in stats.tiers.items():
+            value = read(tier)
+            if value is not None:
+                yield (name,), value
+
+    return series
+
+
+def _by_tier_and_word(metric: Metric, read: Callable[[TierStats], Mapping[str, Mapping[Any, int]]]) -> Reader:
+    def series(stats: CacheStats) -> Iterator[Value]:
+        for name, tier in stats.tiers.items():
+            for pipeline, counts in read(tier).items():
+                for word, count in _complete(metric.values["result"], counts):
+                    yield (name, pipeline, word), count
+
+    return series
+
+
+def _tier_operations(stats: CacheStats) -> Iterator[Distribution]:
+    for name, tier in stats.tiers.items():
+        for operation in catalogue.TIER_OPERATION.values["operation"]:
+            yield (name, operation), tier.operations.get(operation, empty(catalogue.TIER_OPERATION))  # type: ignore[call-overload]
 
 
 def _build_info(_: CacheStats) -> list[Value]:
@@ -137,6 +173,7 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.REGRETTED_COST: _by_currency(lambda figures: figures.regretted_cost),
     catalogue.SPENT: _by_word(catalogue.SPENT, "purpose", lambda figures: figures.spent_seconds),
     catalogue.STREAMS: _by_word(catalogue.STREAMS, "end", lambda figures: figures.streams),
+    catalogue.REFRESHES: _by_two_words(lambda figures: figures.refreshes),
     catalogue.GENERATION_FAILURES: _by_word(
         catalogue.GENERATION_FAILURES, "error", lambda figures: figures.generation_failures
     ),
@@ -144,6 +181,15 @@ _VALUES: Mapping[Metric, Reader] = {
     catalogue.GENERATIONS_WAITING: _by_pipeline(lambda figures: figures.generations_waiting),
     catalogue.CONFIG_CHANGES: _by_word_alone(catalogue.CONFIG_CHANGES, "setting", lambda stats: stats.config_changes),
     catalogue.INTERNAL_ERRORS: _by_word_alone(catalogue.INTERNAL_ERRORS, "part", lambda stats: stats.internal_errors),
+    catalogue.TIER_LOOKUPS: _by_tier_and_word(catalogue.TIER_LOOKUPS, lambda tier: tier.lookups),
+    catalogue.TIER_WRITES: _by_tier_and_word(catalogue.TIER_WRITES, lambda tier: tier.writes),
+    catalogue.TIER_ENTRIES: _by_tier(lambda tier: tier.entries),
+    catalogue.TIER_BYTES: _by_tier(lambda tier: tier.bytes),
+    catalogue.TIER_LIMIT: _by_tier(lambda tier: tier.limit_bytes),
+    catalogue.TIER_UP: _by_tier(lambda tier: tier.up),
+    catalogue.TIER_EVICTIONS: _by_tier(lambda tier: tier.evictions),
+    catalogue.TIER_CORRUPT: _by_tier(lambda tier: tier.corrupt),
+    catalogue.TIER_QUEUE: _by_tier(lambda tier: tier.queue_bytes),
     catalogue.BUILD_INFO: _build_info,
 }
 
@@ -154,4 +200,5 @@ _DISTRIBUTIONS: Mapping[Metric, DistributionReader] = {
     catalogue.ENTRY_SIZE: _histograms(lambda histograms: histograms.entry_size),
     catalogue.HIT_AGE: _histograms(lambda histograms: histograms.hit_age),
     catalogue.EVICTION_AGE: _histograms(lambda histograms: histograms.eviction_age),
+    catalogue.TIER_OPERATION: _tier_operations,
 }

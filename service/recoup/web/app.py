@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.in_flight import InFlight
 from recoup.pipelines.passthrough import Passthrough
 from recoup.pipelines.protocol import Pipeline
@@ -31,6 +31,7 @@ from recoup.web.recorder import RequestRecord, RequestRecorder
 from recoup.web.routing import PathTable
 from recoup.web.runbook import runbook_blueprint
 from recoup.web.sending import Deliveries
+from recoup.web.service_cache import service_cache
 
 METRICS_ROUTE = "/metrics"
 #: Where a Flask application keeps its `Service` in `Flask.extensions`.
@@ -41,7 +42,7 @@ MOST_WAITING = 12_288
 
 def create_app(
     settings: Settings | None = None,
-    cache: LRUCache | None = None,
+    cache: ResultCache | None = None,
     pipelines: Mapping[str, Pipeline] | None = None,
     *,
     most_waiting: int = MOST_WAITING,
@@ -50,7 +51,7 @@ def create_app(
 
     Args:
         settings: None: read from the environment.
-        cache: None: a new one, as the settings say.
+        cache: None: a new one, as the settings say, which ends with the server.
         pipelines: By name, started by the caller on the event loop that serves. None: those that the settings name;
             they are started and ended with the server (ASGI's lifespan).
         most_waiting: Requests that may wait for generations at one time; fewer than the server takes connections.
@@ -60,7 +61,8 @@ def create_app(
         ConfigurationError: The pipelines cannot be used.
     """
     settings = Settings.from_environment() if settings is None else settings
-    cache = LRUCache(**settings.cache_options()) if cache is None else cache
+    own_cache = cache is None
+    cache = service_cache(settings) if cache is None else cache
     own = (
         load_pipelines(settings.pipelines, upstream=settings.upstream, relief_workers=settings.workers)
         if pipelines is None
@@ -70,14 +72,14 @@ def create_app(
     served: Mapping[str, Pipeline] = own or pipelines or {}
     passthrough: tuple[Passthrough, ...] = getattr(served, "passthrough", ())
     service = Service(settings, cache, served, Admission(most_waiting), budget, Deliveries(budget))
-    return _assemble(service, own, PathTable(served, passthrough))
+    return _assemble(service, own, PathTable(served, passthrough), own_cache=own_cache)
 
 
 #: A rate begins with a counter's second sample: these are there before the first generation fails.
 _FAILURES = [(GENERATE_ROUTE, "POST", status) for status in (502, 503, 504)]
 
 
-def _assemble(service: Service, own: PipelineRegistry | None, paths: PathTable) -> Application:
+def _assemble(service: Service, own: PipelineRegistry | None, paths: PathTable, *, own_cache: bool) -> Application:
     settings, cache = service.settings, service.cache
     flask = Flask("recoup", static_folder=None)
     flask.extensions[EXTENSION] = service
@@ -115,6 +117,7 @@ def _assemble(service: Service, own: PipelineRegistry | None, paths: PathTable) 
         passing=passing,
         recorder=recorder,
         own_pipelines=own,
+        own_cache=own_cache,
     )
 
 

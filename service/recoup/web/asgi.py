@@ -12,7 +12,7 @@ from flask import Flask
 from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import MethodNotAllowed
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.errors import BadRequestError, NotFoundError, NotImplementedHereError
 from recoup.in_flight import InFlight
 from recoup.pipelines.paths import sent_path
@@ -37,6 +37,9 @@ _PREFIX_LENGTH = len(GENERATE_PREFIX)
 _POLL_SECONDS = 0.02
 #: One asks for a connection of its own, the other for its own request back, with headers that a page may not see.
 _NOT_PASSED_ON = ("CONNECT", "TRACE")
+#: What `OPTIONS` names that asks about no path.
+_ASTERISK = b"*"
+_METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Service:
     """
 
     settings: Settings
-    cache: LRUCache
+    cache: ResultCache
     pipelines: Mapping[str, Pipeline]
     admission: Admission
     in_flight: InFlight
@@ -96,6 +99,7 @@ class Application:
         passing: Passes on what a passthrough answers.
         recorder: Records what is refused before either is asked; None: nobody does.
         own_pipelines: Started and ended with the server; None: the caller's affair.
+        own_cache: Whether the cache's tiers are ended with the server.
 
     Attributes:
         service: Its parts, for the code that runs it.
@@ -113,6 +117,7 @@ class Application:
         passing: PassingEndpoint,
         recorder: RequestRecorder | None,
         own_pipelines: PipelineRegistry | None = None,
+        own_cache: bool = False,
     ) -> None:
         self.service = service
         self.flask = flask
@@ -122,6 +127,7 @@ class Application:
         self._passing = passing
         self._recorder = recorder
         self._own_pipelines = own_pipelines
+        self._own_cache = own_cache
 
     def routes(self) -> Iterator[tuple[str, str]]:
         """Every method and path that it answers with more than an error, as templates of Flask's."""
@@ -145,12 +151,28 @@ class Application:
                 await self._generate(name, scope, receive, send)
             elif self._paths and (served := self._find(path, scope)):
                 await self._serve_path(served, path, scope, receive, send)
+            elif path == _ASTERISK:
+                await self._answer_for_all(scope, send)
             else:
                 await self._bridge.answer(scope, receive, send)
         except _RouteRefusedError as refusal:
             await self._refuse(scope, send, refusal.error, refusal.route, below_path=refusal.below_path)
         except Exception as error:  # noqa: BLE001  # every error has its answer
             await self._refuse(scope, send, error, None)
+
+    async def _answer_for_all(self, scope: dict[str, Any], send: Send) -> None:
+        """Answer `OPTIONS *`, which asks about the server and no path of it (RFC 9110, 9.3.7).
+
+        Recoup answers itself: behind it there may be several servers, or none.
+        """
+        if scope["method"] != "OPTIONS":
+            raise BadRequestError("The path '*' is for OPTIONS alone.")
+        given = dict(scope["headers"])
+        own_id = request_id(given.get(b"x-request-id", b"").decode("latin-1"))
+        if self._recorder is not None:
+            record = RequestRecord(own_id, given.get(b"traceparent", b"").decode("latin-1"))
+            self._recorder.record(record, scope["method"], scope["path"], _ASTERISK.decode(), 204, 0)
+        await send_at_once(send, 204, [(b"allow", _METHODS), (REQUEST_ID, own_id.encode())], b"")
 
     async def _generate(self, name: bytes, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -214,6 +236,8 @@ class Application:
         await receive()
         if self._own_pipelines is not None:
             await self._own_pipelines.close(0.0)
+        if self._own_cache:
+            await asyncio.to_thread(self.service.cache.close)
         self._endpoint.close()
         self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -18,6 +18,7 @@ def catalog_blueprint(pipelines: Mapping[str, Pipeline]) -> Blueprint:
 
     @blueprint.get("/api/pipelines")
     def list_pipelines() -> Response:
-        return json_response({"pipelines": [pipeline.describe() for pipeline in pipelines.values()]})
+        # A pipeline that somebody else has written may not know of paths.
+        return json_response({"pipelines": [{"path": None, **pipeline.describe()} for pipeline in pipelines.values()]})
 
     return blueprint

@@ -177,12 +177,12 @@ def _without_flights(alone: Callable[[Any], bool]) -> None:
 
 def no_store_hits() -> None:
     """Answer `no-store` from the cache where it can be, and say and count that it went past it."""
-    from recoup.cache.fetch import Fetcher
+    from recoup.cache.bypassing import Bypasser
     from recoup.cache.stats import Lookup
 
-    past = Fetcher._abypass
+    past = Bypasser.arun
 
-    async def answered(self: Fetcher, request: Any, bypass: Any, generate: Any) -> Any:
+    async def answered(self: Bypasser, request: Any, bypass: Any, generate: Any) -> Any:
         entry = self._state.store.live.get(request.key)
         if entry is None:
             return await past(self, request, bypass, generate)
@@ -190,7 +190,7 @@ def no_store_hits() -> None:
             entry.counters.count_generation("bypass", entry.cost_seconds, entry.price)
         return Lookup(entry.value, "bypass", cost_seconds=entry.cost_seconds, bypass_reason=bypass.reason)
 
-    patch(Fetcher, _abypass=answered)
+    patch(Bypasser, arun=answered)
 
 
 def warm() -> None:

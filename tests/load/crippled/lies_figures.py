@@ -97,15 +97,15 @@ def recouped_5_percent() -> None:
 
 def costs_10_percent() -> None:
     """Take every generation for ten per cent longer than it was."""
-    from recoup.cache.fetch import Fetcher
+    from recoup.cache.generating import GenerationRunner
 
-    honest = Fetcher._atimed
+    honest = GenerationRunner._atimed
 
-    async def timed(self: Fetcher, *given: Any) -> tuple[Any, float]:
+    async def timed(self: GenerationRunner, *given: Any) -> tuple[Any, float]:
         value, cost = await honest(self, *given)
         return value, 1.1 * cost
 
-    patch(Fetcher, _atimed=timed)
+    patch(GenerationRunner, _atimed=timed)
 
 
 def slow_hits_unrecorded() -> None:

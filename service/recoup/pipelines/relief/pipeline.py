@@ -94,6 +94,7 @@ class ReliefPipeline:
             "accepts": list(ACCEPTS),
             "produces": list(CONTENT_TYPES.values()),
             "parameters": [parameter.describe() for parameter in SPECIFICATION],
+            "path": None,
             "ttl_seconds": self.ttl_seconds,
             "timeout_seconds": self.timeout_seconds,
             "max_concurrent": self.max_concurrent,

@@ -24,6 +24,7 @@ class Asked:
         started: When its body was there, of the endpoint's clock.
         request: What it asks for; None: it has not been read yet, or cannot be.
         outcome: What its lookup ends with if it fails; None: there is no lookup yet.
+        cache_status: `Cache-Status` of a problem that comes from the store, or went there.
     """
 
     door: Door
@@ -33,6 +34,7 @@ class Asked:
     started: float
     request: GenerationRequest | None = None
     outcome: Outcome | None = None
+    cache_status: str = ""
 
     def begins(self, outcome: Outcome) -> None:
         """Note that its lookup has begun, and what it ends with if it fails."""

@@ -64,11 +64,18 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
     return etag.removeprefix(b"W/") in _ENTITY_TAG.findall(if_none_match)
 
 
-def hit_status(expires_in_seconds: float, key: str) -> str:
-    """`Cache-Status` of a hit; stale where the seconds are negative, without a ttl where they are infinite."""
+def hit_status(expires_in_seconds: float, key: str, tier: str | None = None) -> str:
+    """`Cache-Status` of a hit; stale where the seconds are negative, without a ttl where they are infinite.
+
+    Args:
+        expires_in_seconds: See above.
+        key: Its key.
+        tier: The tier beyond memory that had it; None: memory had it.
+    """
+    detail = "" if tier is None else f"; detail={tier}"
     if expires_in_seconds == math.inf:
-        return f'{CACHE_NAME}; hit; key="{key}"'
-    return f'{CACHE_NAME}; hit; ttl={math.floor(expires_in_seconds)}; key="{key}"'
+        return f'{CACHE_NAME}; hit{detail}; key="{key}"'
+    return f'{CACHE_NAME}; hit; ttl={math.floor(expires_in_seconds)}{detail}; key="{key}"'
 
 
 def cache_status(lookup: Lookup[Any], key: str, *, refreshed: bool, kept_out: str = "") -> str:
@@ -81,7 +88,8 @@ def cache_status(lookup: Lookup[Any], key: str, *, refreshed: bool, kept_out: st
         kept_out: What kept its result from being stored, as a word; empty: nothing did.
     """
     if lookup.outcome in ("hit", "stale"):
-        return hit_status(math.inf if lookup.expires_in_seconds is None else lookup.expires_in_seconds, key)
+        left = math.inf if lookup.expires_in_seconds is None else lookup.expires_in_seconds
+        return hit_status(left, key, lookup.tier)
     why = f"; not-stored={kept_out}" if kept_out and lookup.outcome == "miss" else ""
     return f'{CACHE_NAME}; {_forwarded(lookup, refreshed=refreshed)}{why}; key="{key}"'
 

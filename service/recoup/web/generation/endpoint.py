@@ -18,19 +18,22 @@ from urllib.parse import quote
 
 from structlog.contextvars import bind_contextvars
 
-from recoup.cache import LRUCache, Mode
+from recoup.cache import Lookup, ResultCache
 from recoup.cache.stats import Outcome
-from recoup.errors import NotCachedError, RecoupError, StreamCutError, UpstreamError
+from recoup.errors import QueueFullError, RecoupError, StreamCutError, UpstreamError
 from recoup.in_flight import Holding, InFlight
-from recoup.pipelines.protocol import Pipeline
+from recoup.pipelines.protocol import Pipeline, Result
 from recoup.pipelines.quota_options import NO_QUOTA, PipelineQuota
+from recoup.pipelines.refusals import error_of
 from recoup.pipelines.stream import Stream
 from recoup.telemetry import request_id
 from recoup.web.generation.answer import SANDBOX, GenerationResponse, hit_response, lookup_response
 from recoup.web.generation.asked import Asked
 from recoup.web.generation.body import BodyTimeouts, coding_of, decode, read_away, read_body
+from recoup.web.generation.cache_headers import cache_status, hit_status
 from recoup.web.generation.door import Door
 from recoup.web.generation.forms import form_file
+from recoup.web.generation.freshness import asks_for_new, mode_by_age
 from recoup.web.generation.lookups import Beginning, CallerLeftError, LookupTasks, Whole
 from recoup.web.generation.own_answer import (
     REQUEST_ID,
@@ -98,7 +101,7 @@ class GenerationEndpoint:
 
     def __init__(
         self,
-        cache: LRUCache,
+        cache: ResultCache,
         pipelines: Mapping[str, Pipeline],
         limits: Limits,
         *,
@@ -119,7 +122,10 @@ class GenerationEndpoint:
         self._lookups = LookupTasks(cache, limits.wait_seconds, admission=admission, budget=budget)
         self._doors = {name.encode(): Door(Route(pipeline), GENERATE_ROUTE) for name, pipeline in pipelines.items()}
         for door in self._doors.values():
-            cache.register(door.route.name, door.route.limiter, currency=door.route.currency)
+            compress: str = getattr(door.route.pipeline, "compress", "auto")
+            cache.register(
+                door.route.name, door.route.limiter, currency=door.route.currency, compress=compress == "auto"
+            )
             quota: PipelineQuota = getattr(door.route.pipeline, "quota", NO_QUOTA)
             if quota != NO_QUOTA:
                 cache.set_quota(door.route.name, **quota._asdict())
@@ -150,7 +156,7 @@ class GenerationEndpoint:
             asked.started = self._clock()
             request = asked.request = await self._read(door, headers, own_id, scope["query_string"], body, holding)
             del body
-            response: GenerationResponse | Beginning | None = self._try_hit(door, request, own_id, asked.started)
+            response: GenerationResponse | Beginning | None = self._try_hit(asked, request, holding)
             if response is None:
                 bind_contextvars(request_id=own_id)
                 response = await self._look_up(asked, request, caller, holding)
@@ -190,7 +196,7 @@ class GenerationEndpoint:
         stream: Stream = lookup.value
         try:
             sender = StreamSender(beginning.reader, self._deliveries, self._budget, self._clock)
-            refreshed = self._is_refresh(request)
+            refreshed = asks_for_new(request)
             seconds = self._clock() - asked.started
             status, headers = own_beginning(request, lookup, stream, asked.own_id, seconds, refreshed=refreshed)
             sent = await sender.send(caller, send, status, headers, body=asked.scope["method"] != "HEAD")
@@ -242,10 +248,8 @@ class GenerationEndpoint:
 
     # --- looking up
 
-    def _try_hit(
-        self, door: Door, request: GenerationRequest, own_id: str, started: float
-    ) -> GenerationResponse | None:
-        """The answer where it is stored, counted as a hit; None counts nothing."""
+    def _try_hit(self, asked: Asked, request: GenerationRequest, holding: Holding) -> GenerationResponse | None:
+        """The answer where it is stored, counted as a hit, or as stale; None counts nothing."""
         if request.mode != "default" or request.max_age is not None:
             return None
         try:
@@ -254,42 +258,69 @@ class GenerationEndpoint:
             self._cache.note_internal_error("lookup", error)
             return None
         if entry is None:
+            return self._try_stale(asked, request, holding)
+        now, below_path = self._cache.clock(), asked.door.rest is not None
+        if now >= entry.refresh_at and (claim := self._cache.claim_refresh(entry)) is not None:
+            self._lookups.begin_refresh(request, claim, holding)
+        if not below_path and entry.value.refused:
+            raise self._stored_refusal(asked, entry.value, "hit", hit_status(entry.expires_at - now, request.key))
+        respond = own_hit if below_path else hit_response
+        return respond(request, entry, now, asked.own_id, self._clock() - asked.started)
+
+    def _try_stale(self, asked: Asked, request: GenerationRequest, holding: Holding) -> GenerationResponse | None:
+        """The answer of what has expired and still answers at once, even where there is no room to wait."""
+        stale = self._cache.try_stale(request.key)
+        if stale is None:
             return None
-        respond = hit_response if door.rest is None else own_hit
-        return respond(request, entry, self._cache.clock(), own_id, self._clock() - started)
+        lookup, claim = stale
+        if claim is not None:
+            self._lookups.begin_refresh(request, claim, holding)
+        return self._respond(asked, request, Whole(lookup, None), refreshed=False)
 
     async def _look_up(
         self, asked: Asked, request: GenerationRequest, caller: Caller, holding: Holding
     ) -> GenerationResponse | Beginning:
         """The answer, from the cache or generated, or its beginning. Counts exactly one outcome."""
-        mode = self._mode_by_age(request)
+        mode = mode_by_age(self._cache, request)
         below_path = asked.door.rest is not None
         if mode == "only_if_cached":
             asked.begins("miss")
             whole = Whole(await self._lookups.fetch(request, mode), None)
         else:
-            result = await self._lookups.run(request, mode, caller, holding, asked.begins, early=below_path)
+            try:
+                result = await self._lookups.run(request, mode, caller, holding, asked.begins, early=below_path)
+            except QueueFullError as error:
+                # It may be the service's own, before any lookup. A lookup has looked for a stale result itself.
+                stale = None if asked.outcome or mode != "default" else self._stale_instead(request, error)
+                if stale is None:
+                    raise
+                result = Whole(stale, None)
             if isinstance(result, Beginning):
                 return result
             whole = result
-        seconds, refreshed = self._clock() - asked.started, mode == "refresh"
-        if below_path:
-            return own_lookup(request, whole.lookup, whole.stream, asked.own_id, seconds, refreshed=refreshed)
-        return lookup_response(request, whole.lookup, asked.own_id, seconds, refreshed=refreshed)
+        return self._respond(asked, request, whole, refreshed=mode == "refresh")
 
-    def _is_refresh(self, request: GenerationRequest) -> bool:
-        return request.max_age is not None and request.mode == "default"
+    def _respond(
+        self, asked: Asked, request: GenerationRequest, whole: Whole, *, refreshed: bool
+    ) -> GenerationResponse:
+        """The answer of a lookup that has ended."""
+        lookup, seconds = whole.lookup, self._clock() - asked.started
+        if asked.door.rest is not None:
+            return own_lookup(request, lookup, whole.stream, asked.own_id, seconds, refreshed=refreshed)
+        if lookup.value.refused:
+            status = cache_status(lookup, request.key, refreshed=refreshed)
+            raise self._stored_refusal(asked, lookup.value, lookup.outcome, status)
+        return lookup_response(request, lookup, asked.own_id, seconds, refreshed=refreshed)
 
-    def _mode_by_age(self, request: GenerationRequest) -> Mode:
-        """The mode of a request that says how old a result may be."""
-        if request.max_age is None or request.mode == "bypass":
-            return request.mode
-        known = self._cache.inspect(request.key) if request.max_age else None
-        if known is not None and known["age_seconds"] <= request.max_age:
-            return request.mode
-        if request.mode == "only_if_cached":
-            raise NotCachedError("The request takes a stored result of a certain age or none, and there is none.")
-        return "refresh"
+    @staticmethod
+    def _stored_refusal(asked: Asked, refused: Result, outcome: Outcome, status: str) -> UpstreamError:
+        """The error that a refusal is answered with that came from the store, or went there."""
+        asked.begins(outcome)
+        asked.cache_status = status
+        return error_of(refused)
+
+    def _stale_instead(self, request: GenerationRequest, error: Exception) -> Lookup[Any] | None:
+        return None if request.max_age is not None else self._cache.answer_instead(request.key, error)
 
     # --- recording, and failing
 
@@ -336,7 +367,10 @@ class GenerationEndpoint:
         length = (b"content-length", b"%d" % len(body))
         name = REQUEST_ID if below_path else b"x-request-id"
         shown = b"" if asked.scope["method"] == "HEAD" else body
-        return status, [*raw_headers(raw), length, (name, asked.own_id.encode()), *SANDBOX], shown
+        own_headers = [length, (name, asked.own_id.encode()), *SANDBOX]
+        if asked.cache_status:
+            own_headers.append((b"cache-status", asked.cache_status.encode()))
+        return status, [*raw_headers(raw), *own_headers], shown
 
     def _record_failure(self, asked: Asked, status: int, size: int, error: BaseException | None) -> None:
         if self._recorder is None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from recoup.cache import Lookup, LRUCache, Mode
+from recoup.cache import Lookup, Mode, RefreshClaim, ResultCache
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.stats import Outcome, StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
@@ -43,13 +43,17 @@ class LookupTasks:
         budget: What upstreams' answers are held in.
     """
 
-    def __init__(self, cache: LRUCache, wait_seconds: float | None, *, admission: Admission, budget: InFlight) -> None:
+    def __init__(
+        self, cache: ResultCache, wait_seconds: float | None, *, admission: Admission, budget: InFlight
+    ) -> None:
         self._cache = cache
         self._wait_seconds = wait_seconds
         self._admission = admission
         self._budget = budget
         self._leading: dict[str, Prepared] = {}
         self._tasks: set[asyncio.Task[Lookup[Any]]] = set()
+        self._refreshes: set[asyncio.Task[bool]] = set()
+        admission.on_close(self.end_refreshes)
 
     async def run(
         self,
@@ -156,7 +160,47 @@ class LookupTasks:
             decide=_decide,
             on_open=None if opening is None else opening.begin,
             groups=await _groups_of(route.pipeline, request.prepared) if mode != "bypass" else (),
+            staleness=route.staleness,
+            allow_stale=request.max_age is None,
+            # Its body is not held any more once this lookup is over; the next answer is due to begin a refresh, too.
+            begin_refresh=self._cache.release_refresh,
         )
+
+    def begin_refresh(self, request: GenerationRequest, claim: RefreshClaim, holding: Holding) -> None:
+        """Generate anew behind an answer, in a task that nobody waits for. It keeps the body until it ends."""
+        if self._admission.closed:
+            self._cache.release_refresh(claim)
+            return
+        kept = holding.hand_over()
+        with budget_of_this_context(self._budget):
+            task = asyncio.get_running_loop().create_task(self._refresh(request, claim))
+        self._refreshes.add(task)
+
+        def end(task: asyncio.Task[bool]) -> None:
+            self._refreshes.discard(task)
+            kept.release()
+            self._cache.release_refresh(claim)  # of one that was cancelled before it began
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._cache.note_internal_error("flight", error)
+
+        task.add_done_callback(end)
+
+    async def _refresh(self, request: GenerationRequest, claim: RefreshClaim) -> bool:
+        route = request.route
+        return await self._cache.arefresh(
+            claim,
+            partial(_generate, route.pipeline, request.prepared),
+            ttl_seconds=route.ttl_seconds,
+            limiter=route.limiter,
+            groups=await _groups_of(route.pipeline, request.prepared),
+            decide=_decide,
+            staleness=route.staleness,
+        )
+
+    def end_refreshes(self) -> None:
+        """End what nobody waits for: the service ends."""
+        for task in self._refreshes:
+            task.cancel()
 
     def _count_end(self, pipeline: str, opening: _Opening, task: asyncio.Task[Lookup[Any]]) -> None:
         """Count how a generation ended that was passed on as it came, or might have been for as long as it likes."""
@@ -186,7 +230,7 @@ class Beginning(NamedTuple):
     Attributes:
         lookup: Its value is the stream.
         reader: Of its caller; to be closed.
-        following: The task of a follower, which ends when its caller leaves; None: it is a leader's.
+        following: The task of a follower, which ends when its caller leaves in mid-stream; None: it is a leader's.
     """
 
     lookup: Lookup[Any]
@@ -195,8 +239,10 @@ class Beginning(NamedTuple):
 
     def close(self) -> None:
         """Read no more."""
+        # Its stream has ended: so will the lookup, when that is stored, and count what it recouped.
+        ended = self.lookup.value.ended
         self.reader.close()
-        if self.following is not None:
+        if self.following is not None and not ended:
             self.following.cancel()
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from recoup.cache import DEFAULT, ConcurrencyLimiter, Mode, digest
+from recoup.cache import DEFAULT, NEVER_STALE, ConcurrencyLimiter, Mode, Staleness, digest
 from recoup.cache.config import Default
 from recoup.cache.stats import BypassReason
 from recoup.errors import BadRequestError, NotCachedError, TooLargeError
@@ -51,6 +51,7 @@ class Route:
         "pipeline",
         "refreshable",
         "sort_header",
+        "staleness",
         "takes_forms",
         "ttl_seconds",
         "vary",
@@ -69,6 +70,7 @@ class Route:
         self.ttl_seconds: float | Default | None = (
             DEFAULT if pipeline.ttl_seconds is None else pipeline.ttl_seconds or None
         )
+        self.staleness: Staleness = getattr(pipeline, "staleness", NEVER_STALE)
         # A caller's own headers go along in any case: where they are not named, the request is a bypass.
         self.headers = tuple((header.encode(), header) for header in sorted({*named, *CALLER_HEADERS}))
         self.key_headers = tuple(sorted(header.lower() for header in pipeline.key_headers))

@@ -7,6 +7,7 @@ their sum stays below the number of connections, so that hits always find one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from recoup.errors import QueueFullError
 
@@ -31,6 +32,7 @@ class Admission:
         self._waiting = 0
         self._followers: Counter[str] = Counter()
         self._closed = False
+        self._on_close: list[Callable[[], None]] = []
 
     @property
     def waiting(self) -> int:
@@ -45,6 +47,12 @@ class Admission:
     def close(self) -> None:
         """Take nobody any more. Those who wait stay until they are done."""
         self._closed = True
+        for call in self._on_close:
+            call()
+
+    def on_close(self, call: Callable[[], None]) -> None:
+        """Have something called once nobody is taken any more."""
+        self._on_close.append(call)
 
     def enter_leader(self) -> None:
         """Let in a request that generates, or waits for its turn to.

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from recoup.cache.stats import BYPASS_REASONS, EVICTION_CAUSES, INVALIDATION_CAUSES, MISS_REASONS, STREAM_ENDS
+from recoup.cache.stats import (
+    BYPASS_REASONS,
+    EVICTION_CAUSES,
+    INVALIDATION_CAUSES,
+    MISS_REASONS,
+    REFRESH_CAUSES,
+    REFRESH_RESULTS,
+    STREAM_ENDS,
+)
+from recoup.cache.tier import LOOKUP_RESULTS, TIERS, WRITE_RESULTS
 from recoup.errors import GENERATION_ERROR_KINDS
 from recoup.web.management.fields import CLEAR_FIELDS, CONFIG_FIELDS, PURGE_FIELDS
 from recoup.web.validation import Field
@@ -88,6 +97,13 @@ _FIGURES: dict[str, Schema] = {
     "recouped_cost": _money("What hits and coalesced lookups did not cost"),
     "regretted_cost": _money("Spent on generating again what had been evicted"),
     "streams": _counts(STREAM_ENDS, "Generations whose answer was passed on as it came, by how it ended."),
+    "refreshes": strict(
+        {
+            cause: _counts(REFRESH_RESULTS, "By whether another one was stored in their place.")
+            for cause in REFRESH_CAUSES
+        },
+        description="Results that were generated anew behind an answer: they had expired, or were about to.",
+    ),
     "generations": count("Generations that ended with a result."),
     "generation_seconds": seconds("Spent on them."),
     "generation_failures": _counts(GENERATION_ERROR_KINDS, "Generations without a result, by kind of error."),
@@ -109,7 +125,24 @@ _ENTRY: dict[str, Schema] = {
     "cost_seconds": seconds("What its generation took."),
     "groups": _list_of({"type": "string"}, "The groups that it can be purged by."),
     "price": {"type": "number", "minimum": 0, "description": "What it cost, in the currency of its pipeline."},
+    "tier": {
+        "type": "string",
+        "enum": ["memory", *TIERS],
+        "description": "Where it is. Of one that is not in memory, hits and when it was used are not known.",
+    },
     "content_type": {"type": ["string", "null"], "description": "The media type of the result."},
+}
+
+_TIER: dict[str, Schema] = {
+    "up": {"type": "boolean", "description": "Whether it answers."},
+    "entries": {"type": ["integer", "null"], "minimum": 0, "description": "Results that it holds. Null: not known."},
+    "bytes": {"type": ["integer", "null"], "minimum": 0, "description": "What they take. Null: not known."},
+    "limit_bytes": {"type": ["integer", "null"], "minimum": 0, "description": "What they may take. Null: not known."},
+    "queue_bytes": count("What waits to be written."),
+    "lookups": _counts(LOOKUP_RESULTS, "Lookups, by how they ended."),
+    "writes": _counts(WRITE_RESULTS, "Results for it, by what became of them."),
+    "evictions": count("Results that its limit removed."),
+    "corrupt": count("Records that could not be read, and were removed."),
 }
 
 _PARAMETER: dict[str, Schema] = {
@@ -134,6 +167,11 @@ _PIPELINE: dict[str, Schema] = {
     "accepts": _list_of({"type": "string"}, "Media types of the body."),
     "produces": _list_of({"type": "string"}, "Media types of the result."),
     "parameters": _list_of(ref("Parameter"), "Query members that it takes."),
+    "path": {
+        "type": ["string", "null"],
+        "description": "Where it is served beside `/api/generate/`; one that ends in `/*` stands for all paths below. "
+        "Null: nowhere.",
+    },
     "ttl_seconds": {
         "type": ["number", "null"],
         "minimum": 0,
@@ -158,10 +196,26 @@ _PIPELINE: dict[str, Schema] = {
         "type": "object",
         "description": "Lists of values by JSON pointer: a result is stored only if it has one of them at each.",
     },
+    "stale_while_revalidate_seconds": seconds(
+        "For so long past its end a result answers at once, and is generated anew behind the answer."
+    ),
+    "stale_if_error_seconds": seconds("For so long past its end a result answers where its generation fails."),
+    "refresh_ahead": {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "exclusiveMaximum": 1,
+        "description": "From this share of its time to live on, a hit has the result generated anew behind it.",
+    },
+    "negative_ttl_seconds": {
+        "type": "object",
+        "description": "Seconds by status: refusals of the upstream that are stored, too, for so long.",
+        "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+    },
 }
 _OF_CONFIGURED_PIPELINES = (
     *("ignore_json", "ignore_query", "json_defaults", "store_unless", "store_only_if"),
     *("max_entries", "max_memory_mb", "reserve_memory_mb"),
+    *("stale_while_revalidate_seconds", "stale_if_error_seconds", "refresh_ahead", "negative_ttl_seconds"),
 )
 
 _PROBLEM: dict[str, Schema] = {
@@ -209,6 +263,11 @@ SCHEMAS: dict[str, Schema] = {
                 "additionalProperties": {"type": "integer", "minimum": 0},
                 "description": "What failed inside the cache without failing a request, by part.",
             },
+            "tiers": {
+                "type": "object",
+                "additionalProperties": ref("Tier"),
+                "description": "The tiers beyond memory, by name: `disk`, `shared`. Empty where there is none.",
+            },
             "pipelines": {
                 "type": "object",
                 "additionalProperties": ref("Figures"),
@@ -217,6 +276,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         description="What the cache has done and holds: overall, and by pipeline.",
     ),
+    "Tier": strict(_TIER, description="What a tier beyond memory has done and holds."),
     "Figures": strict(_FIGURES, description="The figures of one pipeline."),
     "Config": strict(
         {field.name: field.schema() for field in CONFIG_FIELDS}, description="The configuration in force."
