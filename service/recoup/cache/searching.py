@@ -109,7 +109,7 @@ class Searcher:
                     size,
                     left,
                     result.cost_seconds,
-                    request.pipeline,
+                    result.pipeline,
                     dropped,
                     "too_large",
                     result.price,
