@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grafana.board import Board
-from grafana.boards import capacity, generation, load_test, misses, overview, process
+from grafana.boards import capacity, generation, load_test, misses, overview, process, streams
 from grafana.queries import DASHBOARDS
 from grafana.sdk import JSONEncoder
 
@@ -18,6 +18,7 @@ BOARDS: tuple[Board, ...] = (
     misses.BOARD,
     capacity.BOARD,
     generation.BOARD,
+    streams.BOARD,
     load_test.BOARD,
     process.BOARD,
 )

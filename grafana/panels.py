@@ -90,8 +90,8 @@ def series(title: str, description: str, unit: str, *lines: Line, **further: Any
     """Lines over time.
 
     Further: `stacked`, `logarithmic`, `steps` (drawn as dashed lines), `colours` by legend, `styles` by pattern,
-    `no_value`, why there may be nothing, `minimum`, `maximum`, `decimals`, `many` for a legend that scrolls beside the
-    graph.
+    `no_value`, why there may be nothing, `minimum` (0; None: none), `maximum`, `decimals`, `many` for a legend that
+    scrolls beside the graph.
     """
     further["no_value"] = _or_not_measured(further.get("no_value", ""))
     panel = _with_targets(timeseries.Panel().title(title).description(description).unit(unit), lines)
@@ -105,7 +105,8 @@ def series(title: str, description: str, unit: str, *lines: Line, **further: Any
         scale = common.ScaleDistributionConfig().type(common_model.ScaleDistribution.LOG).log(10)
         panel = panel.scale_distribution(scale)
     else:
-        panel = panel.min(further.pop("minimum", 0))
+        minimum = further.pop("minimum", 0)
+        panel = panel if minimum is None else panel.min(minimum)
     return _with(_drawn(panel, further), further)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from metrics.thresholds import HIT_RATIO_GOAL, SPEEDUP_FLOOR, Thresholds
 
-from grafana.liveness import DOWN, IDLE, NO_RULES
+from grafana.liveness import DOWN, IDLE, NO_ALERTS, NO_PRICE, NO_RULES
 
 #: Grafana's names of units.
 SHARE = "percentunit"
@@ -27,6 +27,8 @@ STATES: Mapping[int, tuple[str, str]] = {
     IDLE: (NO_TRAFFIC, "blue"),
     DOWN: ("no instance up", "red"),
     NO_RULES: ("no rules loaded", "orange"),
+    NO_ALERTS: ("no alerts loaded", "orange"),
+    NO_PRICE: ("no price set", "blue"),
 }
 #: What a figure says where nothing at all is known.
 ABSENT = ("nothing is known", "orange")
@@ -41,6 +43,8 @@ ERROR_STEPS: Steps = ((None, "green"), (TARGETS.error_budget, "red"))
 SLOW_HIT_STEPS: Steps = ((None, "green"), (TARGETS.slow_hit_budget, "red"))
 BYPASS_STEPS: Steps = ((None, "green"), (TARGETS.bypass_ratio, "red"))
 REFUSED_STEPS: Steps = ((None, "green"), (TARGETS.refused_ratio, "red"))
+CUT_STEPS: Steps = ((None, "green"), (TARGETS.cut_ratio, "red"))
+REFRESH_STEPS: Steps = ((None, "green"), (TARGETS.refresh_error_ratio, "red"))
 REGRET_STEPS: Steps = ((None, "green"), (TARGETS.regret_ratio, "red"))
 NONE_IS_GOOD: Steps = ((None, "green"), (1, "red"))
 NEUTRAL: Steps = ((None, "blue"),)
@@ -71,3 +75,11 @@ BYPASSES: Colours = {
 }
 STATUSES: Colours = {"500": "purple", "502": "red", "503": "orange", "504": "yellow"}
 INVALIDATIONS: Colours = {"cleared": "red", "deleted": "orange", "purged": "purple", "replaced": "blue"}
+STREAM_ENDS: Colours = {"complete": "green", "cut": "red", "too_large": "orange", "not_stored": "purple"}
+PURPOSES: Colours = {"miss": "orange", "bypass": "purple", "refresh": "yellow", "verification": "blue"}
+REFRESHES: Colours = {
+    "stale stored": "green",
+    "stale failed": "red",
+    "ahead stored": "blue",
+    "ahead failed": "orange",
+}

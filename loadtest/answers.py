@@ -81,7 +81,14 @@ def digest(body: Iterable[bytes]) -> str:
     return value.hexdigest()
 
 
-def answered(call: Call, sent: tuple[float, float], status: int, header: Header, body: Sequence[bytes]) -> Request:
+def answered(
+    call: Call,
+    sent: tuple[float, float],
+    status: int,
+    header: Header,
+    body: Sequence[bytes],
+    first_seconds: float | None = None,
+) -> Request:
     """The record of a request that was answered as a whole.
 
     Args:
@@ -90,6 +97,7 @@ def answered(call: Call, sent: tuple[float, float], status: int, header: Header,
         status: Of the answer.
         header: Its headers.
         body: Its body, in the parts in which it was read.
+        first_seconds: When its head was there, where that is known.
     """
     fields = outcome_fields(header)
     size, length = sum(map(len, body)), header("content-length")
@@ -105,6 +113,7 @@ def answered(call: Call, sent: tuple[float, float], status: int, header: Header,
         bytes=size,
         digest=digested,
         allowed=status in call.allowed,
+        first_seconds=first_seconds,
         bypass=_bypass(call),
         **fields,
     )

@@ -41,9 +41,16 @@ def megabytes(value: float) -> str:
     return f"{value / _MEBIBYTE:.1f} MiB"
 
 
-def count(number: float, what: str, plural: str = "") -> str:
-    """Such as `1 request` or `4,210 requests`."""
-    return f"{number:,.0f} {what if number == 1 else plural or f'{what}s'}"
+def count(number: float, what: str) -> str:
+    """Such as `1 request`, `4,210 requests` or `2 entries`."""
+    if number != 1:
+        what = re.sub(r"(?<![aeiou])y$", "ie", re.sub(r"s$", "se", what)) + "s"
+    return f"{number:,.0f} {what}"
+
+
+def money(value: float, currency: str) -> str:
+    """Such as `1.25 USD`, and as many digits as a small sum needs."""
+    return f"{value:,.2f} {currency}" if value >= 1 or not value else f"{value:.3g} {currency}"
 
 
 def clock(value: float) -> str:

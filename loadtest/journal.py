@@ -50,6 +50,7 @@ class Request:
         etag: The entity tag.
         age: Seconds since the result was stored, by the header `Age`.
         ttl: Seconds until it expires, by `Cache-Status`.
+        first_seconds: From before it was sent until the head of its answer was there, which a stream sends at once.
         bypass: Whether it asked for an answer past the cache (`no-store`).
     """
 
@@ -71,6 +72,7 @@ class Request:
     etag: str | None = None
     age: float | None = None
     ttl: float | None = None
+    first_seconds: float | None = None
     bypass: bool = False
 
 

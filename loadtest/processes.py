@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import urllib3
 
+from loadtest import chat
+
 ROOT = Path(__file__).parents[1]
 #: Seconds that a start or an end may take on a busy machine.
 PATIENCE_SECONDS = 60.0
@@ -184,17 +186,18 @@ def _is_worker(process: psutil.Process) -> bool:
 
 
 class Upstream(Server):
-    """The paced generator behind the service's pipeline `remote`.
+    """The generator behind the service's pipelines `remote` and `chat`.
 
     Args:
         folder: For its output.
     """
 
     def __init__(self, folder: Path) -> None:
-        port = free_port()
+        port, counted = free_port(), (folder / "upstream.count").absolute()
+        counted.unlink(missing_ok=True)
         super().__init__(
             "the upstream",
-            [sys.executable, "-m", "loadtest.upstream", "--port", str(port)],
+            [sys.executable, "-m", "loadtest.upstream", "--port", str(port), "--count", str(counted)],
             folder / "upstream.log",
             {**os.environ, "PYTHONPATH": str(ROOT)},
             url=f"http://127.0.0.1:{port}",
@@ -202,10 +205,11 @@ class Upstream(Server):
         )
 
     def pipelines(self, path: Path) -> Path:
-        """Write the service's pipelines, this one behind `remote`, into a file; gives the file."""
+        """Write the service's pipelines, two of them before this one, into a file; gives the file."""
         path.write_text(
             '[pipelines.relief]\nkind = "relief"\n'
             f'[pipelines.remote]\nkind = "http"\nurl = "{self.url}/"\nmax_concurrent = 64\nmax_waiting = 256\n'
+            + chat.pipeline(self.url)
         )
         return path
 

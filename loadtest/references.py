@@ -9,7 +9,7 @@ from functools import lru_cache
 from struct import iter_unpack
 from urllib.parse import parse_qs, urlsplit
 
-from loadtest import upstream, workload
+from loadtest import chat, upstream, workload
 from loadtest.answers import digest
 from loadtest.plan import Call
 from loadtest.settings import Settings
@@ -73,8 +73,8 @@ def sample(items: Iterable[str], most: int) -> list[str]:
 def reference(call_path: str, body: bytes) -> Reference | None:
     """The result of a call; None: its pipeline is not one of the load test's."""
     address = urlsplit(call_path)
-    if address.path == _REMOTE:
-        made = upstream.result(body)
+    if address.path in (_REMOTE, chat.PATH):
+        made = chat.answer(body).body if address.path == chat.PATH else upstream.result(body)
         return Reference(digest([made]), len(made))
     if address.path != _RELIEF:
         return None
@@ -84,8 +84,8 @@ def reference(call_path: str, body: bytes) -> Reference | None:
 
 
 def is_remote(call: Call) -> bool:
-    """Whether the paced upstream makes it, which costs nothing here."""
-    return call.path.startswith(_REMOTE)
+    """Whether the run's upstream makes it, which costs nothing here."""
+    return call.path.startswith((_REMOTE, chat.PATH))
 
 
 def is_solid(stl: bytes) -> bool:

@@ -125,6 +125,8 @@ class Result:
         charts: The panels.
         settings: Of the workload, by name.
         environment: What it ran on, by name: versions, cores, the window of the recorded rules.
+        recouped: Money that was not spent, by currency, where a pipeline has a price.
+        generated: What generations cost, likewise.
         notes: Sentences that a reader needs: what Prometheus lacks, what was shortened.
         begin: Seconds since the epoch.
         end: The same.
@@ -140,6 +142,8 @@ class Result:
     notes: tuple[str, ...]
     begin: float
     end: float
+    recouped: Mapping[str, float] = field(default_factory=dict)
+    generated: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As JSON: members are the attributes' names."""

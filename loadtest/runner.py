@@ -82,6 +82,8 @@ def own_place(settings: workload.Settings, folder: Path, service_settings: Mappi
             "kill-worker": service.kill_worker,
             "stop-prometheus": prometheus.stop,
             "start-prometheus": prometheus.start,
+            "stop-upstream": upstream.stop,
+            "start-upstream": upstream.start,
             "terminate-service": service.stop,
             "start-service": service.start,
         }

@@ -29,6 +29,7 @@ NAMES = (
     "garbage",
     "shrink",
     "audit",
+    "chat",
 )
 #: What a run plays that names none: all but the one that takes as long as one says.
 DEFAULT_NAMES = tuple(name for name in NAMES if name != "soak")

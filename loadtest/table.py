@@ -20,7 +20,9 @@ def headline(result: Result) -> str:
 
 def as_text(result: Result) -> str:
     """The checks, the product's table, the notes, and the verdict; lines end with a line feed."""
-    return "\n".join([*_checks(result.checks), *_usages(result), *_notes(result.notes), "", headline(result), ""])
+    return "\n".join(
+        [*_checks(result.checks), *_usages(result), *_money(result), *_notes(result.notes), "", headline(result), ""]
+    )
 
 
 def _checks(checks: Sequence[Check]) -> Iterator[str]:
@@ -63,6 +65,13 @@ def _row(usage: Usage) -> tuple[str, ...]:
         formatting.seconds(usage.scaled_with_seconds),
         formatting.times(usage.scaled_gain),
     )
+
+
+def _money(result: Result) -> Iterator[str]:
+    for currency, value in result.recouped.items():
+        spent = formatting.money(result.generated.get(currency, 0), currency)
+        yield ""
+        yield f"  recouped: {formatting.money(value, currency)}, beside {spent} that generations cost"
 
 
 def _notes(notes: Sequence[str]) -> Iterator[str]:

@@ -62,6 +62,8 @@ class Thresholds:
     audit_memory_excess_max: float
     audit_leak_bytes_max: float
     audit_window_tolerance: float
+    chat_first_byte_max: float
+    chat_recouped_excess_max: float
     requests: Mapping[str, float]
 
 

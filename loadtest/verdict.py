@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from loadtest import journal, workload
-from loadtest.checks import checks, clients, counts, scraping, usages
+from loadtest.checks import checks, clients, counters, counts, scraping, usages
 from loadtest.checks.case import Case
 from loadtest.journal import Phase
 from loadtest.panels import Panels
@@ -14,6 +14,7 @@ from loadtest.prometheus import Prometheus, QueryError
 from loadtest.result import PanelChart, Result, Span
 from loadtest.table import as_text, headline
 from loadtest.thresholds import Thresholds
+from recoup.telemetry.catalogue import GENERATED_COST, RECOUPED_COST, Metric
 
 __all__ = ["as_text", "headline", "judge"]
 
@@ -67,9 +68,21 @@ def judge(
         settings=dict(run.settings),
         environment=facts,
         notes=(*notes, *scraping.notes(case), *(ended.format(phase.name) for phase in interrupted)),
+        recouped=_money(run, RECOUPED_COST),
+        generated=_money(run, GENERATED_COST),
         begin=run.begin,
         end=run.end if run.end is not None else max((phase.end for phase in run.phases), default=run.begin),
     )
+
+
+def _money(run: journal.Run, metric: Metric) -> dict[str, float]:
+    """What a counter of money grew by over the run, by currency."""
+    counted = (counters.select(phase.after or {}, metric.name) for phase in run.phases)
+    currencies = {labels["currency"] for series in counted for labels, _ in series}
+    grown = {
+        name: sum(counters.growth(phase, metric.name, currency=name) for phase in run.phases) for name in currencies
+    }
+    return {name: value for name, value in sorted(grown.items()) if value}
 
 
 def _span(phase: Phase) -> Span:

@@ -109,6 +109,13 @@ UP_STATE = Signal("recoup_up", "max", _NOW)
 TARGETS = Signal("recoup_targets", "count", {"job": ("",)})
 UP_TARGETS = Signal("recoup_up_targets", "sum", {"job": ("",)})
 UPTIME = Signal("recoup_uptime_seconds", "median", {"job": ("",)})
+CUT_RATIO = Signal("recoup_stream_cut_ratio", "rate", {"pipeline": ("5m", "30m", "1h")})
+REFRESH_ERROR_RATIO = Signal("recoup_refresh_error_ratio", "rate", {"pipeline": ("5m", "30m", "1h")})
+FIRST_BYTE = Signal("recoup_first_byte_seconds_bucket", "rate", {"pipeline": ("5m",)})
+FIRST_BYTE_MEAN = Signal("recoup_first_byte_seconds", "mean", {"pipeline": ("1h",)})
+FIRST_BYTE_USUAL = Signal("recoup_first_byte_seconds", "median", {"pipeline": ("1d",)})
+#: Recorded beside the alerts, for each job that they could be raised for: without it, nothing fires for want of rules.
+ALERTS_LOADED = Signal("recoup_alerts_loaded", "bool", {"job": ("",)})
 NET_SECONDS = Signal("recoup_net_seconds", "rate", _both("5m", "1h"))
 GENERATED_COST = Signal("recoup_generated_cost", "rate", _both("5m"))
 RECOUPED_COST = Signal("recoup_recouped_cost", "rate", _both("5m"))
@@ -156,6 +163,12 @@ SIGNALS = (
     TARGETS,
     UP_TARGETS,
     UPTIME,
+    CUT_RATIO,
+    REFRESH_ERROR_RATIO,
+    FIRST_BYTE,
+    FIRST_BYTE_MEAN,
+    FIRST_BYTE_USUAL,
+    ALERTS_LOADED,
     NET_SECONDS,
     GENERATED_COST,
     RECOUPED_COST,

@@ -84,6 +84,13 @@ class Thresholds:
         burn_events: Failures (or slow hits) in the long window that are not worth an alert, whatever their share.
         slower_factor: How many times slower than on the day before generations may become.
         slower_generations: Generations in an hour from which on that is judged.
+        cut_ratio: The largest share of streams that may break off, over an hour.
+        cuts: Streams that broke off in an hour that are not worth an alert.
+        refresh_error_ratio: The largest share of refreshes that may fail, over an hour.
+        refresh_errors: Failed refreshes in an hour that are not worth an alert.
+        first_byte_factor: How many times later than on the day before the first byte of a miss may come.
+        first_byte_seconds: Until this many seconds it may always take.
+        first_byte_streams: Streams in an hour from which on that is judged.
         queue_full_ratio: The largest share of generations that may be refused, over an hour.
         refusals: Refused generations in an hour that are not worth an alert.
         refused_ratio: The largest share of requests that may be answered 503, over an hour.
@@ -125,6 +132,13 @@ class Thresholds:
     burn_events: float = _threshold(5, _COUNT)
     slower_factor: float = _threshold(3, Bounds(1))
     slower_generations: float = _threshold(5, _COUNT)
+    cut_ratio: float = _threshold(0.02, _SHARE)
+    cuts: float = _threshold(5, _COUNT)
+    refresh_error_ratio: float = _threshold(0.2, _SHARE)
+    refresh_errors: float = _threshold(5, _COUNT)
+    first_byte_factor: float = _threshold(3, Bounds(1))
+    first_byte_seconds: float = _threshold(0.5, _COUNT)
+    first_byte_streams: float = _threshold(5, _COUNT)
     queue_full_ratio: float = _threshold(0.05, _SHARE)
     refusals: float = _threshold(5, _COUNT)
     refused_ratio: float = _threshold(0.01, _SHARE)

@@ -47,19 +47,31 @@ class TestLRUCacheBasics:
     def test_initialisation_with_the_defaults_of_the_contract(self) -> None:
         cache = LRUCache()
 
-        assert {"max_size": 1000, "max_memory_mb": 512, "ttl_seconds": 86400, "enabled": True} == cache.config()
+        assert {
+            "max_size": 1000,
+            "max_memory_mb": 512,
+            "ttl_seconds": 86400,
+            "enabled": True,
+            "policy": "lru",
+        } == cache.config()
         assert 0 == len(cache)
         assert 0 == cache.stats().memory_bytes
 
     def test_initialisation_with_limits_of_ones_own(self) -> None:
         cache = LRUCache(max_size=7, max_memory_mb=1.5, ttl_seconds=60, enabled=False)
 
-        assert {"max_size": 7, "max_memory_mb": 1.5, "ttl_seconds": 60, "enabled": False} == cache.config()
+        assert {
+            "max_size": 7,
+            "max_memory_mb": 1.5,
+            "ttl_seconds": 60,
+            "enabled": False,
+            "policy": "lru",
+        } == cache.config()
         assert 3 * MB // 2 == cache.stats().max_memory_bytes
 
     def test_initialisation_takes_keyword_arguments_only(self) -> None:
         with pytest.raises(TypeError):
-            LRUCache(10)
+            LRUCache(10)  # type: ignore[call-arg]
 
     @pytest.mark.parametrize("options", [{"max_size": 0}, {"max_memory_mb": 0}, {"ttl_seconds": -1}, {"enabled": 1}])
     def test_initialisation_refuses_what_cannot_be_used(self, options: dict) -> None:
@@ -179,7 +191,7 @@ class TestLRUCacheEviction:
         stats = cache.stats()
         assert stats.memory_bytes <= MB
         assert 10 == len(cache)
-        assert list(range(10, 20)) == sorted(cache)
+        assert list(range(10, 20)) == sorted(cache)  # type: ignore[type-var]
         assert {"size": 0, "memory": 10, "quota": 0, "expired": 0} == stats.evictions
 
     def test_one_large_value_makes_room_for_itself(self) -> None:
@@ -368,7 +380,7 @@ class TestLRUCacheConfiguration:
         cache = LRUCache(max_size=10)
         config = cache.config()
 
-        assert {"max_size": 10, "max_memory_mb": 512, "ttl_seconds": 86400, "enabled": True} == config
+        assert {"max_size": 10, "max_memory_mb": 512, "ttl_seconds": 86400, "enabled": True, "policy": "lru"} == config
         config["max_size"] = 99
         assert 10 == cache.config()["max_size"]
 
@@ -515,7 +527,7 @@ class TestLRUCacheEntries:
 
         assert {"a": 3, "b": 0} == {entry["key"]: entry["hits"] for entry in cache.entries()}
         cache["a"] = 2
-        assert 0 == cache.inspect("a")["hits"]
+        assert 0 == cache.inspect("a")["hits"]  # type: ignore[index]
 
     def test_looking_at_entries_counts_nothing(self) -> None:
         cache = LRUCache()
@@ -545,7 +557,7 @@ class TestLRUCacheSingleton:
 
     def test_there_is_one_global_instance(self) -> None:
         caches: list[LRUCache] = []
-        run_together(16, lambda _: caches.append(get_cache()))
+        run_together(16, lambda _: caches.append(get_cache()))  # type: ignore[arg-type]
 
         assert isinstance(caches[0], LRUCache)
         assert {id(caches[0])} == set(map(id, caches))

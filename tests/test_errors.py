@@ -44,7 +44,7 @@ def test_everything_descends_from_one_base_and_is_told() -> None:
 
 def test_the_statuses_that_are_drawn_are_those_of_the_classes() -> None:
     for name, status in re.findall(r"(\w+Error) +(\d{3})", errors.__doc__ or ""):
-        assert int(status) == defined()[name].status
+        assert int(status) == defined()[name].status  # type: ignore[attr-defined]
 
 
 def test_every_kind_is_in_the_vocabulary() -> None:

@@ -25,11 +25,17 @@ def in_a_new_process(program: str, **environ: str) -> str:
 
 
 def test_without_variables_it_has_the_defaults() -> None:
-    assert {"max_size": 1000, "max_memory_mb": 512.0, "ttl_seconds": 86400.0, "enabled": True} == configured()
+    assert {
+        "max_size": 1000,
+        "max_memory_mb": 512.0,
+        "ttl_seconds": 86400.0,
+        "enabled": True,
+        "policy": "lru",
+    } == configured()
 
 
 def test_the_variables_configure_it() -> None:
-    expected = {"max_size": 7, "max_memory_mb": 2.5, "ttl_seconds": None, "enabled": False}
+    expected = {"max_size": 7, "max_memory_mb": 2.5, "ttl_seconds": None, "enabled": False, "policy": "lru"}
 
     assert expected == configured(
         CACHE_MAX_SIZE="7", CACHE_MAX_MEMORY_MB="2.5", CACHE_TTL_SECONDS="0", DISABLE_RESULT_CACHE="1"

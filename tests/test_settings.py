@@ -261,6 +261,7 @@ class TestCacheOptions:
             "enabled": True,
             "ttl_jitter": 0.1,
             "stale_seconds": 0.0,
+            "policy": "lru",
         }
         assert expected == settings.cache_options()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metrics.signals import HIT_RATIO, SLOW_HIT_RATIO, SPEEDUP, SPEEDUP_LIMIT
+from metrics.signals import HIT_RATIO, LATENCY, SLOW_HIT_RATIO, SPEEDUP, SPEEDUP_LIMIT
 
 from grafana import style
 from grafana.board import Board, Strip, link_to
@@ -15,14 +15,15 @@ from grafana.expressions import (
     hourly,
     increase,
     or_zero,
-    quantile,
     rate,
     recorded,
+    recorded_quantile,
     select,
     total,
 )
-from grafana.liveness import judged, unless_down, with_rules, without_rules
+from grafana.liveness import judged, unless_down, with_alerts, with_prices, without_alerts
 from grafana.panels import LIMIT, Line, Panel, coloured, dashed, figure, listing, series
+from grafana.sdk import common_model
 from recoup.telemetry.catalogue import (
     ENABLED,
     ENTRIES,
@@ -32,6 +33,7 @@ from recoup.telemetry.catalogue import (
     MEMORY,
     MEMORY_LIMIT,
     RECOUPED,
+    RECOUPED_COST,
     REQUEST_DURATION,
 )
 
@@ -78,6 +80,20 @@ def _recouped_today() -> Panel:
     )
 
 
+def _money_today() -> Panel:
+    return figure(
+        "Recouped money today",
+        "Money that was not spent since midnight, by currency: the price of each result that answered a hit or a "
+        "coalesced lookup. Prices are set by pipeline; where no pipeline of a job has one, it says so.",
+        style.COUNT,
+        Line(with_prices(increase(RECOUPED_COST, f"{JOB}, currency")), "{{job}} {{currency}}"),
+        steps=style.NEUTRAL,
+        time_from="now/d",
+        decimals=2,
+        text_mode=common_model.BigValueTextMode.VALUE_AND_NAME,
+    )
+
+
 def _recouped_an_hour() -> Panel:
     return figure(
         "Recouped per hour",
@@ -93,9 +109,9 @@ def _alerts_now() -> Panel:
     return figure(
         "Alerts firing",
         "Warnings and critical alerts on these jobs that fire now: those of the list at the bottom of this dashboard. "
-        "Where Prometheus has no rules for a job, it says so: then nothing could fire.",
+        "Where Prometheus has no rules or no alerts for a job, it says so: then nothing could fire.",
         style.COUNT,
-        Line(with_rules(f"count by ({JOB}) ({alerts(severity=URGENT)})"), "{{job}}"),
+        Line(with_alerts(f"count by ({JOB}) ({alerts(severity=URGENT)})"), "{{job}}"),
         steps=style.NONE_IS_GOOD,
     )
 
@@ -177,15 +193,16 @@ def _requests_by_outcome() -> Panel:
 
 
 def _latency_by_outcome() -> Panel:
-    shares = ((0.99, "p99"), (0.95, "p95"), (0.5, "p50"))
+    shares = ((0.99, "p99", REQUEST_DURATION), (0.95, "p95", None), (0.5, "p50", None))
     lines = [
-        Line(quantile(share, REQUEST_DURATION, "outcome"), f"{{{{outcome}}}} {name}", exemplars=share == 0.99)
-        for share, name in shares
+        Line(recorded_quantile(share, LATENCY, "outcome", of), f"{{{{outcome}}}} {name}", exemplars=of is not None)
+        for share, name, of in shares
     ]
     return series(
         "Latency by outcome",
-        "What callers waited: half of them no longer than p50 (dotted), 95 % than p95 (dashed), 99 % than p99. "
-        "Logarithmic: a hit and a miss are orders of magnitude apart. Each dot is one request; click it for its trace.",
+        "What callers waited, over all instances, in windows of five minutes: half of them no longer than p50 "
+        "(dotted), 95 % than p95 (dashed), 99 % than p99. Logarithmic: a hit and a miss are orders of magnitude apart. "
+        "Each dot is one request; click it for its trace.",
         style.SECONDS,
         *lines,
         logarithmic=True,
@@ -232,15 +249,15 @@ def _alerts_list() -> Panel:
     return listing(
         "Firing alerts",
         "The warnings and critical alerts that fire now, with their labels. Each has a section in the runbook. A job "
-        "that Prometheus has no rules for stands here, too.",
-        Line(f"{alerts(severity=URGENT)} or {_no_rules()}", "{{alertname}}"),
+        "that Prometheus has no alerts for stands here, too.",
+        Line(f"{alerts(severity=URGENT)} or {_no_alerts()}", "{{alertname}}"),
         hidden=("Time", "Value", "__name__", "alertstate"),
         no_value="no alert fires",
     )
 
 
-def _no_rules() -> str:
-    return f'label_replace({without_rules()}, "alertname", "no rules loaded", "", "")'
+def _no_alerts() -> str:
+    return f'label_replace({without_alerts()}, "alertname", "no alerts loaded", "", "")'
 
 
 def _notices_list() -> Panel:
@@ -262,12 +279,13 @@ BOARD = Board(
             5,
             (
                 (3, scraped()),
-                (4, _hit_ratio_now()),
-                (4, _speedup_now()),
+                (3, _hit_ratio_now()),
+                (3, _speedup_now()),
                 (3, _errors_now()),
                 (3, _alerts_now()),
-                (4, _recouped_today()),
+                (3, _recouped_today()),
                 (3, _recouped_an_hour()),
+                (3, _money_today()),
             ),
         ),
         Strip(8, ((8, _hit_ratio_over_time()), (8, _speedup_over_time()), (8, _requests_by_outcome()))),

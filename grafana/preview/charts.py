@@ -31,10 +31,9 @@ def _overrides(panel: Panel, series: Series) -> list[dict[str, Any]]:
 
 
 def stat(panel: Panel, series: list[Series], width: float, height: float) -> str:
-    """A figure for each series, on the colour of its threshold; named where there are several."""
-    tiles = "".join(
-        _tile(*shown(panel, line), line.name, width, height / len(series), named=len(series) > 1) for line in series
-    )
+    """A figure for each series, on the colour of its threshold; named where there are several, or the panel says so."""
+    named = len(series) > 1 or panel["options"]["textMode"] == "value_and_name"
+    tiles = "".join(_tile(*shown(panel, line), line.name, width, height / len(series), named=named) for line in series)
     return f'<div class="stats">{tiles or _tile(*shown(panel, None), "", width, height, named=False)}</div>'
 
 
@@ -53,10 +52,15 @@ def shown(panel: Panel, line: Series | None) -> tuple[str, str]:
     return text(line.last, defaults["unit"], defaults.get("decimals")), colour(panel, line) or str(steps[-1]["color"])
 
 
+#: Pixels from which on a figure's name fits beside it.
+_ROOM_BESIDE = 300
+
+
 def _tile(words: str, background: str, name: str, width: float, height: float, *, named: bool) -> str:
-    size = min(height * 0.5, width / max(len(words), 4) * 1.5)
+    below = named and width < _ROOM_BESIDE
+    size = min(height * (0.35 if below else 0.5), width / max(len(words), 4) * 1.35)
     label = f"<small>{html.escape(name)}</small>" if named else ""
-    style = f"background:var(--chart-{background});font-size:{size:.0f}px"
+    style = f"background:var(--chart-{background});font-size:{size:.0f}px" + (";flex-direction:column" if below else "")
     return f'<div class="stat" style="{style}">{html.escape(words)}{label}</div>'
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from loadtest.checks import audit, bodies, counts, faults, figures, rules, scraping, steady, stress, usages
+from loadtest.checks import audit, bodies, chat, counts, faults, figures, rules, scraping, steady, stress, usages
 from loadtest.checks.case import Case, Scope
 from loadtest.result import Check
 
@@ -62,6 +62,7 @@ SCENARIOS = {
     "terminate": Checks(faults.terminate, ("fault", "restarted"), "The fault"),
     "garbage": Checks(faults.garbage, ("fault", "recovery"), "The fault"),
     "audit": Checks(audit.audit, audit.PARTS, "The audit"),
+    "chat": Checks(chat.chat, ("mixed", "followers", "refused", "dead", "recovery"), "The chat"),
     "shrink": Checks(faults.shrink, ("fault", "recovery"), "The fault"),
 }
 

@@ -48,7 +48,7 @@ def checks(scope: Scope) -> Iterator[Check]:
 
 def traffic(scope: Scope) -> Check:
     """Whether a scenario had requests enough to say anything."""
-    sent, least = sum(len(phase.requests) for phase in scope.phases), scope.case.asked.requests.get(scope.scenario, 1)
+    sent, least = sum(len(phase.requests) for phase in scope.phases), scope.asked.requests.get(scope.scenario, 1)
     return scope.holds("Traffic", count(sent, "request"), f"at least {count(least, 'request')}", sent >= least)
 
 
@@ -76,8 +76,7 @@ def _answers(scope: Scope) -> Check:
 def _actions(scope: Scope) -> Check:
     done = [(phase, action) for phase in scope.case.run.phases for action in phase.actions]
     bad = [f"{phase.name}: {action.action}: {action.error}" for phase, action in done if action.error is not None]
-    measured = f"{count(len(bad), 'failure')} in {count(len(done), 'action')}"
-    return scope.holds("Actions beside the requests", measured, "none", not bad, "; ".join(bad[:_SHOWN]))
+    return scope.none("Actions beside the requests", bad, len(done), "action", called="failure", least=0)
 
 
 def _agreement(
@@ -86,13 +85,7 @@ def _agreement(
     """Phases by one comparison; of `silent` ones the service's counts are not known."""
     apart = [f"{phase.name}: the service could not be asked at its end" for phase in silent]
     apart += [f"{phase.name}: {sentence}" for phase in phases for sentence in differences(phase)]
-    detail = "; ".join(apart[:_SHOWN]) + (f"; and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else "")
-    if not phases:
-        return scope.lacks(name, "equal", detail)
-    where = f"in {count(len(phases), 'phase')}"
-    sent = count(sum(len(phase.requests) for phase in phases), "request")
-    measured = f"{count(len(apart), 'difference')} {where}" if apart else f"equal {where}, {sent}"
-    return scope.holds(name, measured, "equal", not apart, detail)
+    return scope.none(name, apart, len(phases), "phase", expected="equal")
 
 
 def _locust(phase: Phase) -> Iterator[str]:
@@ -145,9 +138,13 @@ def _reasons(phase: Phase) -> Iterator[str]:
 def _generations(phase: Phase) -> Iterator[str]:
     """A generation answers each miss and each bypass, and nothing else; without an answer it may have failed."""
     counted = round(counters.growth(phase, f"{GENERATION_DURATION.name}_count"))
-    outcomes = clients.outcomes(phase.requests)
+    # What a generator refused, or failed at, may have been a miss, and was no generation.
+    refused = {request for request in phase.requests if request.kind == "generate" and request.status >= 400}
+    outcomes = clients.outcomes(request for request in phase.requests if request not in refused)
     seen = outcomes["miss"] + outcomes["bypass"]
-    unseen = clients.count(phase.requests, lambda one: one.outcome is None and one.kind == "generate")
+    unseen = clients.count(
+        phase.requests, lambda one: one in refused or (one.outcome is None and one.kind == "generate")
+    )
     if not seen <= counted <= seen + unseen:
         yield f"the service counts {counted:,} generations, its clients {seen:,} misses and bypasses"
 

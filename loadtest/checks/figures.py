@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, pairwise
 from math import isclose
@@ -14,6 +14,7 @@ from metrics.thresholds import Thresholds
 
 from loadtest.checks import counters
 from loadtest.checks.case import Scope
+from loadtest.checks.counts import WATCHING_ROUTES
 from loadtest.formatting import count
 from loadtest.journal import Phase
 from loadtest.prometheus import QueryError
@@ -28,22 +29,27 @@ STARTED = "process_start_time_seconds"
 _EXACT = 1e-9
 _SHOWN = 3
 
-#: By series' name, where the statistics of a pipeline have it: a number, or numbers by the value of a label.
-_STATISTICS: Mapping[str, tuple[str, str | None]] = {
+#: By series' name, where the statistics of a pipeline have it: a number, or numbers by the values of labels.
+_STATISTICS: Mapping[str, tuple[str, ...]] = {
     catalogue.MISSES.name: ("miss_reasons", "reason"),
     catalogue.BYPASSES.name: ("bypass_reasons", "reason"),
     catalogue.EVICTIONS.name: ("evictions", "cause"),
     catalogue.INVALIDATIONS.name: ("invalidations", "cause"),
-    catalogue.UNUSED_EVICTIONS.name: ("unused_evictions", None),
-    catalogue.RECOUPED.name: ("recouped_seconds", None),
-    catalogue.REGRETTED.name: ("regretted_seconds", None),
+    catalogue.UNUSED_EVICTIONS.name: ("unused_evictions",),
+    catalogue.RECOUPED.name: ("recouped_seconds",),
+    catalogue.REGRETTED.name: ("regretted_seconds",),
     catalogue.GENERATION_FAILURES.name: ("generation_failures", "error"),
-    f"{catalogue.GENERATION_DURATION.name}_count": ("generations", None),
-    f"{catalogue.GENERATION_DURATION.name}_sum": ("generation_seconds", None),
-    catalogue.ENTRIES.name: ("entries", None),
-    catalogue.MEMORY.name: ("memory_bytes", None),
-    catalogue.GENERATIONS_IN_PROGRESS.name: ("generations_in_progress", None),
-    catalogue.GENERATIONS_WAITING.name: ("generations_waiting", None),
+    catalogue.STREAMS.name: ("streams", "end"),
+    catalogue.REFRESHES.name: ("refreshes", "cause", "result"),
+    catalogue.GENERATED_COST.name: ("generated_cost", "currency"),
+    catalogue.RECOUPED_COST.name: ("recouped_cost", "currency"),
+    catalogue.REGRETTED_COST.name: ("regretted_cost", "currency"),
+    f"{catalogue.GENERATION_DURATION.name}_count": ("generations",),
+    f"{catalogue.GENERATION_DURATION.name}_sum": ("generation_seconds",),
+    catalogue.ENTRIES.name: ("entries",),
+    catalogue.MEMORY.name: ("memory_bytes",),
+    catalogue.GENERATIONS_IN_PROGRESS.name: ("generations_in_progress",),
+    catalogue.GENERATIONS_WAITING.name: ("generations_waiting",),
 }
 _OUTCOMES = {"hit": "hits", "stale": "stale", "coalesced": "coalesced", "miss": "misses", "bypass": "bypassed"}
 #: Counted for a pipeline, and in no statistics: of each what counts is held against something else that is there.
@@ -51,7 +57,13 @@ _DERIVED = {
     catalogue.SPENT.name,
     *(
         f"{metric.name}_{suffix}"
-        for metric in (REQUEST_DURATION, catalogue.ENTRY_SIZE, catalogue.HIT_AGE, catalogue.EVICTION_AGE)
+        for metric in (
+            REQUEST_DURATION,
+            catalogue.FIRST_BYTE,
+            catalogue.ENTRY_SIZE,
+            catalogue.HIT_AGE,
+            catalogue.EVICTION_AGE,
+        )
         for suffix in ("count", "sum")
     ),
 }
@@ -84,16 +96,14 @@ def shown() -> frozenset[str]:
     return frozenset(name for metric in used for name in metric.series if not name.endswith("_bucket"))
 
 
+def _compared() -> frozenset[str]:
+    """What panels use, and what counts although none of them does."""
+    return shown() | {metric.name for metric in (catalogue.STREAMS, catalogue.GENERATED_COST, catalogue.RECOUPED_COST)}
+
+
 def is_counter(name: str) -> bool:
     """Whether a series of the catalogue only grows: a counter, or the count or sum of a histogram."""
     return any(name in metric.series and metric.kind != "gauge" for metric in METRICS)
-
-
-def _none(scope: Scope, name: str, wrong: Iterable[str], compared: int, what: str) -> Check:
-    told = list(wrong)
-    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    measured = f"{count(len(told), 'difference')} in {compared:,} {what}"
-    return scope.holds(name, measured, "none", not told and compared > 0, "; ".join(told[:_SHOWN]) + more)
 
 
 def _began_empty(scope: Scope) -> Check:
@@ -113,7 +123,7 @@ def _began_empty(scope: Scope) -> Check:
     warm = [item for item, outcome in first.items() if outcome in ("hit", "stale")]
     # One that has answered somebody else before is no service of this run's own.
     held = entries if not lookups else 0
-    measured = f"{count(held, 'entry', 'entries')}, {count(len(warm), 'first request')} answered from it"
+    measured = f"{count(held, 'entry')}, {count(len(warm), 'first request')} answered from it"
     return scope.holds(name, measured, "empty", not held and not warm, "; ".join(warm[:_SHOWN]))
 
 
@@ -146,7 +156,7 @@ def _never_fall(scope: Scope) -> Check:
                     wrong.append(f"Prometheus sees {count(resets, 'reset')}, and {count(restarts, 'restart')} were")
     except QueryError as error:
         wrong.append(str(error))
-    return _none(scope, name, wrong, len(readings), "readings")
+    return scope.none(name, wrong, len(readings), "reading")
 
 
 def _counts(text: str) -> bool:
@@ -160,7 +170,7 @@ def _fresh(scope: Scope) -> Check:
         reads = [counters.total(reading, HTTP_REQUESTS.name, route="/metrics") for reading in (earlier, later)]
         if earlier.get(STARTED) == later.get(STARTED) and reads[0] >= reads[1]:
             wrong.append(f"what was read at {moment} is what was read before it")
-    return _none(scope, "Freshness of /metrics", wrong, len(readings) - 1, "readings")
+    return scope.none("Freshness of /metrics", wrong, len(readings) - 1, "reading")
 
 
 def _waits(scope: Scope, phases: list[Phase]) -> Check:
@@ -172,7 +182,7 @@ def _waits(scope: Scope, phases: list[Phase]) -> Check:
             answered = sum(request.outcome == outcome and request.kind != "manage" for request in phase.requests)
             if recorded[outcome] != answered and not any(request.outcome is None for request in phase.requests):
                 wrong.append(f"{phase.name}: {recorded[outcome]:,} waits of {answered:,} with {outcome}")
-    return _none(scope, "Waits recorded", wrong, len(phases), "phases")
+    return scope.none("Waits recorded", wrong, len(phases), "phase")
 
 
 def _statistics(scope: Scope, phases: list[Phase]) -> Check:
@@ -182,15 +192,15 @@ def _statistics(scope: Scope, phases: list[Phase]) -> Check:
         exposed, told = phase.after or {}, _told(phase.stats or {})
         for text, value in exposed.items():
             name = counters.series(text)[0]
-            if name not in shown() or name in _DERIVED or "pipeline" not in _labels(name):
+            if name not in _compared() or name in _DERIVED or "pipeline" not in _labels(name):
                 continue
             compared += 1
-            if text not in told:
+            if text not in told and value:
                 wrong.append(f"{phase.name}: the statistics do not tell {text}")
-            elif not isclose(value, told[text], rel_tol=_EXACT, abs_tol=_EXACT):
+            elif not isclose(value, told.get(text, 0.0), rel_tol=_EXACT, abs_tol=_EXACT):
                 wrong.append(f"{phase.name}: {text} is {value:,.12g}, the statistics say {told[text]:,.12g}")
         wrong += [f"{phase.name}: {said}" for said in _derived(exposed)]
-    return _none(scope, "The exposition against the statistics", wrong, compared, "series")
+    return scope.none("The exposition against the statistics", wrong, compared, "value")
 
 
 def _derived(exposed: Mapping[str, float]) -> Iterator[str]:
@@ -219,20 +229,26 @@ def _told(stats: Mapping[str, Any]) -> dict[str, float]:
     for pipeline, figures in stats.get("pipelines", {}).items():
         for outcome, member in _OUTCOMES.items():
             told[series(LOOKUPS.name, {"pipeline": pipeline, "outcome": outcome})] = figures[member]
-        for name, (member, label) in _STATISTICS.items():
-            if label is None:
-                told[series(name, {"pipeline": pipeline})] = figures[member]
-                continue
-            for word, value in figures[member].items():
-                told[series(name, {"pipeline": pipeline, label: word})] = value
+        for name, (member, *labels) in _STATISTICS.items():
+            for words, value in _leaves(figures.get(member, {}), len(labels)):
+                told[series(name, {"pipeline": pipeline, **dict(zip(labels, words, strict=True))})] = value
     return told
+
+
+def _leaves(figure: Any, depth: int) -> Iterator[tuple[tuple[str, ...], float]]:
+    """The numbers of nested objects, each with the names that lead there."""
+    if not depth:
+        yield (), figure
+        return
+    for word, inner in figure.items():
+        yield from (((word, *words), value) for words, value in _leaves(inner, depth - 1))
 
 
 def _scraped(scope: Scope, phases: list[Phase]) -> Check:
     """What Prometheus scraped after a phase, before anything else happened, is what the service said at its end."""
     name = "Prometheus against the exposition"
     wrong, compared, unscraped = [], 0, 0
-    wanted = "|".join(sorted(name for name in shown() if is_counter(name)) if shown() else [])
+    wanted = "|".join(sorted(filter(is_counter, _compared())))
     for phase in phases:
         if phase.rested is None:
             continue
@@ -249,16 +265,14 @@ def _scraped(scope: Scope, phases: list[Phase]) -> Check:
             found[text] = found.get(text, 0.0) + one.points[0][1]
         unscraped += not found
         for text, value in found.items():
-            if text.startswith(HTTP_REQUESTS.name) and 'route="/' in text and "/api/" not in text:
-                continue  # scraping is counted, too
-            if 'route="/api/cache' in text:
-                continue  # and so is what the conductor asks at the end
+            if any(f'route="{route}' in text for route in (*WATCHING_ROUTES, "/api/cache")):
+                continue  # scraping is counted, too, and so is what the conductor asks at the end
             compared += 1
             if not isclose(value, (phase.after or {}).get(text, 0.0), rel_tol=_EXACT, abs_tol=_EXACT):
                 wrong.append(f"{phase.name}: {text} is {value:,.12g} there")
     if unscraped > len(phases) / 5:
         wrong.append(f"{unscraped} of {count(len(phases), 'phase')} were not scraped at their end")
-    return _none(scope, name, wrong, compared, "samples")
+    return scope.none(name, wrong, compared, "sample")
 
 
 #: What a scrape adds to a series.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Severity = Literal["critical", "warning", "info"]
-Dashboard = Literal["overview", "misses", "capacity", "generation", "process"]
+Dashboard = Literal["overview", "misses", "capacity", "generation", "process", "streams"]
 #: Labels by which a dashboard can be narrowed to what an alert is about, in the order of its variables.
 _VARIABLES = ("cluster", "namespace", "job", "instance", "pipeline")
 #: Labels that a target need not have.

@@ -9,6 +9,7 @@ from metrics.rulebook.money import does_not_pay
 from metrics.rulebook.promql import by, increase, number
 from metrics.rulebook.recordings import BYPASSES, EXPIRED, GENERATIONS
 from metrics.rulebook.refusals import queue_full, requests_refused, server_errors
+from metrics.rulebook.streams import refreshes_failing, slow_first_byte, streams_cut
 from metrics.rulebook.targets import down, restarting, target_vanished
 from metrics.selectors import select
 from metrics.thresholds import Thresholds
@@ -34,6 +35,9 @@ def alerts(thresholds: Thresholds) -> list[Alert]:
         always_fails(thresholds),
         generation_slower(thresholds),
         *slow_hits(thresholds),
+        slow_first_byte(thresholds),
+        streams_cut(thresholds),
+        refreshes_failing(thresholds),
         queue_full(thresholds),
         requests_refused(thresholds),
         *server_errors(thresholds),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metrics import signals
-from metrics.rulebook import money
+from metrics.rulebook import money, streams
 from metrics.rulebook.promql import by, increase, number, rate, ratio
 from metrics.selectors import Not, Pattern, select
 from metrics.signals import BURN_WINDOWS, Signal
@@ -92,7 +92,22 @@ def groups(thresholds: Thresholds) -> list[Group]:
         Group("recoup-slow-hits", burns(_SLOW, thresholds, SHORT_WINDOWS)),
         Group("recoup-slow-hits-long", burns(_SLOW, thresholds, LONG_WINDOWS), "2m"),
         Group("recoup-generation-time", _generation_time(), "2m"),
-        Group("recoup-latency", [Record(signals.LATENCY.at("pipeline"), latency("pipeline", "5m"))], "2m"),
+        Group(
+            "recoup-latency",
+            [
+                Record(signals.LATENCY.at("pipeline"), latency("pipeline", "5m")),
+                Record(signals.FIRST_BYTE.at("pipeline"), streams.first_byte_buckets("pipeline", "5m")),
+            ],
+            "2m",
+        ),
+        Group(
+            "recoup-streams",
+            [
+                *_recorded(signals.CUT_RATIO, streams.cut_ratio),
+                *_recorded(signals.REFRESH_ERROR_RATIO, streams.refresh_error_ratio),
+            ],
+            "1m",
+        ),
         Group("recoup-memory", _memory()),
         Group("recoup-memory-long", _memory_long(), "2m"),
         Group("recoup-targets", _targets()),
@@ -252,6 +267,7 @@ def _generation_time() -> list[Record]:
     return [
         Record(mean, ratio(seconds, rate("pipeline", GENERATIONS, "1h"))),
         Record(usual, f"quantile_over_time(0.5, {mean}[1d] offset 1h)"),
+        *(Record(name, expression) for name, expression in streams.first_byte_times().items()),
     ]
 
 

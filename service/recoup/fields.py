@@ -216,6 +216,8 @@ MAX_MEMORY_MB: Final = Number(1e-6, 10**7, "megabytes")
 RESERVE_MEMORY_MB: Final = Number(0, 10**7, "megabytes")
 TTL_SECONDS: Final = Number(0, 10**9, "seconds; 0: never expires")
 ENABLED: Final = Flag()
+#: Those of `recoup.cache.policies`.
+POLICY: Final = Choice(("lru", "s3fifo", "tinylfu", "gdsf"))
 TTL_JITTER: Final = Number(0, 0.5, "share")
 STALE_SECONDS: Final = Number(0, 10**9, "seconds")
 #: Of tiers: how much one may hold, and how much may wait to be written.

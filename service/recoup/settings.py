@@ -119,6 +119,13 @@ class Settings:
         "0",
         "Seconds past its expiry that an entry may still answer while it is generated anew; `0`: none.",
     )
+    policy: str = _cache(
+        "RECOUP_POLICY",
+        kinds.POLICY,
+        "lru",
+        "Which entry goes first where room is needed: `lru`: used longest ago; `s3fifo`, `tinylfu`: also seldom asked "
+        "for; `gdsf`: also cheap and large.",
+    )
     admin_token: str | None = _service(
         "RECOUP_ADMIN_TOKEN",
         special.TOKEN,
@@ -264,7 +271,7 @@ class Settings:
         return list(_mistakes(environ, frozenset({"cache", "service"})))
 
     def cache_options(self) -> dict[str, Any]:
-        """The keyword arguments of `LRUCache` that these settings stand for."""
+        """The keyword arguments of `ResultCache` that these settings stand for."""
         return {
             "max_size": self.cache_max_size,
             "max_memory_mb": self.cache_max_memory_mb,
@@ -272,6 +279,7 @@ class Settings:
             "enabled": not self.disable_result_cache,
             "ttl_jitter": self.ttl_jitter,
             "stale_seconds": self.stale_seconds,
+            "policy": self.policy,
         }
 
 

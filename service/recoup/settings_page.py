@@ -27,10 +27,10 @@ _NOTES = f"""
   every mistake at once. It exits with 0 where there is none, else with 2.
 - A variable that begins with `CACHE_` and nearly has the name of one of these is named in the log, and not read: such
   names belong to others, too.
-- `max_size`, `max_memory_mb`, `ttl_seconds` and `enabled` can be changed while Recoup runs, with
+- `max_size`, `max_memory_mb`, `ttl_seconds`, `enabled` and `policy` can be changed while Recoup runs, with
   `POST /api/cache/config`, within the same bounds; the environment is what the next start begins with.
 - The library (`get_cache()` and `@cached_result`) reads `DISABLE_RESULT_CACHE`, the variables that begin with `CACHE_`,
-  `RECOUP_TTL_JITTER` and `RECOUP_STALE_SECONDS`, and nothing else.
+  `RECOUP_TTL_JITTER`, `RECOUP_STALE_SECONDS` and `RECOUP_POLICY`, and nothing else.
 
 ## In Kubernetes
 

@@ -297,7 +297,7 @@ class TestOneClass:
 
         cache = Blind()
         cache["a"] = 1
-        assert cache.try_hit("a") is None
+        assert cache.try_hit("a") is None  # type: ignore[func-returns-value]
         assert "hit" == cache.fetch("a", lambda: 2).outcome  # under the lock it looks again
 
     def test_an_unknown_policy_is_refused(self) -> None:
@@ -308,10 +308,10 @@ class TestOneClass:
 def test_a_buffer_hands_on_in_order_and_stays_bounded_while_the_lock_is_held() -> None:
     from recoup.cache.buffer import Buffer
 
-    lock, handed = threading.RLock(), []
+    lock, handed = threading.RLock(), []  # type: ignore[var-annotated]
     buffer: Buffer[int] = Buffer(handed.extend, lock, bound=10)
     with lock:
-        Threads([lambda: [buffer.append(number) for number in range(39)] and None]).join()
+        Threads([lambda: [buffer.append(number) for number in range(39)] and None]).join()  # type: ignore[func-returns-value]
         assert (39, []) == (len(buffer.items), handed)
     buffer.append(39)
     assert (list(range(40)), []) == (handed, buffer.items)
@@ -330,7 +330,7 @@ def test_a_buffer_under_threads_loses_and_doubles_nothing() -> None:
         for number in range(5_000):
             buffer.append((who, number))
 
-    Threads([lambda who=who: add(who) for who in range(8)]).join()
+    Threads([lambda who=who: add(who) for who in range(8)]).join()  # type: ignore[misc]
     buffer.drain()
     assert 40_000 == len(handed)
     for who in range(8):

@@ -81,7 +81,7 @@ def test_threads_and_tasks_share_one_generation_of_a_thread() -> None:
     leader = Threads([lambda: cache.fetch("a", generate)])
     assert begun.wait(TIME_LIMIT)
     threads = Threads([lambda: cache.fetch("a", generate)] * 10)
-    wait_until(lambda: len(cache._state.flights.get("a").future._condition._waiters) == 10)
+    wait_until(lambda: len(cache._state.flights.get("a").future._condition._waiters) == 10)  # type: ignore[union-attr]
     followers = run(tasks())
 
     assert {("mesh", "coalesced")} == {(lookup.value, lookup.outcome) for lookup in followers + threads.join()}
@@ -98,7 +98,7 @@ def test_threads_and_tasks_of_other_loops_share_one_generation_of_a_task() -> No
         async def generate() -> str:
             calls.append(1)
             begun.set()
-            while len(cache._state.flights.get("a").future._condition._waiters) < 10:
+            while len(cache._state.flights.get("a").future._condition._waiters) < 10:  # type: ignore[union-attr]
                 await asyncio.sleep(0.001)
             return "mesh"
 
@@ -116,7 +116,7 @@ def test_threads_and_tasks_of_other_loops_share_one_generation_of_a_task() -> No
     leader = Threads([lambda: run(lead())])
     assert begun.wait(TIME_LIMIT)
     other_loop = Threads([lambda: run(follow())] * 3)
-    wait_until(lambda: len(cache._state.flights.get("a").future._done_callbacks) == 3)
+    wait_until(lambda: len(cache._state.flights.get("a").future._done_callbacks) == 3)  # type: ignore[union-attr]
     threads = Threads([lambda: cache.fetch("a", never)] * 10)
 
     assert {"mesh"} == {lookup.value for lookup in leader.join() + other_loop.join() + threads.join()}
@@ -174,7 +174,7 @@ def test_threads_that_follow_a_task_go_on_when_it_is_cancelled() -> None:
     async def lead() -> None:
         async def generate() -> None:
             begun.set()
-            while not cache._state.flights.get("a").future._condition._waiters:
+            while not cache._state.flights.get("a").future._condition._waiters:  # type: ignore[union-attr]
                 await asyncio.sleep(0.001)
             raise asyncio.CancelledError
 
@@ -321,7 +321,7 @@ def test_modes_are_those_of_fetch() -> None:
         ]
         with pytest.raises(NotCachedError):
             await cache.afetch("b", generate, mode="only_if_cached")
-        return outcomes
+        return outcomes  # type: ignore[return-value]
 
     assert ["bypass", "miss", "hit", "miss", "hit"] == run(main())
     assert {"cold": 2, "invalidated": 1} == {k: v for k, v in cache.stats().miss_reasons.items() if v}

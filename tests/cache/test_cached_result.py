@@ -119,7 +119,7 @@ def test_a_ttl_of_its_own(cache: LRUCache, clock: FakeClock) -> None:
     function(1)
 
     assert 2 == len(reached)
-    assert 1 == function.cache_info().miss_reasons["expired"]
+    assert 1 == function.cache_info().miss_reasons["expired"]  # type: ignore[attr-defined]
     clock.advance(10.0**9)
     assert 2 == lasting(2)
 
@@ -130,7 +130,7 @@ def test_a_key_of_its_own(cache: LRUCache) -> None:
     function("a", handle=object())
 
     assert 1 == len(reached)
-    assert function.invalidate("A", handle=None) is True
+    assert function.invalidate("A", handle=None) is True  # type: ignore[attr-defined]
 
 
 def test_a_version_is_part_of_the_key(cache: LRUCache) -> None:
@@ -148,13 +148,13 @@ def test_what_it_offers(cache: LRUCache) -> None:
         function(x)
     other(1)
 
-    assert (1, 2, 2) == (function.cache_info().hits, function.cache_info().misses, function.cache_info().entries)
-    assert function.invalidate(1) is True
-    assert function.invalidate(1) is False
+    assert (1, 2, 2) == (function.cache_info().hits, function.cache_info().misses, function.cache_info().entries)  # type: ignore[attr-defined]
+    assert function.invalidate(1) is True  # type: ignore[attr-defined]
+    assert function.invalidate(1) is False  # type: ignore[attr-defined]
     function(1)
-    assert 1 == function.cache_info().miss_reasons["invalidated"]
-    assert 2 == function.cache_clear()
-    assert 0 == function.cache_info().entries
+    assert 1 == function.cache_info().miss_reasons["invalidated"]  # type: ignore[attr-defined]
+    assert 2 == function.cache_clear()  # type: ignore[attr-defined]
+    assert 0 == function.cache_info().entries  # type: ignore[attr-defined]
     other(1)
     assert (3, 1) == (len(reached), len(other_reached))
 
@@ -162,7 +162,7 @@ def test_what_it_offers(cache: LRUCache) -> None:
 def test_the_figures_of_a_function_that_was_never_called_are_zeros(cache: LRUCache) -> None:
     function, _ = counted(cache)
 
-    assert (0, None) == (function.cache_info().lookups, function.cache_info().hit_ratio)
+    assert (0, None) == (function.cache_info().lookups, function.cache_info().hit_ratio)  # type: ignore[attr-defined]
 
 
 def test_disabled_every_call_reaches_the_function(cache: LRUCache) -> None:
@@ -170,7 +170,7 @@ def test_disabled_every_call_reaches_the_function(cache: LRUCache) -> None:
     cache.configure(enabled=False)
 
     assert (1, 1) == (function(1), function(1))
-    assert (2, 2) == (len(reached), function.cache_info().bypassed)
+    assert (2, 2) == (len(reached), function.cache_info().bypassed)  # type: ignore[attr-defined]
 
 
 def test_functions_that_share_a_name_share_no_results(cache: LRUCache) -> None:
@@ -416,17 +416,17 @@ def test_inheritance_and_super() -> None:
 
 def test_static_and_class_methods() -> None:
     for way in (Artist, Artist("modern"), Pupil):
-        assert ["red"] == way.mix("red") == way.blend("red")
-        assert way.mix("red") is Artist.mix("red")
-        assert way.blend("red") is Artist.blend("red")
-        assert [getattr(way, "__name__", "Artist"), "Delft"] == way.school("Delft") == way.guild("Delft")
-        assert way.school("Delft") is way.school(name="Delft")
-        assert way.guild("Delft") is way.guild(name="Delft")
+        assert ["red"] == way.mix("red") == way.blend("red")  # type: ignore[call-arg]
+        assert way.mix("red") is Artist.mix("red")  # type: ignore[call-arg]
+        assert way.blend("red") is Artist.blend("red")  # type: ignore[call-arg]
+        assert [getattr(way, "__name__", "Artist"), "Delft"] == way.school("Delft") == way.guild("Delft")  # type: ignore[arg-type, call-arg]
+        assert way.school("Delft") is way.school(name="Delft")  # type: ignore[arg-type, call-arg]
+        assert way.guild("Delft") is way.guild(name="Delft")  # type: ignore[arg-type, call-arg]
     assert Artist.mix.invalidate("red") is True
     assert Artist.blend.invalidate("red") is True
-    assert Artist.guild.invalidate("Delft") is True
-    assert Artist.guild.invalidate("Delft") is False
-    assert Pupil.guild.invalidate("Delft") is True
+    assert Artist.guild.invalidate("Delft") is True  # type: ignore[arg-type, call-arg]
+    assert Artist.guild.invalidate("Delft") is False  # type: ignore[arg-type, call-arg]
+    assert Pupil.guild.invalidate("Delft") is True  # type: ignore[arg-type, call-arg]
 
 
 def test_methods_that_are_coroutine_functions() -> None:

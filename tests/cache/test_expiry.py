@@ -96,7 +96,7 @@ def test_a_write_looks_at_no_other_entry_before_one_may_have_expired(make_cache:
         (),
         {
             "__getattr__": lambda _, name: getattr(order, name),
-            "after": lambda _, entry: looked_at.append(entry) or order.after(entry),
+            "after": lambda _, entry: looked_at.append(entry) or order.after(entry),  # type: ignore[func-returns-value]
         },
     )()
     clock.advance(9.9)

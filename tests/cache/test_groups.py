@@ -196,7 +196,7 @@ class TestASoftPurge:
         clock.advance(3)
         cache.purge(["a"], soft=True)
         assert {-3.0} == {
-            cache._state.store.purges.find(("a", n), clock.now).as_dict(clock.now)["expires_in_seconds"]
+            cache._state.store.purges.find(("a", n), clock.now).as_dict(clock.now)["expires_in_seconds"]  # type: ignore[union-attr]
             for n in range(MANY)
         }  # type: ignore[union-attr]  # it is held
 
@@ -299,7 +299,7 @@ class TestAGenerationThatBeganBeforeAPurge:
             after = fetch(anew)
             await asyncio.sleep(0)
             may_end.set()
-            return await asyncio.gather(leader, before, after)
+            return await asyncio.gather(leader, before, after)  # type: ignore[return-value]
 
         lookups = asyncio.run(ask())
         assert [("miss", "old"), ("coalesced", "old"), ("miss", "new")] == [
@@ -314,7 +314,7 @@ class TestAGenerationThatBeganBeforeAPurge:
                 return "old"
 
         async def ask() -> None:
-            nonlocal may_end
+            nonlocal may_end  # type: ignore[misc]
             may_end, began, may_open = asyncio.Event(), asyncio.Event(), asyncio.Event()
             opened: list[str] = []
 

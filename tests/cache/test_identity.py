@@ -246,9 +246,9 @@ def local_classes(kind: str) -> tuple[Any, Any]:
             class Choice(enum.Enum):
                 A = 1
 
-            made.append(Choice.A)
+            made.append(Choice.A)  # type: ignore[arg-type]
         else:
-            made.append(collections.namedtuple("Pair", "x y")(1, 2))
+            made.append(collections.namedtuple("Pair", "x y")(1, 2))  # type: ignore[arg-type, call-arg]
     return made[0], made[1]
 
 
@@ -281,7 +281,7 @@ class Secret(bytearray):
         return b"***"
 
 
-class Track(pd.Series):
+class Track(pd.Series):  # type: ignore[misc]
     _metadata: ClassVar[list[str]] = ["label"]
 
 
@@ -303,7 +303,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "an InitVar": (Scaled(1, 2), Scaled(1, 3)),
     "an array's attribute": (labelled("a"), labelled("b")),
     "an array and its subclass": (np.arange(3), np.arange(3).view(Labelled)),
-    "masks": (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0])),
+    "masks": (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0])),  # type: ignore[arg-type]
     "a masked and a plain array": (np.ma.array([1, 2]), np.array([1, 2])),
     "local dataclasses": local_classes("dataclass"),
     "local enums": local_classes("enum"),
@@ -322,7 +322,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "an amount and its base": (Amount("1"), decimal.Decimal("1")),
     "identifiers": (Ident(int=1), Ident(int=2)),
     "models": (Model(x=1), Model(x=2)),
-    "models' extras": (Model(x=1, y=1), Model(x=1, y=2)),
+    "models' extras": (Model(x=1, y=1), Model(x=1, y=2)),  # type: ignore[call-arg]
     "timestamps' nanoseconds": (pd.Timestamp(_NOW), pd.Timestamp(_NOW) + pd.Timedelta(1, "ns")),
     "timestamps and datetimes": (pd.Timestamp(_NOW), _NOW),
     "frames": (pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [1, 3]})),
@@ -358,11 +358,11 @@ def test_values_that_differ_have_keys_that_differ(one: Any, other: Any) -> None:
     "make",
     [
         lambda: Named(1, "a"),
-        lambda: Model(x=1, y=[1]),
+        lambda: Model(x=1, y=[1]),  # type: ignore[call-arg]
         lambda: pd.DataFrame({"a": [1.5, None], 2: ["x", None]}, index=pd.MultiIndex.from_tuples([(1, "a"), (2, "b")])),
         lambda: pd.Series(pd.to_datetime(["2024-01-01", None]).tz_localize("Europe/Berlin")),
         lambda: pd.date_range("2024-01-01", periods=3),
-        lambda: np.ma.array([1.5, 2], mask=[0, 1]),
+        lambda: np.ma.array([1.5, 2], mask=[0, 1]),  # type: ignore[arg-type]
         lambda: Moment(2024, 1, 1, tzinfo=datetime.timezone.utc),
         lambda: re.compile(b"a+"),
         lambda: ipaddress.ip_network("10.0.0.0/8"),
@@ -442,7 +442,7 @@ class Page:
         self.text = text
         self.reached = 0
 
-    @cached_result(cache=LRUCache())
+    @cached_result(cache=LRUCache())  # type: ignore[prop-decorator]
     @property
     def above(self) -> str:
         self.reached += 1

@@ -39,7 +39,7 @@ class Generator:
 
 def followers(cache: LRUCache, key: Any = "a") -> int:
     """How many threads wait for a flight now."""
-    return len(cache._state.flights.get(key).future._condition._waiters)
+    return len(cache._state.flights.get(key).future._condition._waiters)  # type: ignore[union-attr]
 
 
 def in_flight(cache: LRUCache, generate: Generator, count: int, **options: Any) -> tuple[Threads, Threads]:
@@ -104,7 +104,7 @@ def test_the_leaders_error_reaches_every_follower_and_is_not_cached() -> None:
 
     assert [error] == leader.settle().errors
     errors = waiting.settle().errors
-    assert [(GenerationFailedError, "no luck", error)] * 20 == [(type(e), str(e), e.__cause__) for e in errors]
+    assert [(GenerationFailedError, "no luck", error)] * 20 == [(type(e), str(e), e.__cause__) for e in errors]  # type: ignore[union-attr]
     assert 20 == len(set(map(id, errors)))
     assert 1 == generate.calls
     assert "a" not in cache
@@ -157,7 +157,7 @@ def test_different_keys_never_wait_for_each_other() -> None:
     leader = Threads([lambda: cache.fetch("slow", slow)])
     assert slow.begun.wait(TIME_LIMIT)
 
-    others = Threads([lambda number=number: cache.fetch(number, lambda: number) for number in range(50)]).join()
+    others = Threads([lambda number=number: cache.fetch(number, lambda: number) for number in range(50)]).join()  # type: ignore[misc]
     assert list(range(50)) == [lookup.value for lookup in others]
     assert 1 == cache.stats().generations_in_progress
     assert None is cache.get("slow")

@@ -50,7 +50,7 @@ def test_a_flight_whose_event_loop_was_closed_is_led_anew() -> None:
     loop.close()
     assert 1 == asyncio.run(asyncio.wait_for(function(1), TIME_LIMIT))
     kept.clear()
-    task._log_destroy_pending = False  # the very thing that the test is about
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # the very thing that the test is about
 
 
 def test_a_follower_of_a_flight_whose_event_loop_is_closed_leads() -> None:
@@ -67,11 +67,11 @@ def test_a_follower_of_a_flight_whose_event_loop_is_closed_leads() -> None:
     loop.run_until_complete(asyncio.sleep(0))
     assert begun.is_set()
     follower = Threads([lambda: cache.fetch("a", lambda: "mesh")])
-    wait_until(lambda: bool(cache._state.flights.get("a").future._condition._waiters))
+    wait_until(lambda: bool(cache._state.flights.get("a").future._condition._waiters))  # type: ignore[union-attr]
     loop.close()
 
     assert "mesh" == follower.join()[0].value
-    task._log_destroy_pending = False
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 class TestOwnResult:
@@ -274,7 +274,7 @@ class TestErrors:
             raise OddError(1, other=2)
 
         asking = Threads([lambda: cache.fetch("a", generate)] * 30)
-        wait_until(lambda: len(cache._state.flights.get("a").future._condition._waiters) == 29)
+        wait_until(lambda: len(cache._state.flights.get("a").future._condition._waiters) == 29)  # type: ignore[union-attr]
         may_fail.set()
         errors = asking.settle().errors
 

@@ -41,7 +41,7 @@ def becomes_healthy(stack: Stack, *services: str) -> None:
     """Every container's health check says that it is healthy."""
     for service in services:
         for container in stack.containers(service):
-            wait_for(f"{service} is healthy", lambda it=container: stack.health(it) == "healthy", seconds=_PATIENCE)
+            wait_for(f"{service} is healthy", lambda it=container: stack.health(it) == "healthy", seconds=_PATIENCE)  # type: ignore[misc]
             tell(f"ok    {service} is healthy")
 
 
@@ -118,7 +118,7 @@ def is_scraped(stack: Stack) -> None:
     """Prometheus, in a container of its own, finds the service by DNS, scrapes it, and evaluates the rules."""
     prometheus = Prometheus(stack)
     for job in ("recoup", "alertmanager", "prometheus"):
-        health = wait_for(f"Prometheus scrapes {job}", lambda it=job: prometheus.up(it), seconds=_PATIENCE)
+        health = wait_for(f"Prometheus scrapes {job}", lambda it=job: prometheus.up(it), seconds=_PATIENCE)  # type: ignore[misc]
         tell(f"ok    Prometheus scrapes {job}: {health}")
     query = 'sum(recoup_lookups_total{job="recoup", outcome="hit"})'
     wait_for("Prometheus has the hit", lambda: prometheus.value(query) == 1, seconds=_PATIENCE)
@@ -163,7 +163,7 @@ def _shows_itself(stack: Stack, container: str) -> None:
         "Prometheus scrapes the load test": lambda: prometheus.value("count(recoup_loadtest_users)") == 1,
     }
     for what, look in looks.items():
-        wait_for(what, lambda seen=look: seen() or _ended(stack, container), seconds=_PATIENCE)
+        wait_for(what, lambda seen=look: seen() or _ended(stack, container), seconds=_PATIENCE)  # type: ignore[misc]
         if _ended(stack, container):
             raise CheckError(f"{what}: not before it ended:\n{stack.engine.docker('logs', container)}")
         tell(f"ok    {what}")

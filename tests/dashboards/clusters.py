@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 from metrics.loadtest_catalogue import METRICS as OF_LOADTEST
+from metrics.signals import ALERTS_LOADED
 
-from dashboards.boards import RULES
+from dashboards.boards import recording_rules
 from dashboards.promql import selectors
 from dashboards.world import Prometheus, serving, wait_for
 from recoup.telemetry import catalogue
@@ -35,8 +36,9 @@ MOMENTS = (*range(BEGIN, END - 900, 60), *range(END - 900, END + 1, 15))
 PIPELINES = {"a.b+c-d": 1, "aXbbc-d": 2}
 TRAFFIC = sum(PIPELINES.values())
 
-#: The cluster whose Prometheus has the rules.
+#: The cluster whose Prometheus has the rules; and a job there for which it has no alerts.
 RULED_CLUSTER = "eu"
+UNGUARDED_JOB = "smaller"
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ SPREAD: dict[str, dict[float, float]] = {
 #: Observations a second of each histogram, and what callers waited in that, by outcome.
 OBSERVED = 10
 WAITED = {"hit": 1, "stale": 1, "coalesced": 3, "miss": 20, "bypass": 100}
+#: Money a second.
+RECOUPED_COST = 0.25
 #: Seconds a second, of generation by purpose; recouped; regretted.
 SPENT, RECOUPED, REGRETTED = {"miss": 10, "bypass": 7, "refresh": 5, "verification": 3}, 30, 2
 #: Requests a second, by status; and probes that are refused.
@@ -211,9 +215,12 @@ def _of_pipelines(metric: Metric, instance: Instance) -> Iterator[Series]:
 
 
 def _of_metric(metric: Metric, instance: Instance) -> Iterator[Series]:
-    label, values = next(iter(metric.values.items()), ("", ("",)))
-    for number, value in enumerate(values, start=1):
-        labels = {label: value} if label else {}
+    if "currency" in metric.labels and not instance.scale:
+        return  # no price is set
+    money = {"currency": "EUR"} if "currency" in metric.labels else {}
+    for number, words in enumerate(itertools.product(*metric.values.values()), start=1):
+        labels = money | dict(zip(metric.values, words, strict=True))
+        value = words[0] if words else ""
         if metric.kind == "histogram":
             yield from _histogram(metric, labels, OBSERVED * instance.scale, WAITED.get(value, 1) * instance.scale)
         elif metric.kind == "gauge":
@@ -229,12 +236,18 @@ def _growth(metric: Metric, value: str, number: int, instance: Instance) -> floa
         return instance.outcomes[value]
     if metric is catalogue.CONFIG_CHANGES:
         return 0
-    stated = {catalogue.RECOUPED: RECOUPED, catalogue.REGRETTED: REGRETTED, catalogue.SPENT: SPENT.get(value, 0)}
+    stated: dict[Metric, float] = {
+        catalogue.RECOUPED: RECOUPED,
+        catalogue.REGRETTED: REGRETTED,
+        catalogue.SPENT: SPENT.get(value, 0),
+    }
+    stated[catalogue.RECOUPED_COST] = RECOUPED_COST
     return stated.get(metric, number) * instance.scale
 
 
 def _histogram(metric: Metric, labels: dict[str, str], rate: float, total: float) -> Iterator[Series]:
-    spread = SPREAD[labels.get("outcome", metric.name)]
+    # No panel shows the others.
+    spread = SPREAD.get(labels.get("outcome", metric.name), {metric.buckets[0]: 1})
     for bound in (*metric.buckets, float("inf")):
         below = sum(share for upper, share in spread.items() if upper <= bound)
         text = "+Inf" if bound == float("inf") else str(bound)
@@ -292,8 +305,9 @@ def _promtool(*arguments: str) -> None:
 
 def _layers() -> Iterator[list[dict[str, Any]]]:
     """The recording rules, for one cluster alone; those that read others come after them."""
-    rules = yaml.safe_load((RULES / "recording.yml").read_text(encoding="utf-8"))
-    left = {rule["record"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+    left = {rule["record"]: rule["expr"] for rule in recording_rules()}
+    marker = ALERTS_LOADED.at("job")
+    left[marker] = f'({left[marker]}) unless on (job) up{{job="{UNGUARDED_JOB}"}}'
     while left:
         # One may read itself, as it was before.
         ready = [name for name, expression in left.items() if not left.keys() & (_names(expression) - {name})]

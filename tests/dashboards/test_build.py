@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana.queries import marks, panel, panels
+from grafana.queries import marks, panel, panels, queries
 from grafana.style import BYPASSES as BYPASS_COLOURS
-from grafana.style import CAUSES, OUTCOMES, REASONS, TARGETS
+from grafana.style import CAUSES, OUTCOMES, PURPOSES, REASONS, STREAM_ENDS, TARGETS
 from grafana.style import INVALIDATIONS as INVALIDATION_COLOURS
+from grafana.style import REFRESHES as REFRESH_COLOURS
+from metrics.signals import LATENCY
 from metrics.standard import STANDARD
 
 from dashboards.boards import BOARDS, MARKS, METRICS, PANEL_QUERIES, recorded
 from dashboards.promql import selectors
 from project.tree import ROOT
-from recoup.telemetry.catalogue import BYPASSES, EVICTIONS, INVALIDATIONS, LOOKUPS, MISSES
+from recoup.telemetry.catalogue import BYPASSES, EVICTIONS, INVALIDATIONS, LOOKUPS, MISSES, REFRESHES, SPENT, STREAMS
 
 #: The dashboards of the contract, and the question that each answers.
 QUESTIONS = {
@@ -28,6 +30,7 @@ QUESTIONS = {
     "misses": "Why did it miss?",
     "capacity": "Should it be bigger?",
     "generation": "Is the generator healthy?",
+    "streams": "What passes through, and does it end well?",
     "load-test": "Did it hold?",
     "process": "Is the process well?",
 }
@@ -112,7 +115,8 @@ def test_panels_fill_the_grid_and_do_not_overlap(name: str) -> None:
 
 def test_the_answer_is_on_the_first_screen() -> None:
     wanted = {
-        "Instances scraped", "Hit ratio", "Speed-up", "Errors", "Recouped today", "Recouped per hour", "Alerts firing",
+        "Instances scraped", "Hit ratio", "Speed-up", "Errors", "Recouped today", "Recouped per hour",
+        "Recouped money today", "Alerts firing",
         "Hit ratio by pipeline", "Speed-up by pipeline", "Requests by outcome", "Latency by outcome",
         "Memory against its limit", "Entries against their limit",
     }  # fmt: skip
@@ -133,6 +137,16 @@ def test_latency_is_logarithmic_and_carries_exemplars() -> None:
     assert any(target.get("exemplar") for target in latency["targets"])
 
 
+def test_latency_is_read_from_what_is_recorded() -> None:
+    """A rate of every bucket over weeks takes Prometheus many seconds; a name that is evaluated once does not."""
+    latency = panel(BOARDS["overview"], "Latency by outcome")
+
+    for query in queries(latency):
+        assert "rate(" not in query.expr
+        assert LATENCY.at("pipeline") in query.expr
+        assert all("} @ end()" in part for part in query.expr.split("recoup_request_duration_seconds_bucket{")[1:])
+
+
 @pytest.mark.parametrize(
     ("name", "title", "steps"),
     [
@@ -146,6 +160,8 @@ def test_latency_is_logarithmic_and_carries_exemplars() -> None:
         ("load-test", "Slow hits", [0.01]),
         ("generation", "Failed generations", [0.005]),
         ("misses", "Regret", [0.1]),
+        ("streams", "Streams cut", [0.02]),
+        ("streams", "Failed refreshes", [0.2]),
     ],
 )
 def test_the_targets_are_thresholds(name: str, title: str, steps: list[float]) -> None:
@@ -165,6 +181,8 @@ def test_a_figure_without_a_value_is_never_green(shown: dict[str, Any]) -> None:
         "-1": ("no traffic", "blue"),
         "-2": ("no instance up", "red"),
         "-3": ("no rules loaded", "orange"),
+        "-4": ("no alerts loaded", "orange"),
+        "-5": ("no price set", "blue"),
     } == words
     assert ("special", "null+nan") == (absent["type"], absent["options"]["match"])
     assert absent["options"]["result"]["color"] in {"red", "orange"}
@@ -214,8 +232,20 @@ def test_colours_and_looks_hold_whatever_stands_before_a_name(name: str) -> None
         (BYPASSES.values["reason"], BYPASS_COLOURS),
         (EVICTIONS.values["cause"], CAUSES),
         (INVALIDATIONS.values["cause"], INVALIDATION_COLOURS),
+        (STREAMS.values["end"], STREAM_ENDS),
+        (SPENT.values["purpose"], PURPOSES),
+        (tuple(map(" ".join, itertools.product(*REFRESHES.values.values()))), REFRESH_COLOURS),
     ],
-    ids=["outcomes", "miss reasons", "bypass reasons", "eviction causes", "invalidations"],
+    ids=[
+        "outcomes",
+        "miss reasons",
+        "bypass reasons",
+        "eviction causes",
+        "invalidations",
+        "ends of streams",
+        "purposes",
+        "refreshes",
+    ],
 )
 def test_every_value_of_the_catalogue_has_its_own_colour(values: tuple[str, ...], colours: Mapping[str, str]) -> None:
     assert set(values) == set(colours)

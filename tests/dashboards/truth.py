@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
+from grafana.liveness import NO_PRICE
 from metrics.loadtest_catalogue import RESPONSE_DURATION
 
 from dashboards.clusters import (
@@ -16,6 +17,7 @@ from dashboards.clusters import (
     OBSERVED,
     PIPELINES,
     RECOUPED,
+    RECOUPED_COST,
     REGRETTED,
     SPENT,
     SPREAD,
@@ -130,6 +132,11 @@ def latencies(outcome: str) -> Lines:
     return anywhere(quantiles(catalogue.REQUEST_DURATION, outcome, f"{outcome} ", 99, 95, 50))
 
 
+def recorded_only(lines: Lines) -> Lines:
+    """Those of the cluster whose Prometheus has rules."""
+    return {name: value for name, value in lines.items() if name.startswith("eu ")}
+
+
 def of_pipelines(metric: Metric, *percents: int) -> Lines:
     return merged(*(anywhere(quantiles(metric, metric.name, f"{pipeline} ", *percents)) for pipeline in PIPELINES))
 
@@ -168,13 +175,23 @@ SERVER_ERRORS = {status: rate for status, rate in STATUSES.items() if status >= 
 HELD, ENTRIES = 1e6, 100
 PARTS = {part: 1000.0 * number for number, part in enumerate(catalogue.IN_FLIGHT.values["part"], start=1)}
 
+RECOUPED_TODAY: Lines = {
+    name: sum(i.scale * (i.last - BEGIN) for i in INSTANCES if name == f"{i.cluster} prod {i.job}") * RECOUPED * TRAFFIC
+    for name in {f"{i.cluster} prod {i.job}" for i in INSTANCES}
+}
+#: Ends of streams, and refreshes, count by their places in the catalogue.
+ENDS = {end: number for number, end in enumerate(catalogue.STREAMS.values["end"], start=1)}
+REFRESHED: Lines = {"stale stored": 1, "stale failed": 2, "ahead stored": 3, "ahead failed": 4}
+#: What callers were spared, less what they waited, a second: of one instance with a scale of 1.
+NET = SPENT["miss"] + RECOUPED - sum(seconds for outcome, seconds in WAITED.items() if outcome != "bypass")
+
 EXPECTED: dict[tuple[str, str], Lines] = {
     ("overview", "Hit ratio by pipeline"): judged_pipelines(HIT_RATIO),
     ("overview", "Speed-up by pipeline"): merged(
         judged_pipelines(SPEEDUP), judged_pipelines(1 / (1 - HIT_RATIO), " at most")
     ),
     ("overview", "Requests by outcome"): merged(*(lookups(outcome, outcome) for outcome in OUTCOMES)),
-    ("overview", "Latency by outcome"): merged(*map(latencies, OUTCOMES)),
+    ("overview", "Latency by outcome"): recorded_only(merged(*map(latencies, OUTCOMES))),
     ("overview", "Memory against its limit"): merged(of_all(HELD, "held"), limit(5e7)),
     ("overview", "Entries against their limit"): merged(of_all(ENTRIES, "held"), limit(2000)),
     ("overview", "Failed requests"): merged(*(scaled(rate, status) for status, rate in SERVER_ERRORS.items())),
@@ -213,12 +230,12 @@ EXPECTED: dict[tuple[str, str], Lines] = {
         for what, share in (("memory", HELD / 5e7), ("entries", ENTRIES / 2000))
     },
     ("capacity", "Entry size by pipeline"): of_pipelines(catalogue.ENTRY_SIZE, 50, 90),
-    ("overview", "Recouped today"): {
-        name: sum(i.scale * (i.last - BEGIN) for i in INSTANCES if name == f"{i.cluster} prod {i.job}")
-        * RECOUPED
-        * TRAFFIC
-        for name in {f"{i.cluster} prod {i.job}" for i in INSTANCES}
-    },
+    ("overview", "Recouped today"): RECOUPED_TODAY,
+    # What is idle has no price.
+    ("overview", "Recouped money today"): {
+        f"{name} EUR": amount / RECOUPED * RECOUPED_COST for name, amount in RECOUPED_TODAY.items() if amount
+    }
+    | {name: NO_PRICE for name, amount in RECOUPED_TODAY.items() if not amount},
     # Two clusters are chosen: a heat map would add them.
     ("capacity", "Entry sizes"): {},
     ("generation", "Spread of generation times"): {},
@@ -236,6 +253,28 @@ EXPECTED: dict[tuple[str, str], Lines] = {
     ),
     ("generation", "Refused requests"): judged(REFUSED),
     ("generation", "Internal errors"): by_value(catalogue.INTERNAL_ERRORS, 1),
+    ("streams", "First byte by outcome"): recorded_only(
+        merged(*(anywhere(quantiles(catalogue.FIRST_BYTE, outcome, f"{outcome} ", 95, 50)) for outcome in OUTCOMES))
+    ),
+    ("streams", "Open streams and generations"): by_pipeline(2),
+    ("streams", "Held for streams"): scaled(PARTS["answers"], "answers"),
+    ("streams", "Ends of streams"): by_value(catalogue.STREAMS),
+    ("streams", "Streams cut"): judged_pipelines(ENDS["cut"] / sum(ENDS.values())),
+    ("streams", "Followers"): by_pipeline(1),
+    ("streams", "Upstream errors"): merged(
+        *(of_all(ERRORS[error], error) for error in ("upstream", "timeout", "refused"))
+    ),
+    ("streams", "Refreshes"): merged(*(of_all(number, name) for name, number in REFRESHED.items())),
+    ("streams", "Failed refreshes"): judged_pipelines(6 / 10),
+    ("streams", "Spent per hour by purpose"): merged(
+        *(of_all(3600 * seconds, purpose) for purpose, seconds in SPENT.items())
+    ),
+    # A difference of what is idle is 0.
+    ("streams", "Net benefit per hour"): {
+        f"eu prod {job} {pipeline}": 3600.0 * NET * share * sum(i.scale for i in JUDGED if i.job == job)
+        for pipeline, share in PIPELINES.items()
+        for job in ("recoup", "quiet", "smaller")
+    },
     ("load-test", "Hit ratio"): judged(HIT_RATIO),
     ("load-test", "Speed-up"): judged(SPEEDUP),
     ("load-test", "Slow hits"): judged(0.1),
@@ -300,7 +339,8 @@ FIGURES: dict[tuple[str, str], dict[str, Said]] = {
     ("overview", "Errors"): every_job(
         ((f"{3 * _ERRORS:.0f}", "red"), (f"{7 * _ERRORS:.0f}", "red")), ("0", "green"), (DOWN, DOWN)
     ),
-    ("overview", "Alerts firing"): every_job((("2", "red"), UNRULED), ("0", "green"), (("1", "red"), DOWN)),
+    ("overview", "Alerts firing"): every_job((("2", "red"), UNRULED), ("0", "green"), (("1", "red"), DOWN))
+    | {"eu prod smaller": ("no alerts loaded", "orange")},
     ("overview", "Recouped per hour"): every_job(
         (
             (f"{3 * 3600 * RECOUPED * TRAFFIC / 86400:.3g} days", "blue"),

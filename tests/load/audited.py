@@ -83,11 +83,12 @@ class Recording:
                 member: self.counters[series("recoup_lookups_total", {"pipeline": pipeline, "outcome": outcome})]
                 for outcome, member in _OUTCOMES.items()
             }
-            for name, (member, label) in _STATISTICS.items():
-                if label is None:
+            for name, (member, *labels) in _STATISTICS.items():
+                if not labels:
                     figures[member] = self.counters[series(name, {"pipeline": pipeline})]
                     continue
-                pattern = re.compile(rf'{name}\{{.*{label}="(\w+)"')
+                # None of those with two labels is counted here.
+                pattern = re.compile(rf'{name}\{{.*{labels[0]}="(\w+)"')
                 mine = [text for text in self.counters if text.startswith(name) and f'pipeline="{pipeline}"' in text]
                 figures[member] = {pattern.match(text)[1]: self.counters[text] for text in mine}  # type: ignore[index]
             pipelines[pipeline] = figures

@@ -27,8 +27,8 @@ LIMIT_BYTES = 512 * 2**20
 WINDOW = 20.0
 OUTCOMES = ("hit", "stale", "coalesced", "miss", "bypass")
 GENERATE = "/api/generate/<pipeline>"
-#: All but the audit, which `audited` has.
-PLAYED = tuple(name for name in NAMES if name != "audit")
+#: All but those that `audited` and `chatted` have.
+PLAYED = tuple(name for name in NAMES if name not in ("audit", "chat"))
 SETTINGS = Settings(users=2, catalogue=500, alpha=1.049, duration_seconds=24.0, scenarios=PLAYED, callers=50)
 
 Counters = dict[str, float]

@@ -152,7 +152,7 @@ def phase(*lanes: Lane) -> Phase:
 
 def started(planned: Phase) -> PhaseRunner:
     runner = PhaseRunner()
-    runner.start(planned, [].append)
+    runner.start(planned, [].append)  # type: ignore[arg-type]
     return runner
 
 
@@ -186,12 +186,12 @@ def test_users_wait_for_a_lane_and_nobody_gets_a_place_twice(pool: ThreadPoolExe
     runner, planned = PhaseRunner(), phase(Lane(stream(), users=2))
     waiting = [pool.submit(runner.next_lane) for _ in range(2)]
     assert not any(one.done() for one in waiting)
-    runner.start(planned, [].append)
+    runner.start(planned, [].append)  # type: ignore[arg-type]
     assert [(planned, runner.lanes[0])] * 2 == [one.result(PATIENCE) for one in waiting]
     late = pool.submit(runner.next_lane)
     runner.close()
     assert not late.done()
-    runner.start(planned, [].append)
+    runner.start(planned, [].append)  # type: ignore[arg-type]
     assert planned == late.result(PATIENCE)[0]
 
 

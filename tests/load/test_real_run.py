@@ -55,6 +55,18 @@ def test_a_short_run_of_typical_usage_holds_what_it_can_hold(tmp_path: Path) -> 
     assert before == {process.pid for process in psutil.Process().children(recursive=True)}
 
 
+@pytest.mark.load
+@pytest.mark.timeout(_MOST_SECONDS + 20)
+def test_a_run_of_the_chat_holds_everything(tmp_path: Path) -> None:
+    """Each of its answers is known beforehand, so that nothing of it needs a quiet machine; and money is reported."""
+    require_tool("prometheus")
+    done = load_test(tmp_path, "--scenario", "chat", "--duration", str(_STEADY_SECONDS), "--relaxed", "--json")
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert {} == {check["name"]: check for check in result["checks"] if not check["passed"]}
+    assert result["recouped"]["USD"] > result["generated"]["USD"] > 0
+    assert "spent on generations" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

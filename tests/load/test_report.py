@@ -19,6 +19,7 @@ from loadtest import formatting, report
 from loadtest.report import page as pages
 from loadtest.report.page import EXPECTED, HEADLINES, groups, headlines
 from loadtest.result import Check, PanelChart, Result, Span, Usage
+from loadtest.table import as_text
 
 from tools import require_tool
 
@@ -116,11 +117,11 @@ def pictures(rng: random.Random) -> tuple[PanelChart, ...]:
     return (
         chart("Hit ratio", "percentunit", lines(rng, ratio, 0.01), targets=(Target(0.6), Target(0.7))),
         chart("Speed-up", "suffix:x", lines(rng, gain, 0.03), targets=(Target(2.0), Target(3.0))),
-        chart("Lookups by outcome", "reqps", lines(rng, outcomes), stacked=True),
-        chart("Hit latency", "s", lines(rng, hits, 0.2), logarithmic=True),
-        chart("Miss latency", "s", lines(rng, misses, 0.2), logarithmic=True),
-        chart("Memory against its limit", "bytes", lines(rng, held, 0.004)),
-        chart("Misses by reason", "cps", lines(rng, reasons), stacked=True),
+        chart("Lookups by outcome", "reqps", lines(rng, outcomes), stacked=True),  # type: ignore[arg-type]
+        chart("Hit latency", "s", lines(rng, hits, 0.2), logarithmic=True),  # type: ignore[arg-type]
+        chart("Miss latency", "s", lines(rng, misses, 0.2), logarithmic=True),  # type: ignore[arg-type]
+        chart("Memory against its limit", "bytes", lines(rng, held, 0.004)),  # type: ignore[arg-type]
+        chart("Misses by reason", "cps", lines(rng, reasons), stacked=True),  # type: ignore[arg-type]
         chart("Offered and achieved load", "reqps", lines(rng, load, 0.05)),
         chart("Failed requests", "reqps", lines(rng, {"failed": lambda span: 0.0})),
         chart("Slow hits", "percentunit", (), targets=(Target(0.01),)),
@@ -382,6 +383,17 @@ def test_the_large_figures_are_those_of_the_checks_and_theory_stands_beside_the_
         headline.check.measured for headline in large
     ]
     assert "70.3 % against 70.5 % expected (Che's approximation)" == large[0].beside
+
+
+def test_money_is_told_where_a_pipeline_has_a_price() -> None:
+    paid = replace(passed(), recouped={"USD": 41.2}, generated={"USD": 0.09})
+    unbroken = pages.render(paid).replace("\N{NO-BREAK SPACE}", " ")
+    assert "41.20 USD" in unbroken
+    assert "0.09 USD spent on generations" in unbroken
+    assert "  recouped: 41.20 USD, beside 0.09 USD that generations cost\n" in as_text(paid)
+    assert "Recouped" not in pages.render(passed())
+    assert "recouped:" not in as_text(passed())
+    assert paid == Result.from_json(paid.to_json())
 
 
 def test_the_large_figures_are_checks_that_the_verdict_makes() -> None:

@@ -20,7 +20,7 @@ from loadtest.model import Expected, Model
 from loadtest.panels import Panels
 from loadtest.result import Check
 
-from . import trials
+from . import test_chat, trials
 from .audited import Watching, good_run, with_phase
 
 
@@ -252,6 +252,7 @@ def test_every_check_of_the_audit_has_a_lie() -> None:
 
 def test_every_lie_of_the_trials_is_to_be_noticed_by_a_check_that_there_is() -> None:
     known = {check.name for check in World(good_run()).checks()}
+    known |= {name for names, _ in test_chat.LIES.values() for name in names}
     known |= {f"The service's count of {what}" for what in ("requests", "outcomes", "miss reasons")}
     assert {trial.noticed_by for trial in trials.TRIALS.values() if trial.noticed_by} <= known
 

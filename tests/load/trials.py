@@ -2,10 +2,10 @@
 
     python -m tests.load.trials [NAMES] [--jobs N] [--rounds N]
 
-Each trial is a run of the scenario `audit` on a service, a client, rules or dashboards that lie in one way, applied
-from outside (`crippled`); and runs as they are, which have to pass. The traffic is the same each time, its order is
-known, and so is what has to come of it: nothing is noticed by chance. A lie that another check alone notices counts as
-one that has passed.
+Each trial is a run of the scenario `audit` (or `chat`, for what only that sends) on a service, a client, rules or
+dashboards that lie in one way, applied from outside (`crippled`); and runs as they are, which have to pass. The traffic
+is the same each time, its order is known, and so is what has to come of it: nothing is noticed by chance. A lie that
+another check alone notices counts as one that has passed.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ BODIES = "Bodies, as the generator makes them"
 STATISTICS = "The exposition against the statistics"
 SINGLE_FLIGHT = "Single-flight, by the generator's own count"
 REQUESTS, OUTCOMES, REASONS = (f"The service's count of {what}" for what in ("requests", "outcomes", "miss reasons"))
+STREAMS = "Streams, against the first of each"
 WINDOWS, SUMS = "Windows of the recorded rules", "Sums in the panels, by their parts"
 
 
@@ -51,11 +52,13 @@ class Trial:
         noticed_by: The check that has to fail; None: every check has to pass.
         service: How the service is crippled, one or several with commas.
         run: How the run is.
+        scenario: What is played.
     """
 
     noticed_by: str | None = None
     service: str = ""
     run: str = ""
+    scenario: str = "audit"
 
 
 #: By name. Those of the service have the name of their way.
@@ -119,6 +122,9 @@ TRIALS: dict[str, Trial] = {
             "leak": "Memory that grows by request",
         }.items()
     },
+    # Streams
+    "chat as it is": Trial(scenario="chat"),
+    "late-followers": Trial(STREAMS, service="late-followers", scenario="chat"),
     # The client, the rules, the dashboards
     "drops-failures": Trial(REQUESTS, run="drops-failures"),
     "retries-failures": Trial(REQUESTS, service="fails-now-and-then", run="retries-failures"),
@@ -154,7 +160,7 @@ class Outcome:
 def play(name: str) -> Outcome:
     """One run."""
     trial, begun = TRIALS[name], time.monotonic()
-    options = ["--scenario", "audit", "--duration", str(_SECONDS), "--json"]
+    options = ["--scenario", trial.scenario, "--duration", str(_SECONDS), "--json"]
     if trial.service:
         options += ["--set", f"PYTHONPATH={CRIPPLED}", "--set", f"RECOUP_X_CRIPPLED={trial.service}"]
     environment = dict(os.environ)

@@ -60,7 +60,7 @@ def references_left(loop: str, pipeline: Pipeline, body: bytearray) -> int:
 
 
 def own(name: str, **options: float) -> PythonPipeline:
-    chosen = PipelineOptions(name="own", **{"max_concurrent": 1, "timeout_seconds": 60.0, **options})
+    chosen = PipelineOptions(name="own", **{"max_concurrent": 1, "timeout_seconds": 60.0, **options})  # type: ignore[arg-type]
     return PythonPipeline(chosen, path=f"{generators.__name__}:{name}")
 
 

@@ -40,7 +40,7 @@ def connect(loop: LoopThread) -> Iterator[Callable[..., tuple[HttpPipeline, RawU
             upstream = stack.enter_context(raw_upstream(script))
             options = PipelineOptions(name="llm", timeout_seconds=PATIENCE, key_headers=("authorization",))
             pipeline = loop.blocking(HttpPipeline(options, url=upstream.url, method=method))
-            pipeline.start()
+            pipeline.start()  # type: ignore[unused-coroutine]
             stack.callback(pipeline.close, 0.0)
             return pipeline, upstream
 
@@ -48,7 +48,7 @@ def connect(loop: LoopThread) -> Iterator[Callable[..., tuple[HttpPipeline, RawU
 
 
 def generate(pipeline: HttpPipeline, who: bytes = b"a", body: bytes = b"x") -> Result:
-    return pipeline.generate(pipeline.prepare(Request(body, headers={"authorization": (who,)})))
+    return pipeline.generate(pipeline.prepare(Request(body, headers={"authorization": (who,)})))  # type: ignore[return-value]
 
 
 def await_true(condition: Callable[[], bool]) -> None:
@@ -153,7 +153,7 @@ class TestSurplus:
         bodies = []
         for number, who in enumerate((b"one", b"other", b"third"), 1):
             bodies.append(generate(llm, who).body)
-            await_true(lambda number=number: len(asked) == number)
+            await_true(lambda number=number: len(asked) == number)  # type: ignore[misc]
         assert bodies == ([b""] * 3 if framing == "no content" else [b"0", b"1", b"2"])
         assert asked == [b""] * 3
         assert upstream.connections == 3

@@ -45,7 +45,7 @@ def pipeline(stack: ExitStack, loop: LoopThread) -> Build:
         pipeline = on.blocking(
             HttpPipeline(PipelineOptions(name="llm", **{"timeout_seconds": 60.0, **options}), url=url, **own)
         )
-        pipeline.start()
+        pipeline.start()  # type: ignore[unused-coroutine]
         stack.callback(pipeline.close, 0.0)
         return pipeline
 
@@ -58,13 +58,13 @@ def upstream(stack: ExitStack) -> Callable[..., Upstream]:
 
 
 def generate(pipeline: HttpPipeline, request: Request | None = None) -> Result:
-    return pipeline.generate(pipeline.prepare(request or Request(body=b"x")))
+    return pipeline.generate(pipeline.prepare(request or Request(body=b"x")))  # type: ignore[return-value]
 
 
 async def begin(pipeline: HttpPipeline, request: Request | None = None) -> Result:
     """Generate on the pipeline's own loop."""
     pipeline = getattr(pipeline, "unblocked", pipeline)
-    return await pipeline.generate(pipeline.prepare(request or Request(body=b"x")))
+    return await pipeline.generate(pipeline.prepare(request or Request(body=b"x")))  # type: ignore[return-value]
 
 
 def await_true(condition: Callable[[], Any]) -> None:
@@ -378,7 +378,7 @@ class TestTimeLimit:
         llm = pipeline(server.url, on=skipping, timeout_seconds=LIMIT)
         for number in (1, 2, 3):
             running = skipping.submit(begin(llm))
-            await_true(lambda number=number: len(server.requests) == number)
+            await_true(lambda number=number: len(server.requests) == number)  # type: ignore[misc]
             skipping.skip(LIMIT * 0.9)
             go.release()
             assert running.result(PATIENCE).body == b"hello"

@@ -33,7 +33,8 @@ INNER = st.recursive(
     max_leaves=12,
 )
 BODIES = st.dictionaries(NAMES, INNER, max_size=5) | st.lists(INNER, max_size=5)
-RANDOM = st.randoms(use_true_random=False)
+#: Drawn as a seed: `st.randoms` draws every single number, which takes most of the time and of the memory.
+RANDOM = st.integers(0, 2**32 - 1).map(random.Random)
 
 
 def shape(

@@ -34,7 +34,7 @@ def path(name: str) -> str:
 
 def make(name: str, **options: float) -> PythonPipeline:
     defaults = {"timeout_seconds": 30.0, "max_concurrent": 1}
-    return PythonPipeline(PipelineOptions(name="own", **{**defaults, **options}), path=path(name))
+    return PythonPipeline(PipelineOptions(name="own", **{**defaults, **options}), path=path(name))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +47,14 @@ def started(loop: LoopThread) -> Iterator[Callable[[str], PythonPipeline]]:
             if name not in pipelines:
                 pipelines[name] = loop.blocking(make(name))
                 stack.callback(pipelines[name].close, 0.0)
-                pipelines[name].start()
+                pipelines[name].start()  # type: ignore[unused-coroutine]
             return pipelines[name]
 
         yield get
 
 
 def generate(pipeline: PythonPipeline, body: bytes, **parts: str | Mapping[str, object]) -> Result:
-    return pipeline.generate(pipeline.prepare(Request(body=body, **parts)))
+    return pipeline.generate(pipeline.prepare(Request(body=body, **parts)))  # type: ignore[arg-type, return-value]
 
 
 def test_the_callable_gets_the_whole_request_in_a_process_of_its_own(started):

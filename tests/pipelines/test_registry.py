@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -365,9 +366,8 @@ class TestPaths:
                 """
             )
         )
-        assert [("/x", ("POST",)), ("/y/*", ("GET", "HEAD"))] == [
-            (it.path.text, it.methods) for it in registry.values()
-        ]
+        served: list[Any] = list(registry.values())
+        assert [("/x", ("POST",)), ("/y/*", ("GET", "HEAD"))] == [(it.path.text, it.methods) for it in served]
         assert ["/y/*"] == [it.path.text for it in registry.passthrough]
 
     @pytest.mark.parametrize(

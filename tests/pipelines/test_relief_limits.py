@@ -114,7 +114,7 @@ class TestTransparency:
             grey = 2**depth // 2
             body = png(depth, 0, grey_row(depth, grey, 0), chunk(b"tRNS", struct.pack(">H", grey)))
             mesh = trimesh.load(io.BytesIO(generate(body, Parameters(quality="preview")).body), file_type="stl")
-            left = mesh.vertices[(mesh.vertices[:, 0] < 20) & (mesh.vertices[:, 2] > 1)]
+            left = mesh.vertices[(mesh.vertices[:, 0] < 20) & (mesh.vertices[:, 2] > 1)]  # type: ignore[attr-defined]
             tops.append(np.median(left[:, 2]))
         assert tops == pytest.approx([5.0, 5.0], abs=0.05)
 
@@ -204,12 +204,12 @@ class TestPlate:
     @pytest.mark.parametrize(("base_mm", "depth_mm"), [(2.0, 3.0), (0.2, 30.0)])
     def test_no_part_of_any_relief_is_thinner_than_its_base(self, size, quality, noise, base_mm, depth_mm):
         parameters = Parameters(quality=quality, base_mm=base_mm, depth_mm=depth_mm)
-        mesh = trimesh.load(io.BytesIO(generate(strip(*size, noise), parameters).body), file_type="stl")
-        heights = mesh.vertices[:, 2]
-        assert mesh.is_watertight
+        mesh = trimesh.load(io.BytesIO(generate(strip(*size, noise), parameters).body), file_type="stl")  # type: ignore[call-arg]
+        heights = mesh.vertices[:, 2]  # type: ignore[attr-defined]
+        assert mesh.is_watertight  # type: ignore[attr-defined]
         assert heights[heights > 0.0].min() == pytest.approx(base_mm)
         sample = 80.0 / 256
-        assert meshing.has_plate(meshing.Mesh(mesh.vertices, mesh.faces), base_mm, sample)
+        assert meshing.has_plate(meshing.Mesh(mesh.vertices, mesh.faces), base_mm, sample)  # type: ignore[attr-defined]
 
     def test_a_plate_with_a_dent_is_none(self):
         body = meshing.solid(np.ones((30, 30)), 2.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -19,7 +21,7 @@ from recoup.pipelines.paths import conflict, is_own_path, parse_path, sent_path,
 from recoup.pipelines.protocol import Result
 from recoup.pipelines.result_rules import ResultRules
 from recoup.pipelines.server_sent_events import Event, ended_well, last_event
-from recoup.pipelines.stream import WINDOW_BYTES, Reader, Stream
+from recoup.pipelines.stream import READERS_A_ROUND, WINDOW_BYTES, Reader, Stream
 from recoup.pipelines.upstream_word import word_of
 
 LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
@@ -303,3 +305,54 @@ class TestOverTheLimit:
             assert "too-large" == (await whole).kept_out
 
         run(main())
+
+
+async def small_reads(reader: Reader) -> None:
+    while await reader.read(2**14):
+        await asyncio.sleep(0)
+
+
+def processor_seconds_of_readers(count: int) -> float:
+    """What it takes to hand an answer that is not kept to so many readers."""
+
+    async def main() -> float:
+        source = Source()
+        stream = make(source)
+        whole = asyncio.create_task(stream.whole())
+        readers = [asyncio.create_task(small_reads(stream.reader())) for _ in range(count)]
+        for _ in range(32):
+            source.put(b"x" * 2**16)
+        source.put(None)
+        began = time.process_time()
+        await asyncio.gather(*readers)
+        await whole
+        return time.process_time() - began
+
+    return float(run(main()))
+
+
+class TestManyReaders:
+    def test_some_of_them_are_woken_in_each_round_of_the_loop(self):
+        async def main() -> None:
+            source = Source()
+            stream = make(source)
+            whole = asyncio.create_task(stream.whole())
+            readers = [stream.reader() for _ in range(10 * READERS_A_ROUND)]
+            tasks = [asyncio.create_task(drain(reader)) for reader in readers]
+            await settle()
+            source.put(b"one")
+            read = [0]
+            while read[-1] < len(readers):
+                await asyncio.sleep(0)
+                read.append(sum(reader.at == 3 for reader in readers))
+            assert max(after - before for before, after in itertools.pairwise(read)) <= READERS_A_ROUND
+            source.put(None)
+            assert {b"one"} == set(await asyncio.gather(*tasks))
+            await whole
+
+        run(main())
+
+    def test_each_costs_what_it_reads_however_many_there_are(self):
+        few = min(processor_seconds_of_readers(200) for _ in range(3))
+        many = min(processor_seconds_of_readers(1600) for _ in range(2))
+        assert many < 24 * few  # eight times as many: 64 times it would be if each read looked at all of them

@@ -10,10 +10,11 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 from metrics.rulebook.program import main as build_rules
@@ -24,8 +25,8 @@ from .rulefiles import METRICS_ROOM, read
 
 #: Seconds that anything may take on a busy machine with two cores.
 PATIENCE = 300
-#: What the times of the rules are divided by: five minutes become 2.5 seconds.
-SHORTER_BY = 120
+#: What the times of the rules are divided by: five minutes become 1.25 seconds, two scrapes and more.
+SHORTER_BY = 240
 _POLL_SECONDS = 0.2
 _INTERVAL = "500ms"
 
@@ -82,25 +83,42 @@ def _process(log: Path, url: str, *command: str) -> Iterator[None]:
 class Stack:
     """Where alerts are seen."""
 
-    def __init__(self, prometheus: str, alertmanager: str) -> None:
+    def __init__(self, prometheus: str, alertmanager: str, folder: Path) -> None:
         self.prometheus = prometheus
         self.alertmanager = alertmanager
+        self._discovered = folder / "targets.json"
 
-    def alerts(self, name: str) -> list[dict[str, Any]]:
-        """What Alertmanager's API tells of one alert: what is not resolved."""
-        alerts = get(f"{self.alertmanager}/api/v2/alerts?filter=alertname%3D{name}")
+    def discover(self, targets: Mapping[str, Iterable[str]]) -> None:
+        """Have service discovery find these addresses, by job, and no others."""
+        groups = [{"targets": list(addresses), "labels": {"job": job}} for job, addresses in targets.items()]
+        # Prometheus must never read half of it.
+        written = self._discovered.with_suffix(".new")
+        written.write_text(json.dumps(groups))
+        written.replace(self._discovered)
+
+    def ask(self, query: str) -> list[float]:
+        """The values of an instant query."""
+        answer = get(f"{self.prometheus}/api/v1/query?{urlencode({'query': query})}")
+        return [float(series["value"][1]) for series in answer["data"]["result"]]
+
+    def alerts(self, name: str, **labels: str) -> list[dict[str, Any]]:
+        """What Alertmanager's API tells of one alert with these labels: what is not resolved."""
+        matchers = {"alertname": name, **labels}
+        query = urlencode([("filter", f'{label}="{value}"') for label, value in matchers.items()])
+        alerts = get(f"{self.alertmanager}/api/v2/alerts?{query}")
         assert isinstance(alerts, list)
         return alerts
 
-    def firing(self) -> set[str]:
-        """The names of all alerts that Prometheus holds for true, for longer than they must be."""
+    def firing(self, name: str, **labels: str) -> list[dict[str, str]]:
+        """The labels of the alerts that Prometheus holds for true, for longer than they must be."""
         alerts = get(f"{self.prometheus}/api/v1/alerts")["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+        wanted = {"alertname": name, **labels}.items()
+        return [alert["labels"] for alert in alerts if alert["state"] == "firing" and wanted <= alert["labels"].items()]
 
-    def wait_for(self, name: str) -> dict[str, Any]:
+    def wait_for(self, name: str, **labels: str) -> dict[str, Any]:
         """Wait until an alert has arrived at Alertmanager, and give it."""
-        until(f"{name} fires", lambda: bool(self.alerts(name)))
-        return self.alerts(name)[0]
+        until(f"{name} fires", lambda: bool(self.alerts(name, **labels)))
+        return self.alerts(name, **labels)[0]
 
     def wait_until_suppressed(self, name: str) -> None:
         """Wait until an alert has arrived, and another one speaks for it."""
@@ -109,34 +127,44 @@ class Stack:
             lambda: {"suppressed"} == {alert["status"]["state"] for alert in self.alerts(name)},
         )
 
-    def wait_until_resolved(self, name: str) -> None:
+    def wait_until_resolved(self, name: str, **labels: str) -> None:
         """Wait until Alertmanager has been told that an alert is over."""
-        until(f"{name} is resolved", lambda: not self.alerts(name))
-        assert name not in self.firing()
+        until(f"{name} is resolved", lambda: not self.alerts(name, **labels))
+        assert not self.firing(name, **labels)
 
 
-def _configuration(folder: Path, targets: list[str], alertmanager: int) -> Path:
+def _configuration(folder: Path, interval: str, alertmanager: int) -> Path:
     """The committed configuration, with targets of this test and a quicker pace."""
     configuration = read(METRICS_ROOM / "prometheus.yml")
     configuration["global"] = {
-        "scrape_interval": _INTERVAL,
-        "scrape_timeout": _INTERVAL,
-        "evaluation_interval": _INTERVAL,
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "evaluation_interval": interval,
     }
     addresses = [{"targets": [f"127.0.0.1:{alertmanager}"]}]
     configuration["alerting"] = {"alertmanagers": [{"static_configs": addresses}]}
-    configuration["scrape_configs"] = [{"job_name": "recoup", "static_configs": [{"targets": targets}]}]
+    configuration["scrape_configs"] = [{"job_name": "recoup", "file_sd_configs": [{"files": ["targets.json"]}]}]
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(configuration))
     return path
 
 
 @contextmanager
-def stack(folder: Path, targets: list[str]) -> Iterator[Stack]:
-    """Prometheus and Alertmanager, in a folder of their own."""
+def stack(
+    folder: Path, targets: Mapping[str, Iterable[str]], *, shorter_by: float = SHORTER_BY, interval: str = _INTERVAL
+) -> Iterator[Stack]:
+    """Prometheus and Alertmanager, in a folder of their own.
+
+    Args:
+        folder: Where their files are.
+        targets: What is scraped at first, by job.
+        shorter_by: What the times of the rules are divided by.
+        interval: Between two scrapes, and two evaluations.
+    """
     prometheus, alertmanager = lasting_port(), lasting_port()
-    build_rules(["--output", str(folder / "rules"), "--shorter-by", str(SHORTER_BY)])
-    made = Stack(f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{alertmanager}")
+    build_rules(["--output", str(folder / "rules"), "--shorter-by", str(shorter_by)])
+    made = Stack(f"http://127.0.0.1:{prometheus}", f"http://127.0.0.1:{alertmanager}", folder)
+    made.discover(targets)
     with (
         _process(
             folder / "alertmanager.log",
@@ -152,7 +180,7 @@ def stack(folder: Path, targets: list[str]) -> Iterator[Stack]:
             folder / "prometheus.log",
             made.prometheus,
             require_tool("prometheus"),
-            f"--config.file={_configuration(folder, targets, alertmanager)}",
+            f"--config.file={_configuration(folder, interval, alertmanager)}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address=127.0.0.1:{prometheus}",
             "--enable-feature=exemplar-storage",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from .scenarios import DAY, Scenario
+from .scenarios import DAY, Scenario, alive
 
 HOURS = 60
 SPENT = "recoup_spent_seconds_total"
@@ -17,17 +17,9 @@ FAILURES = "recoup_generation_failures_total"
 GENERATIONS = "recoup_generation_duration_seconds_count"
 GENERATION_SECONDS = "recoup_generation_duration_seconds_sum"
 REQUESTS = "recoup_http_requests_total"
-BUILD = {"version": "0.1.0", "python": "3.11.2"}
 #: Whose alerts speak of too few hits, or too little gain.
 HEADLINES = "RecoupHitRatioLow|RecoupInstanceHitRatioLow|RecoupSpeedupLow"
 RELIEF = {"pipeline": "relief"}
-
-
-def alive(scenario: Scenario, values: str, *, start: str = "0x2000", instance: str = "a:8080") -> Scenario:
-    """An instance that can be scraped."""
-    scenario.gauge("up", values, instance=instance)
-    scenario.gauge("recoup_build_info", values, instance=instance, **BUILD)
-    return scenario.gauge("process_start_time_seconds", start, instance=instance)
 
 
 def economy(scenario: Scenario, phases: list[tuple[int, float, float, float]], *, pipeline: str = "relief") -> Scenario:
@@ -64,6 +56,65 @@ class TestSpeedupAndBypasses:
         scenario = economy(Scenario().lookups([(300, 30, 10, "cold")]), [(300, 100, 300, 500)])
 
         assert {200: {"RecoupSpeedupLow", "RecoupDoesNotPay"}} == scenario.firing([200])
+
+    def test_the_waits_of_callers_whose_generation_failed_count(self) -> None:
+        """24 hits of 10 s and 6 misses a minute, half of which time out after 60 s: (30 + 240) / (30 + 180) = 1.29."""
+        scenario = economy(Scenario().lookups([(180, 24, 6, "cold")]), [(180, 30, 240, 210)])
+        scenario.counter(FAILURES, [(180, 3)], error="timeout", **RELIEF)
+        scenario.counter(GENERATIONS, [(180, 3)], **RELIEF)
+
+        assert scenario.ask("abs(pipeline:recoup_speedup:rate1h - 9 / 7) < 1e-9", [170])[170]
+        assert {"RecoupSpeedupLow", "RecoupGenerationFailures"} == scenario.firing([170])[170]
+
+    def test_a_regret_of_a_small_pipeline_is_not_lost_beside_a_large_one(self) -> None:
+        """60 % in one that spends 20 s a minute, none in one that spends 900."""
+        scenario = Scenario()
+        for pipeline, spent, regretted in (("small", 20, 12), ("large", 900, 0)):
+            scenario.counter(SPENT, [(200, spent)], purpose="miss", pipeline=pipeline)
+            scenario.counter("recoup_regretted_seconds_total", [(200, regretted)], pipeline=pipeline)
+
+        assert {150: {"RecoupEvictionRegret"}} == scenario.firing([150])
+        assert {150: set()} == scenario.firing([150], pipeline="large")
+
+
+class TestGenerations:
+    @pytest.mark.parametrize("minutes", [3, 6])
+    def test_all_of_ten_or_twenty_an_hour_that_fail_are_told_once(self, minutes: int) -> None:
+        one = [(minutes - 1, 0.0), (1, 1.0)]
+        scenario = Scenario().counter(GENERATIONS, [*one * (240 // minutes), (180, 0)], **RELIEF)
+        scenario.counter(FAILURES, [(240, 0), *one * (180 // minutes)], error="error", **RELIEF)
+
+        assert {235: set(), 280: {"RecoupGenerationFailures"}} == scenario.firing([235, 280])
+        assert 1 == scenario.changes("RecoupGenerationFailures", range(235, 420))
+
+    def test_generations_that_take_ten_minutes_raise_nothing(self) -> None:
+        """One in ten lookups is a miss; (60 + 540) / 60 = 10 times."""
+        scenario = economy(Scenario(step=5).lookups([(400, 4.5, 0.5, "cold")]), [(400, 300, 2700, 300)])
+        scenario.counter(GENERATIONS, [(400, 0.5)], **RELIEF).counter(GENERATION_SECONDS, [(400, 300)], **RELIEF)
+
+        assert not set().union(*scenario.firing(range(30, 2000, 60)).values())
+
+    @pytest.mark.parametrize(("factor", "alerts"), [(2, set()), (10, {"RecoupGenerationSlower"})])
+    def test_generations_that_become_slower_are_told_from_three_times_on(self, factor: int, alerts: set[str]) -> None:
+        """One a minute, of 2 s for a day."""
+        scenario = Scenario(step=5).counter(GENERATIONS, [(400, 5)], **RELIEF)
+        scenario.counter(GENERATION_SECONDS, [(300, 10), (100, 10 * factor)], **RELIEF)
+
+        assert {1490: set(), 1600: alerts} == scenario.firing([1490, 1600])
+
+    @pytest.mark.parametrize("status", ["400", "401", "404", "413", "422", "429"])
+    @pytest.mark.parametrize("error", ["rejected", "refused", "cancelled"])
+    def test_a_fault_of_the_callers_own_is_no_failure(self, status: str, error: str) -> None:
+        """However many: nothing else is asked."""
+        scenario = Scenario(step=2).counter(FAILURES, [(150, 10)], error=error, **RELIEF)
+        scenario.counter(REQUESTS, [(150, 10)], route="/api/generate/<pipeline>", method="POST", status=status)
+
+        assert {60: set(), 180: set(), 290: set()} == scenario.firing([60, 180, 290])
+
+    def test_one_internal_error_is_no_matter(self) -> None:
+        scenario = Scenario().gauge("recoup_internal_errors_total", "0x60 1x100", part="store")
+
+        assert {61: set(), 65: set(), 90: set()} == scenario.firing([61, 65, 90])
 
 
 class TestRefusals:

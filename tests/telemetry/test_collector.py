@@ -151,7 +151,7 @@ class TestFigures:
     def test_what_callers_waited(self, lived: CollectorRegistry, outcome: str, count: int, seconds: float) -> None:
         name, labels = "recoup_request_duration_seconds", {"pipeline": "relief", "outcome": outcome}
 
-        assert (count, pytest.approx(seconds)) == (
+        assert (count, pytest.approx(seconds)) == (  # type: ignore[comparison-overlap]
             value_of(lived, f"{name}_count", **labels),
             value_of(lived, f"{name}_sum", **labels),
         )

@@ -35,7 +35,7 @@ PATHS = [
 
 
 def environ(peer: str = "127.0.0.1", method: str = "GET", host: str = "localhost:8080", **headers: str) -> Any:
-    builder = EnvironBuilder(method=method, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    builder = EnvironBuilder(method=method, headers={name.replace("_", "-"): text for name, text in headers.items()})  # type: ignore[misc]
     return {**builder.get_environ(), "REMOTE_ADDR": peer, "HTTP_HOST": host}
 
 

@@ -121,7 +121,7 @@ def test_those_who_were_waiting_get_what_is_kept_out(place: Place, cache: LRUCac
 
 def waiting(cache: LRUCache) -> int:
     """Lookups that follow another one's generation now."""
-    return sum(len(flight.future._done_callbacks) for flight in cache._state.flights.all())
+    return sum(len(flight.future._done_callbacks) for flight in cache._state.flights.all())  # type: ignore[attr-defined, misc]
 
 
 def stream(place: Place, *data: object, ends: Callable[[Any], None] | None = None) -> Asking:

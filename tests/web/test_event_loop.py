@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]
 
 #: What a hit may wait for somebody else's request, at most.
 LONGEST_SECONDS = 0.020
 
 
 @pytest.mark.load
-def test_large_bodies_deep_json_and_metrics_hold_up_nobody() -> None:
-    command = [sys.executable, "-m", "tests.web.stall", "50"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=True)
+@pytest.mark.timeout(300)
+def test_large_bodies_long_and_deep_json_and_metrics_hold_up_nobody() -> None:
+    command = [sys.executable, "-m", "web.stall", "50"]
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=280, check=True)
     stalls = json.loads(done.stdout.splitlines()[-1])
-    assert 6 == len(stalls)
+    assert 18 == len(stalls)
     assert {} == {kind: seconds for kind, seconds in stalls.items() if seconds > LONGEST_SECONDS}

@@ -43,6 +43,7 @@ def figures(service: Running) -> dict[str, int]:
         pytest.param(post(PATH, b"cat!", b"Content-Length: 3"), id="two lengths"),
         pytest.param(post(PATH, b"cat", length=-3), id="a length below zero"),
         pytest.param(chunked(PATH, b"3\r\ncat\r\n0\r\n\r\n", [b"Transfer-Encoding: gzip"]), id="two encodings"),
+        pytest.param(chunked(PATH, b"3\r\ncat\r\n0\r\n\r\n", [b"Transfer-Encoding: chunked"]), id="chunked twice"),
         pytest.param(
             b"POST /api/generate/quick HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
             b"3\r\ncat\r\n0\r\n\r\n",
@@ -60,6 +61,21 @@ def test_it_is_400_and_nothing_is_generated_or_stored(service: Running, request_
     before = figures(service)
     assert 400 == status_of(service.port, request_bytes)
     assert before == figures(service)
+
+
+@pytest.mark.parametrize("length", [0, 3, 13, 99])
+def test_where_there_are_chunks_and_a_length_the_chunks_count_and_nothing_after_them(
+    service: Running, length: int
+) -> None:
+    """RFC 9112, 6.1: whoever reads it by its length sees another end, so the connection is closed after the answer."""
+    hidden = post(PATH, b"smuggled")
+    with connect(service.port) as connection:
+        connection.sendall(chunked(PATH, b"3\r\ncat\r\n0\r\n\r\n", [b"Content-Length: %d" % length]) + hidden)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert 1 == received.count(b"HTTP/1.1 ")
+    assert received.endswith(b"\r\n\r\ncat")
 
 
 def test_a_body_that_breaks_off_generates_nothing(service: Running) -> None:

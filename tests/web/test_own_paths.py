@@ -91,11 +91,11 @@ class Talk:
         self, path: str, body: bytes = b"{}", *, status: int = 200, answer: bytes = b"an answer",
         answer_headers: dict[str, str] | None = None, **given: Any,
     ) -> Asking:  # fmt: skip
-        """A request that goes on, and is answered."""
+        """A request that goes on, is answered, and is done with."""
         asking = self.ask(path, body, **given)
         self.turn = self._upstream.next()
         self.turn.answer(status, answer, **{k.replace("-", "_"): v for k, v in (answer_headers or {}).items()})
-        asking.wait()
+        asking.settle()
         return asking
 
     def get(self, path: str, body: bytes = b"{}", **given: Any) -> Asking:
@@ -310,6 +310,13 @@ class TestWhatAnswersWhere:
         assert (501, "not_implemented") == (asking.exchange.status, document["error"]["code"])
         assert "WebSocket" in document["detail"]
 
+    @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+    @pytest.mark.parametrize("path", ["/v1/anything", "/alone"])
+    def test_what_would_send_a_request_back_or_take_a_connection_is_not_passed_on(self, talk, method, path):
+        asking = talk.get(path, b"", method=method, headers={"Cookie": "session=1"})
+        assert 501 == asking.exchange.status
+        assert b"session" not in body(asking)
+
 
 class TestRefusalsOfRecoupsOwn:
     @pytest.mark.parametrize(
@@ -375,7 +382,7 @@ class TestPassthrough:
         turn.begin()
         for part in (b"one", b"two"):
             turn.part(part)
-            wait_until(lambda part=part: body(asking).endswith(part))
+            wait_until(lambda part=part: body(asking).endswith(part))  # type: ignore[misc]
         turn.end()
         asking.wait()
         assert (b"onetwo", True) == (body(asking), asking.exchange.finished)
@@ -429,7 +436,7 @@ class TestAWholeUpstream:
         assert "/any/path?q=1" == talk.turn.target
         talk.get("/any/path?q=1")
         for given in ({"method": "GET"}, {"content_type": "text/plain"}, {"method": "PUT"}):
-            talk.get_answered("/any/path?q=1", **given)
+            talk.get_answered("/any/path?q=1", **given)  # type: ignore[arg-type]
         assert 1 == len(cache)
 
     def test_path_and_query_belong_to_the_key(self, front, upstream):
@@ -479,3 +486,18 @@ class TestAWholeUpstream:
         talk = Talk(front(whole=True), upstream)
         talk.get_answered("/chat", headers={"Range": "bytes=0-1", "If-None-Match": '"e"', "If-Modified-Since": "x"})
         assert {"range", "if-none-match", "if-modified-since"}.isdisjoint(talk.turn.headers)
+
+
+def test_options_of_no_path_are_those_of_the_server(upstream: Scripted, front: Callable[..., Serving]) -> None:
+    """`OPTIONS *` (RFC 9110, 9.3.7) is answered here: behind this server there may be several, or none."""
+    asking = front(whole=True).asking("/", b"", "OPTIONS", path_as_sent=b"*")
+    asking.wait()
+    assert 204 == asking.exchange.status
+    assert b"POST" in dict(asking.exchange.headers)[b"allow"]
+    assert 0 == upstream.count
+
+
+def test_no_other_method_has_that_path(front: Callable[..., Serving]) -> None:
+    asking = front(whole=True).asking("/", b"", "GET", path_as_sent=b"*")
+    asking.wait()
+    assert 400 == asking.exchange.status

@@ -88,7 +88,7 @@ def raising() -> Iterator[Flask]:
         raise app.extensions["error"]
 
     app.add_url_rule("/raise", "raise", view)
-    return app
+    return app  # type: ignore[return-value]
 
 
 def tree(root: type[BaseException]) -> Iterator[type[BaseException]]:
@@ -106,7 +106,7 @@ def test_every_error_of_ours_comes_out_in_one_shape(
     assert "/raise" == document["instance"]
     assert SECRET not in json.dumps(document)
     if slug is not None:
-        assert (str(error), type(error).title) == (document["detail"], document["title"])
+        assert (str(error), type(error).title) == (document["detail"], document["title"])  # type: ignore[attr-defined]
 
 
 def test_no_error_of_ours_is_forgotten() -> None:

@@ -394,6 +394,16 @@ class TestNegative:
             assert seen(place.generate(path, self.BODY, code, **headers))[0] in (code, 502)
         assert (2, 0) == (place.upstream.count, len(place.cache))
 
+    @pytest.mark.parametrize("path", PATHS)
+    def test_past_the_cache_it_is_the_refusal_that_it_was(self, begin: Begin, path: str) -> None:
+        place = begin(self.OPTIONS)
+        asking = place.begin(path, Cache_Control="no-store")
+        place.upstream.next().answer(404, self.BODY, **JSON)
+        assert 404 == seen(waited(asking))[0]
+        assert "recoup; fwd=bypass; detail=request" == status(asking)
+        stats = place.cache.stats()
+        assert (1, 0, 0) == (stats.generation_failures["refused"], stats.generations, stats.entries)
+
     def test_the_upstream_may_want_it_shorter(self, begin: Begin, clock: Clock) -> None:
         place = begin(self.OPTIONS)
         place.generate("/v1/chat", self.BODY, 404, Cache_Control="max-age=5")

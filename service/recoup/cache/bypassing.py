@@ -57,13 +57,18 @@ class Bypasser:
 
     def _end(self, request: Request, bypass: Bypass, progress: Progress, value: Any, cost: float) -> Lookup[Any]:
         """Count a generation past the cache, and answer. Never fails: the result is there."""
-        price = 0.0
+        price, failure = 0.0, ""
         try:
-            price = request.decision(value).price_of(cost)
+            decision = request.decision(value)
+            price, failure = decision.price_of(cost), decision.failure
         except Exception as error:  # noqa: BLE001  # fail open
             self._state.note_internal_error("accounting", error)
         with self._state.lock:
-            self._runner.count_end(request.pipeline, progress).count_generation("bypass", cost, price)
+            counters = self._runner.count_end(request.pipeline, progress)
+            if failure:
+                counters.failures[failure] += 1
+            else:
+                counters.count_generation("bypass", cost, price)
         return Lookup(value, "bypass", cost_seconds=cost, bypass_reason=bypass.reason, price=price)
 
     def _opened(self, request: Request, bypass: Bypass, value: OpenResult) -> None:

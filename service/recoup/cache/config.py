@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from recoup import fields
-from recoup.cache.policies import POLICIES
 from recoup.cache.policies.quotas import Quota
 from recoup.errors import ConfigurationError
 
 BYTES_PER_MB = 2**20
-_POLICY = fields.Choice(tuple(POLICIES))
 _PIPELINE = fields.Text("a name, as text that is not empty")
 _COST = fields.Number(0, 1e100, "seconds")
 _PRICE = fields.Number(0, 1e100, "of the pipeline's currency")
@@ -57,15 +55,6 @@ def checked_ttl(value: object) -> float | None:
         ConfigurationError: It is neither None nor a number within its bounds.
     """
     return None if value is None else checked("ttl_seconds", fields.TTL_SECONDS, value) or None
-
-
-def checked_policy(value: object) -> str:
-    """The name of a policy.
-
-    Raises:
-        ConfigurationError: There is none of this name.
-    """
-    return checked("policy", _POLICY, value)
 
 
 def checked_pipeline(value: object) -> str:
@@ -198,15 +187,17 @@ class CacheConfig:
     max_memory_mb: float
     ttl_seconds: float | None
     enabled: bool
+    policy: str = "lru"
 
     @classmethod
     def checked(cls, **values: Any) -> CacheConfig:
-        """All four, or a `ConfigurationError`."""
+        """All five, or a `ConfigurationError`."""
         return cls(
             max_size=checked("max_size", fields.MAX_SIZE, values["max_size"]),
             max_memory_mb=checked("max_memory_mb", fields.MAX_MEMORY_MB, values["max_memory_mb"]),
             ttl_seconds=checked_ttl(values["ttl_seconds"]),
             enabled=checked("enabled", fields.ENABLED, values["enabled"]),
+            policy=checked("policy", fields.POLICY, values["policy"]),
         )
 
     @property
@@ -221,4 +212,5 @@ class CacheConfig:
             "max_memory_mb": self.max_memory_mb,
             "ttl_seconds": self.ttl_seconds,
             "enabled": self.enabled,
+            "policy": self.policy,
         }

@@ -39,7 +39,8 @@ class CacheEntry(Generic[V]):
 
     # `check_at`, the one time that a hit is held against, is the sooner of two: the entry expires, or its age passes
     # into the next bucket of the histogram of hit ages. So all hits between two checks fall into one known bucket,
-    # and they are counted at once. `newer` and `older` are its neighbours in the order of eviction.
+    # and they are counted at once. `newer` and `older` are its neighbours in the order of eviction; `rank` is what the
+    # policy knows of it.
     __slots__ = (
         "age_bucket",
         "check_at",
@@ -51,7 +52,7 @@ class CacheEntry(Generic[V]):
         "key",
         "newer",
         "older",
-        "price",
+        "rank",
         "size_bytes",
         "used_at",
         "value",
@@ -65,6 +66,9 @@ class CacheEntry(Generic[V]):
 
     newer: CacheEntry[Any] | None
     older: CacheEntry[Any] | None
+    rank: Any
+    #: Most entries have none, and no room for it.
+    price: float = 0.0
 
     def __init__(
         self,
@@ -75,7 +79,6 @@ class CacheEntry(Generic[V]):
         created_at: float = 0.0,
         expires_at: float = math.inf,
         cost_seconds: float = 0.0,
-        price: float = 0.0,
     ) -> None:
         self.key = key
         self.value = value
@@ -84,7 +87,6 @@ class CacheEntry(Generic[V]):
         self.created_at = self.used_at = created_at
         self.expires_at = expires_at
         self.cost_seconds = cost_seconds
-        self.price = price
         self.hits = self.age_bucket = 0
         self.newer = self.older = None
         edge = created_at + _FIRST_AGE_EDGE
@@ -157,10 +159,20 @@ class CacheEntry(Generic[V]):
         return f"<CacheEntry {self.key!r} of {self.pipeline}: {self.size_bytes} bytes, {self.hits} hits>"
 
 
+class PricedEntry(CacheEntry[V]):
+    """A stored result that cost money. It takes the same arguments, and then the price."""
+
+    __slots__ = ("price",)
+
+    def __init__(self, *arguments: Any, price: float) -> None:
+        super().__init__(*arguments)
+        self.price = price
+
+
 class KeptEntry(CacheEntry[V]):
     """An entry that may answer past its expiry, or is generated anew ahead of it: most need no slots for that."""
 
-    __slots__ = ("failures", "in_error_until", "refresh_at", "staleness")
+    __slots__ = ("failures", "in_error_until", "price", "refresh_at", "staleness")
 
     def __init__(
         self,
@@ -174,7 +186,8 @@ class KeptEntry(CacheEntry[V]):
         price: float,
         staleness: Staleness,
     ) -> None:
-        super().__init__(key, value, counters, size_bytes, created_at, expires_at, cost_seconds, price)
+        super().__init__(key, value, counters, size_bytes, created_at, expires_at, cost_seconds)
+        self.price = price
         self.staleness = staleness
         self.refresh_at = staleness.refresh_at(created_at, expires_at)
         self.failures = 0

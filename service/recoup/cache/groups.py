@@ -158,6 +158,10 @@ class PurgingView(dict[Hashable, Entry]):
         return entry
 
 
+def _no_growth(_entry: Entry, _more: int) -> None:
+    """Nothing depends on it."""
+
+
 def _nothing() -> None:
     pass
 
@@ -169,12 +173,14 @@ class GroupIndex:
         epoch: Purges so far.
         pending: Groups with members that have not been looked at since a purge.
         on_settled: Called when there are none any more.
+        on_grown: Called with an entry that carries a group from now on, and the bytes of that.
     """
 
     def __init__(self) -> None:
         self.epoch = 0
         self.pending: dict[Group, None] = {}
         self.on_settled: Callable[[], None] = _nothing
+        self.on_grown: Callable[[Entry, int], None] = _no_growth
         self._by_pipeline: dict[str, dict[str, Group]] = {}
 
     def size_of(self, pipeline: str, names: Collection[str], old: Entry | None) -> int:
@@ -220,6 +226,7 @@ class GroupIndex:
                 group.carrier = heir
                 own = _own_bytes(group.name)
                 heir.size_bytes += own
+                self.on_grown(heir, own)
                 moved += own
         return moved
 

@@ -28,7 +28,7 @@ def begin_lead(
     now: float,
     dropped: list[CacheEntry[Any]],
 ) -> Lead:
-    """Begin the generation of a flight that is listed, under the lock: count the miss.
+    """Begin the generation of a flight that is listed, under the lock.
 
     Args:
         state: The cache's state.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recoup.cache.config import CacheConfig, check_reserves
+from recoup.cache.policies import POLICIES
 from recoup.cache.policies.quotas import Quota
 from recoup.cache.state import CacheState
 from recoup.cache.stats import CONFIG_SETTINGS
@@ -46,6 +47,9 @@ def configure(state: CacheState, changes: Mapping[str, object]) -> dict[str, Any
         for name in CONFIG_SETTINGS:
             state.config_changes[name] += before[name] != after[name]
         state.reads.drain_locked()
-        dropped = state.store.shrink(state.clock())
+        if config.policy != before["policy"]:
+            state.store.set_policy(POLICIES[config.policy])
+        now = state.clock()
+        dropped = [*state.store.shrink_pipelines(now), *state.store.shrink(now)]
     dropped.clear()
     return after

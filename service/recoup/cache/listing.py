@@ -16,6 +16,7 @@ from recoup.fields import echo, refusal
 Describe = Callable[[Any], dict[str, Any]]
 
 _RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
+    "recent": lambda entry: entry.used_at,
     "oldest": lambda entry: -entry.created_at,
     "largest": lambda entry: entry.size_bytes,
     "most_hit": lambda entry: entry.hits,
@@ -95,7 +96,7 @@ def _first(state: CacheState, size: int, sort: Sort, pipeline: str | None, group
     with state.lock:
         state.reads.drain_locked()
         store = state.store
-        if sort == "recent":
+        if sort == "recent" and store.policy.by_recency:
             return list(itertools.islice(_of(store.order.newest_first(), pipeline, group), size))
         held = list(store.live.values()) if group is None else store.groups.members(group, pipeline)
     # Ranked outside the lock: this is the one operation that looks at every entry.

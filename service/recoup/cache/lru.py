@@ -19,7 +19,6 @@ from recoup.cache.config import (
     checked_groups,
     checked_jitter,
     checked_pipeline,
-    checked_policy,
     checked_price,
     checked_quota,
     checked_stale,
@@ -49,7 +48,7 @@ from recoup.cache.stats import (
 )
 from recoup.cache.store import Observer
 from recoup.cache.tier import PayloadCodec, Tier
-from recoup.errors import NotCachedError
+from recoup.errors import ConfigurationError, NotCachedError
 
 #: Members of purged groups that are looked at where somebody collects them.
 _COLLECTED: Final = 512
@@ -70,7 +69,7 @@ class ResultCache(Generic[V]):
     `len(cache)`. `ResultCache[bytes]` tells a type checker what is stored.
 
     Args:
-        policy: The order of eviction: `lru`.
+        policy: The order of eviction: `lru`, `s3fifo`, `tinylfu` or `gdsf`.
         max_size: Limit of entries, at least 1.
         max_memory_mb: Limit of memory in MB (2^20 bytes), above 0: values, keys and bookkeeping.
         ttl_seconds: Seconds until an entry expires; None or 0: it never does.
@@ -110,9 +109,12 @@ class ResultCache(Generic[V]):
         self.wall_clock = wall_clock
         self._state = CacheState(
             CacheConfig.checked(
-                max_size=max_size, max_memory_mb=max_memory_mb, ttl_seconds=ttl_seconds, enabled=enabled
+                max_size=max_size,
+                max_memory_mb=max_memory_mb,
+                ttl_seconds=ttl_seconds,
+                enabled=enabled,
+                policy=policy,
             ),
-            policy=checked_policy(policy),
             jitter=checked_jitter(ttl_jitter),
             stale_seconds=checked_stale(stale_seconds),
             sizer=sizer,
@@ -605,7 +607,7 @@ class ResultCache(Generic[V]):
         limiting.set_quota(self._state, pipeline, checked_quota(max_entries, max_memory_mb, reserve_memory_mb))
 
     def config(self) -> dict[str, Any]:
-        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`."""
+        """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`, `policy`."""
         return self._state.config.as_dict()
 
     def configure(
@@ -615,11 +617,14 @@ class ResultCache(Generic[V]):
         max_memory_mb: float | Default = DEFAULT,
         ttl_seconds: float | Default | None = DEFAULT,
         enabled: bool | Default = DEFAULT,
+        policy: str | Default = DEFAULT,
     ) -> dict[str, Any]:
         """Change any of the limits: all of a valid change, or none of an invalid one.
 
         Lowering a limit evicts at once. A new time to live holds for entries stored from now on. Entries are kept
-        while the cache is disabled, and answer again when it is enabled, unless they have expired.
+        while the cache is disabled, and answer again when it is enabled, unless they have expired. They are kept when
+        the policy changes, too, which takes O(entries): the new one knows of them in what order the old one had them.
+        Where it takes more memory for an entry, some may have to go.
 
         Returns:
             The configuration in force after it.
@@ -627,7 +632,13 @@ class ResultCache(Generic[V]):
         Raises:
             ConfigurationError: A value cannot be used; nothing was changed.
         """
-        given = {"max_size": max_size, "max_memory_mb": max_memory_mb, "ttl_seconds": ttl_seconds, "enabled": enabled}
+        given = {
+            "max_size": max_size,
+            "max_memory_mb": max_memory_mb,
+            "ttl_seconds": ttl_seconds,
+            "enabled": enabled,
+            "policy": policy,
+        }
         changes = {name: value for name, value in given.items() if not isinstance(value, Default)}
         return limiting.configure(self._state, changes)
 
@@ -794,3 +805,13 @@ class LRUCache(ResultCache[V]):
             tiers=tiers,
             codec=codec,
         )
+
+    def configure(self, **changes: Any) -> dict[str, Any]:
+        """See `ResultCache.configure`.
+
+        Raises:
+            ConfigurationError: A value cannot be used, or it is another policy than `lru`; nothing was changed.
+        """
+        if changes.get("policy", "lru") not in ("lru", DEFAULT):
+            raise ConfigurationError("an LRUCache has the policy lru always: expected a ResultCache for another one")
+        return super().configure(**changes)

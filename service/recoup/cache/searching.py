@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from recoup.cache.entry import CacheEntry
+from recoup.cache.entry import CacheEntry, PricedEntry
 from recoup.cache.flights import ABANDONED, Flight, FlightResult
 from recoup.cache.leading import begin_lead
 from recoup.cache.lookup_steps import Lead, Request
@@ -83,6 +83,9 @@ class Searcher:
             if request.mode == "only_if_cached":
                 state.count_miss(request.key, entry, request.pipeline, now)
                 raise NotCachedError("the request takes a stored result or none, and there is none")
+            if entry is not None and request.allow_stale and entry.is_answering_stale(now):
+                self._abandon(flight)  # the lookup that begins again is answered with it
+                return None
             # What was purged during the search does not concern the generation, which begins now.
             flight.noted.clear()
             flight.groups, flight.grows = frozenset(request.groups), request.decide is not None
@@ -146,20 +149,28 @@ class Searcher:
     def _answered(self, request: Request, answer: FlightResult) -> Lookup[Any]:
         state = self._state
         now = state.clock()
-        entry = state.store.purges.find(request.key, now)
-        if entry is None or entry.value is not answer.value:
+        held = state.store.purges.find(request.key, now)
+        entry: CacheEntry[Any]
+        if held is None or held.value is not answer.value:
             # There was no room for it in memory: counted as if it were there for this one hit.
             counters = state.store.of(request.pipeline)
             expires_at = _NEVER if answer.expires_in_seconds is None else now + answer.expires_in_seconds
-            entry = CacheEntry(
-                request.key, answer.value, counters, 0, answer.created_at, expires_at, answer.cost_seconds, answer.price
+            entry = PricedEntry(
+                request.key,
+                answer.value,
+                counters,
+                0,
+                answer.created_at,
+                expires_at,
+                answer.cost_seconds,
+                price=answer.price,
             )
             counters.count_hits(1, answer.cost_seconds, answer.price)
             counters.hit_age.observe(now - answer.created_at)
             for observer in state.store.observers:
                 observer.hits((entry,), (now,))
         else:
-            self._read_path.hit_locked(entry, now)
+            entry = self._read_path.hit_locked(held, now)
         left = entry.expires_at - now
         return Lookup(
             answer.value,

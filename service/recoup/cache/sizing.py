@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Hashable
 from typing import Any
 
-from recoup.cache.entry import CacheEntry, KeptEntry
+from recoup.cache.entry import CacheEntry, KeptEntry, PricedEntry
 from recoup.cache.foreign import foreign_size
 from recoup.cache.ghosts import BYTES_PER_ENTRY
 
@@ -66,8 +66,12 @@ ENTRY_OVERHEAD = (
     + BYTES_PER_ENTRY
     + _BYTES_HEADER
 )
-#: Bytes of a price; most entries have none.
-PRICE_BYTES = _FLOAT
+#: Bytes of a price, and of the larger entry that has one; most have none.
+PRICE_BYTES = (
+    _FLOAT
+    + rounded(sys.getsizeof(PricedEntry.__new__(PricedEntry)))
+    - rounded(sys.getsizeof(CacheEntry.__new__(CacheEntry)))
+)
 #: What an entry takes more that may answer past its expiry: its slots, and when it is generated anew.
 KEPT_BYTES = (
     rounded(sys.getsizeof(KeptEntry.__new__(KeptEntry)))

@@ -15,14 +15,14 @@ from typing import Any, Final
 from recoup.cache.buffer import Buffer
 from recoup.cache.config import CacheConfig
 from recoup.cache.counters import PipelineCounters
-from recoup.cache.entry import CacheEntry, KeptEntry
+from recoup.cache.entry import CacheEntry, KeptEntry, PricedEntry
 from recoup.cache.flights import Flight, Flights
 from recoup.cache.groups import PurgingView
 from recoup.cache.open_results import UnsharedKeys
 from recoup.cache.policies import POLICIES
 from recoup.cache.policies.quotas import STAMP_BYTES
 from recoup.cache.refreshes import Refreshes
-from recoup.cache.sizing import ALIGNMENT, ENTRY_OVERHEAD, KEPT_BYTES, PRICE_BYTES, ROUNDING, measure, measure_key
+from recoup.cache.sizing import ALIGNMENT, KEPT_BYTES, PRICE_BYTES, ROUNDING, measure, measure_key
 from recoup.cache.staleness import NEVER_STALE, Staleness
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
@@ -58,7 +58,6 @@ class CacheState:
         self,
         config: CacheConfig,
         *,
-        policy: str,
         jitter: float,
         stale_seconds: float,
         sizer: Callable[[Any], int],
@@ -76,7 +75,7 @@ class CacheState:
         self._jitter = jitter
         self._random = random.Random()  # noqa: S311  # it spreads expiry, nothing secret
         self.lock = threading.RLock()
-        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[policy])
+        self.store = Store(config.max_size, config.max_memory_bytes, stale_seconds, POLICIES[config.policy])
         self.flights = Flights()
         self.unshared = UnsharedKeys()
         self.refreshes = Refreshes()
@@ -212,12 +211,12 @@ class CacheState:
         try:
             if type(value) is bytes and self._measures and type(key) is str:
                 # As `measure` and `measure_key` have it, without their calls.
-                return len(value) + (getsizeof(key) + ROUNDING & -ALIGNMENT) + ENTRY_OVERHEAD
+                return len(value) + (getsizeof(key) + ROUNDING & -ALIGNMENT) + self.store.entry_bytes
             size = operator.index(self._sizer(value))
             if size < 0:
                 # It would make room that is not there.
                 raise ValueError(f"the sizer gave {size!r} bytes")
-            return size + measure_key(key) + ENTRY_OVERHEAD
+            return size + measure_key(key) + self.store.entry_bytes
         except Exception as error:  # noqa: BLE001  # fail open: a value that cannot be measured is not stored
             self.note_internal_error("sizer", error)
             return None
@@ -303,8 +302,10 @@ class CacheState:
         entry: CacheEntry[Any]
         if kept:
             entry = KeptEntry(key, value, counters, size, created_at, expires_at, cost, price, staleness)
+        elif price:
+            entry = PricedEntry(key, value, counters, size, created_at, expires_at, cost, price=price)
         else:
-            entry = CacheEntry(key, value, counters, size, created_at, expires_at, cost, price)
+            entry = CacheEntry(key, value, counters, size, created_at, expires_at, cost)
         left, replaced = store.insert(entry, now, groups)
         if left == "evicted" and age_seconds is None:
             counters.count_regretted(cost, price)

@@ -49,7 +49,7 @@ SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
 CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight", "tier")
 #: The settings that `configure` changes: the values of the label `setting` of `recoup_config_changes_total`.
-CONFIG_SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled")
+CONFIG_SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled", "policy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import repeat
 from math import fsum
 from operator import attrgetter
@@ -19,9 +19,11 @@ from recoup.cache.entry import CacheEntry
 from recoup.cache.ghosts import GhostList
 from recoup.cache.groups import GroupIndex
 from recoup.cache.histogram import SIZE_BUCKETS
+from recoup.cache.policies import Policy
 from recoup.cache.policies.order import Order
 from recoup.cache.policies.quotas import Quota, QuotaOrder
 from recoup.cache.purges import Purges
+from recoup.cache.sizing import ENTRY_OVERHEAD
 from recoup.cache.stats import EvictionCause, InvalidationCause, MissReason
 
 #: Every so many writes, one looks at twice as many entries for expiry.
@@ -70,20 +72,20 @@ class Store:
         max_size: Limit of entries.
         max_memory_bytes: Limit of bytes.
         stale_seconds: How long every expired entry is kept, because it may still be served stale. Some are for longer.
-        make_order: Makes an order of eviction of the policy, empty.
+        policy: The policy of eviction.
 
     Attributes:
+        entry_bytes: Bytes of an entry beside its key and its value, under the policy.
         reserved_bytes: The sum of the reserves of all pipelines.
     """
 
-    def __init__(
-        self, max_size: int, max_memory_bytes: int, stale_seconds: float, make_order: Callable[[], Order]
-    ) -> None:
+    def __init__(self, max_size: int, max_memory_bytes: int, stale_seconds: float, policy: Policy) -> None:
         self.max_size = max_size
         self.max_memory_bytes = max_memory_bytes
         self.stale_seconds = stale_seconds
-        self._make_order = make_order
-        self.order = make_order()
+        self.policy = policy
+        self.entry_bytes = ENTRY_OVERHEAD + policy.entry_bytes
+        self.order: Order = policy.make_order()
         self.quotas: QuotaOrder | None = None
         self.reserved_bytes = 0
         self.live: dict[Hashable, Entry] = {}
@@ -91,6 +93,7 @@ class Store:
         self._registered = 0
         self.ghosts = GhostList(max_size)
         self.groups = GroupIndex()
+        self.groups.on_grown = self._note_growth
         self.purges = Purges(self)
         self.observers: tuple[Observer, ...] = ()
         self.memory_bytes = 0
@@ -144,12 +147,39 @@ class Store:
 
     def set_quota(self, pipeline: str, quota: Quota) -> None:
         """Give a pipeline a quota. O(entries). `shrink_pipeline` and `shrink` make it hold."""
+        held = self._out_of_order()
         self.register(pipeline).quota = quota
+        self.reserved_bytes = sum(
+            counters.quota.reserve_bytes for counters in self.counters.values() if counters.quota is not None
+        )
+        self._order_anew(held)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Order the entries by another policy. O(entries). What it takes for each of them is accounted from now on."""
+        held = self._out_of_order()
+        more = policy.entry_bytes - self.policy.entry_bytes
+        for entry in self.live.values():
+            entry.size_bytes += more
+            entry.counters.memory_bytes += more
+        self.memory_bytes += more * len(self.live)
+        self.policy = policy
+        self.entry_bytes += more
+        self._order_anew(held)
+
+    def _out_of_order(self) -> list[Entry]:
+        """Take all entries out of their order; the one to keep longest first."""
+        held = list(self.order.newest_first())
+        for entry in held:
+            self.order.remove(entry)
+        return held
+
+    def _order_anew(self, held: list[Entry]) -> None:
         limited = [counters for counters in self.counters.values() if counters.quota is not None]
-        self.reserved_bytes = sum(counters.quota.reserve_bytes for counters in limited if counters.quota is not None)
-        newest_first = list(self.order.newest_first())
-        self.order = self.quotas = QuotaOrder(self._make_order, limited)
-        for entry in reversed(newest_first):
+        if limited:
+            self.order = self.quotas = QuotaOrder(self.policy.make_order, limited)
+        else:
+            self.order = self.policy.make_order()
+        for entry in reversed(held):
             self.order.insert(entry)
 
     def most_bytes(self, counters: PipelineCounters) -> int:
@@ -330,10 +360,11 @@ class Store:
         gone = self.purges.settle_some(_SETTLED_AT_WRITE, now) if self.groups.pending else []
         while len(self.live) > self.max_size or self.memory_bytes > self.max_memory_bytes:
             quotas = self.quotas
-            victim = self.order.victim() if quotas is None else quotas.victim_for(writer)
+            by_bytes = len(self.live) <= self.max_size
+            victim = self.order.victim(by_bytes) if quotas is None else quotas.victim_for(writer, by_bytes)
             assert victim is not None  # noqa: S101  # something is over a limit
             if self.purges.settle(victim, now):
-                self.evict(victim, "size" if len(self.live) > self.max_size else "memory", now)
+                self.evict(victim, "memory" if by_bytes else "size", now)
             gone.append(victim)
         return gone
 
@@ -342,12 +373,17 @@ class Store:
         gone: list[Entry] = []
         quota = counters.quota
         while quota is not None and quota.is_exceeded(counters):
-            victim = quota.order.victim()
+            victim = quota.order.victim(not quota.has_too_many(counters))
             assert victim is not None  # noqa: S101  # something is over a limit
             if self.purges.settle(victim, now):
                 self.evict(victim, "quota", now)
             gone.append(victim)
         return gone
+
+    def shrink_pipelines(self, now: float) -> list[Entry]:
+        """`shrink_pipeline` for each pipeline that has a quota."""
+        limited = [counters for counters in self.counters.values() if counters.quota is not None]
+        return [entry for counters in limited for entry in self.shrink_pipeline(counters, now)]
 
     def after_write(self, now: float) -> Sequence[Entry]:
         """Raise the peaks to what is held now, and look at a few entries for expiry where one may have expired.
@@ -428,6 +464,9 @@ class Store:
         counters.memory_bytes -= size
         if counters.memberships:
             self._end_membership(entry)
+
+    def _note_growth(self, entry: Entry, more: int) -> None:
+        self.order.grew(entry, more)
 
     def _end_membership(self, entry: Entry) -> None:
         moved = self.groups.leave(entry)

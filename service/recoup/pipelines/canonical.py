@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from recoup.pipelines.aside import AT_HOME, Aside
 from recoup.pipelines.canonical_json import Reshape, canonical_json
 
 
@@ -16,18 +17,24 @@ def is_json(content_type: str | None) -> bool:
     return content_type is not None and (content_type == "application/json" or content_type.endswith("+json"))
 
 
-def canonical_body(body: bytes, content_type: str | None, reshape: Reshape | None = None) -> bytes | tuple[str, bytes]:
+def canonical_body(
+    body: bytes, content_type: str | None, reshape: Reshape | None = None, aside: Aside = AT_HOME
+) -> bytes | tuple[str, bytes]:
     """A body's meaning: of a JSON body its canonical form, marked as such; of any other its bytes.
 
     Args:
         body: The body.
         content_type: Its media type.
         reshape: Takes out of a JSON value what does not belong to the key; None: all of it does.
+        aside: Where long JSON is read.
 
     Raises:
         BadRequestError: The content type says JSON, but the body is no JSON, or has no unambiguous meaning.
+        OverloadedError: Long JSON could not be read there.
     """
-    return ("json", canonical_json(body, reshape)) if is_json(content_type) else body
+    if not is_json(content_type):
+        return body
+    return "json", aside.run_in_thread(len(body), canonical_json, body, reshape)
 
 
 def canonical_query(

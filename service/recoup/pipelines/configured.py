@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from recoup.cache import NEVER_STALE, Staleness
 from recoup.errors import UnsupportedMediaError
 from recoup.pipelines import stale_options
+from recoup.pipelines.aside import AT_HOME, Aside
 from recoup.pipelines.canonical import canonical_body, canonical_query
 from recoup.pipelines.group_templates import GroupTemplates, Template
 from recoup.pipelines.key_shape import WHOLE, KeyShape
@@ -43,9 +44,13 @@ class ConfiguredPipeline:
 
     Everything that may change the answer belongs to the key: content type, body, query and the key headers, but for
     what the options say is noise.
+
+    Attributes:
+        aside: Where long JSON is read; the registry's.
     """
 
     kind: ClassVar[str]
+    aside: Aside = AT_HOME
 
     def __init__(self, options: PipelineOptions) -> None:
         self.name = options.name
@@ -77,6 +82,7 @@ class ConfiguredPipeline:
 
         Raises:
             BadRequestError: A JSON body that is none; see `canonical_json`.
+            OverloadedError: A long JSON body could not be read.
             UnsupportedMediaError: A form with parts, whose boundary the pipeline was not given.
         """
         content_type = request.content_type
@@ -90,7 +96,7 @@ class ConfiguredPipeline:
     def canonical(self, request: Request) -> Any:
         """What a request means: content type, body, query, key headers."""
         headers = [request.headers.get(name) for name in self.key_headers]
-        body = canonical_body(request.body, request.content_type, self._reshape)
+        body = canonical_body(request.body, request.content_type, self._reshape, self.aside)
         return request.content_type, body, canonical_query(request.query, self.ignored_query), headers
 
     def describe(self) -> dict[str, Any]:

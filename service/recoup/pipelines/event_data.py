@@ -34,6 +34,11 @@ class EventData:
 
     def feed(self, part: bytes) -> Iterator[bytes]:
         """Take a part, and give the data of the events that it completes."""
+        for event in self.events(part):
+            yield from self.data_of(event)
+
+    def events(self, part: bytes) -> Iterator[bytes]:
+        """Take a part, and give the events that it completes, as they came but for the ends of their lines."""
         if not self._begun and part:
             self._begun = True
             part = part.removeprefix(_BYTE_ORDER_MARK)
@@ -47,6 +52,11 @@ class EventData:
 
     def end(self) -> Iterator[bytes]:
         """Take the end of the stream: what is still coming is an event, too."""
+        for event in self.last_events():
+            yield from self.data_of(event)
+
+    def last_events(self) -> Iterator[bytes]:
+        """Take the end of the stream, and give the events that it completes."""
         self._return = False
         return self._take(self._separator)
 
@@ -72,12 +82,14 @@ class EventData:
                 if len(event) > MOST_EVENT_BYTES:
                     self.passed_over = True
                 else:
-                    yield from self._data(event)
+                    yield event
         if len(coming) > MOST_EVENT_BYTES:
             self.passed_over = self._skipping = True
             del coming[: -len(separator) + 1 or len(coming)]
 
-    def _data(self, event: bytes) -> Iterator[bytes]:
+    @staticmethod
+    def data_of(event: bytes) -> Iterator[bytes]:
+        """The data of one event: one, or none."""
         raise NotImplementedError
 
 
@@ -87,7 +99,9 @@ class ServerSentEvents(EventData):
     def __init__(self) -> None:
         super().__init__(b"\n\n")
 
-    def _data(self, event: bytes) -> Iterator[bytes]:
+    @staticmethod
+    def data_of(event: bytes) -> Iterator[bytes]:
+        """The data of one event: one, or none."""
         lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
         if lines:
             yield lines[0] if len(lines) == 1 else b"\n".join(lines)
@@ -99,5 +113,7 @@ class Lines(EventData):
     def __init__(self) -> None:
         super().__init__(b"\n")
 
-    def _data(self, event: bytes) -> Iterator[bytes]:
+    @staticmethod
+    def data_of(event: bytes) -> Iterator[bytes]:
+        """The data of one event: one, or none."""
         yield event.removeprefix(_RECORD_SEPARATOR)

@@ -6,6 +6,7 @@ the event that is still coming, and no result, however broken, raises anything.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from recoup.errors import BadRequestError
+from recoup.errors import BadRequestError, OverloadedError
+from recoup.pipelines.aside import Aside
 from recoup.pipelines.canonical import is_json
 from recoup.pipelines.canonical_json import form_of
 from recoup.pipelines.event_data import EventData, Lines, ServerSentEvents
@@ -26,6 +28,9 @@ MOST_BYTES: Final = 64 << 20
 MOST_VALUES: Final = 2_000_000
 #: Bytes of a JSON result that are looked at in about a millisecond; more take a thread.
 AT_ONCE_BYTES: Final = 1 << 16
+
+#: Short events that are looked at before others have their turn.
+_EVENTS_AT_ONCE = 64
 
 _EVENTS: Mapping[str, Callable[[], EventData]] = {
     "text/event-stream": ServerSentEvents,
@@ -86,6 +91,70 @@ class Examiner:
 NOTHING = Examiner()
 
 
+class Look:
+    """What was seen of one result so far. It can be sent to another process, and back.
+
+    Args:
+        examiner: What is looked for.
+    """
+
+    __slots__ = ("examiner", "kept_out", "met", "units")
+
+    def __init__(self, examiner: Examiner) -> None:
+        self.examiner = examiner
+        self.kept_out = ""
+        self.met = [False] * len(examiner.only_if)
+        self.units = [0.0] * len(examiner.counted)
+
+    def at_json(self, body: bytes | None) -> None:
+        """Look at a result that is JSON; None: it was not kept."""
+        value = ABSENT if body is None else _value_of(body)
+        if value is ABSENT:
+            self.keep_out(UNREADABLE)
+        else:
+            self._at(value, in_stream=False)
+
+    def at_data(self, data: bytes) -> None:
+        """Look at the data of an event."""
+        # Words such as [DONE] are no JSON, and say nothing.
+        if data[:1] not in (b"{", b"["):
+            return
+        value = _value_of(data)
+        if value is not ABSENT:
+            self._at(value, in_stream=True)
+        elif data.startswith(b"{"):
+            self.keep_out(UNREADABLE)
+
+    def keep_out(self, word: str) -> None:
+        """The result is not to be stored."""
+        self.kept_out = self.kept_out or word
+
+    def finding(self) -> Finding:
+        """What it came to, at the end."""
+        if not all(self.met):
+            self.keep_out(STORE_ONLY_IF)
+        # What is only counted keeps nothing out.
+        decides = bool(self.examiner.unless or self.examiner.only_if)
+        return Finding(self.kept_out if decides else "", tuple(self.units))
+
+    def _at(self, value: Any, *, in_stream: bool) -> None:
+        examiner = self.examiner
+        for path in examiner.unless:
+            if find(value, path) is not ABSENT:
+                self.keep_out(STORE_UNLESS)
+        for index, (path, wanted) in enumerate(examiner.only_if):
+            there = find(value, path)
+            # Until the last event of a choice, its reason to finish is null.
+            if there is ABSENT or (there is None and in_stream):
+                continue
+            # Of several events with the member, the last one counts: many have it from their first event on.
+            self.met[index] = _is_one_of(there, wanted)
+        for index, path in enumerate(examiner.counted):
+            number = _number(find(value, path))
+            if number is not None:
+                self.units[index] = number
+
+
 class Examination:
     """One look at one result. Its parts are given to `feed` as they come, its end to `finish`.
 
@@ -99,9 +168,7 @@ class Examination:
         self._is_json = is_json(media_type)
         events = _EVENTS.get(media_type) if examiner else None
         self._events = None if events is None else events()
-        self._kept_out = ""
-        self._met = [False] * len(examiner.only_if)
-        self._units = [0.0] * len(examiner.counted)
+        self._look = Look(examiner)
 
     @property
     def needs_body(self) -> bool:
@@ -112,7 +179,13 @@ class Examination:
         """Look at the next part, where parts mean something by themselves."""
         if self._events is not None:
             for data in self._events.feed(part):
-                self._look_at_event(data)
+                self._look.at_data(data)
+
+    async def feed_as_it_comes(self, part: bytes, aside: Aside) -> None:
+        """As `feed`, on an event loop, which goes on meanwhile. One part after the other."""
+        events = self._events
+        if events is not None:
+            await self._at_events(events, events.events(part), aside)
 
     def finish(self, body: bytes | None) -> Finding:
         """Take the end of the result.
@@ -124,50 +197,55 @@ class Examination:
         events = self._events
         if events is not None:
             for data in events.end():
-                self._look_at_event(data)
-            if events.passed_over:
-                self._keep_out(UNREADABLE)
+                self._look.at_data(data)
+            self._note_passed_over(events)
         elif self.needs_body:
-            value = ABSENT if body is None else _value_of(body)
-            if value is ABSENT:
-                self._keep_out(UNREADABLE)
+            self._look.at_json(body)
+        return self._look.finding()
+
+    async def finish_as_it_came(self, body: bytes | None, aside: Aside) -> Finding:
+        """As `finish`, on an event loop, which goes on meanwhile."""
+        events = self._events
+        if events is not None:
+            await self._at_events(events, events.last_events(), aside)
+            self._note_passed_over(events)
+        elif self.needs_body:
+            if body is None or len(body) <= AT_ONCE_BYTES:
+                self._look.at_json(body)
             else:
-                self._look_at(value, in_stream=False)
-        if not all(self._met):
-            self._keep_out(STORE_ONLY_IF)
-        # What is only counted keeps nothing out.
-        decides = bool(self._examiner.unless or self._examiner.only_if)
-        return Finding(self._kept_out if decides else "", tuple(self._units))
+                await self._look_aside(aside, body, _looked_at_json)
+        return self._look.finding()
 
-    def _look_at_event(self, data: bytes) -> None:
-        # Words such as [DONE] are no JSON, and say nothing.
-        if data[:1] not in (b"{", b"["):
-            return
-        value = _value_of(data)
-        if value is not ABSENT:
-            self._look_at(value, in_stream=True)
-        elif data.startswith(b"{"):
-            self._keep_out(UNREADABLE)
-
-    def _look_at(self, value: Any, *, in_stream: bool) -> None:
-        examiner = self._examiner
-        for path in examiner.unless:
-            if find(value, path) is not ABSENT:
-                self._keep_out(STORE_UNLESS)
-        for index, (path, wanted) in enumerate(examiner.only_if):
-            there = find(value, path)
-            # Until the last event of a choice, its reason to finish is null.
-            if there is ABSENT or (there is None and in_stream):
+    async def _at_events(self, source: EventData, events: Iterable[bytes], aside: Aside) -> None:
+        for number, event in enumerate(events, 1):
+            if len(event) > AT_ONCE_BYTES:
+                await self._look_aside(aside, event, _looked_at_event, type(source))
                 continue
-            # Of several events with the member, the last one counts: many have it from their first event on.
-            self._met[index] = _is_one_of(there, wanted)
-        for index, path in enumerate(examiner.counted):
-            number = _number(find(value, path))
-            if number is not None:
-                self._units[index] = number
+            for data in source.data_of(event):
+                self._look.at_data(data)
+            if number % _EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
-    def _keep_out(self, word: str) -> None:
-        self._kept_out = self._kept_out or word
+    async def _look_aside(self, aside: Aside, text: bytes, look_at: Callable[..., Look], *args: Any) -> None:
+        try:
+            self._look = await aside.run(len(text), look_at, self._look, text, *args)
+        except OverloadedError:
+            self._look.keep_out(UNREADABLE)  # no result raises anything
+
+    def _note_passed_over(self, events: EventData) -> None:
+        if events.passed_over:
+            self._look.keep_out(UNREADABLE)
+
+
+def _looked_at_json(look: Look, body: bytes) -> Look:
+    look.at_json(body)
+    return look
+
+
+def _looked_at_event(look: Look, event: bytes, kind: type[EventData]) -> Look:
+    for data in kind.data_of(event):
+        look.at_data(data)
+    return look
 
 
 def _is_one_of(value: Any, wanted: frozenset[tuple[type, bytes]]) -> bool:

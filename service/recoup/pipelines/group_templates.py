@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from recoup.cache.config import LONGEST_GROUP, MOST_GROUPS, is_group
 from recoup.fields import Kind, UnusableError, echo
 from recoup.pipelines.canonical import is_json
 from recoup.pipelines.headers import is_header_name
-from recoup.pipelines.json_pointer import ABSENT, Path, find, parse_pointer
+from recoup.pipelines.json_pointer import Path, find, parse_pointer
 from recoup.pipelines.protocol import Request
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class _TemplateList(Kind[list[Any]]):
         return {"type": "array", "items": {"type": "string"}, "maxItems": MOST_GROUPS}
 
 
+#: What is at each path of a body, as parts of names.
+Members = Mapping[Path, Sequence[str]]
+
+
 class Place(NamedTuple):
     """What a template takes from a request: `name` of a header (lower case) or query member, or `path` of the body."""
 
@@ -66,9 +70,9 @@ class Template(NamedTuple):
     texts: tuple[str, ...]
     places: tuple[Place, ...]
 
-    def groups(self, request: Request, body: Any) -> Iterable[str]:
+    def groups(self, request: Request, members: Members) -> Iterable[str]:
         """The groups that it gives: one for each combination of its places' values; none where one has no value."""
-        values = [_values(place, request, body) for place in self.places]
+        values = [_values(place, request, members) for place in self.places]
         for chosen in islice(product(*values), MOST_GROUPS + 1):
             yield self.texts[0] + "".join(value + text for value, text in zip(chosen, self.texts[1:], strict=True))
 
@@ -136,21 +140,29 @@ class GroupTemplates:
     def __init__(self, pipeline: str, templates: Sequence[Template] = ()) -> None:
         self._pipeline = pipeline
         self._templates = templates
-        self._reads_body = any(place.kind == "json" for template in templates for place in template.places)
+        #: Where in the body its templates look.
+        self.paths = tuple(place.path for template in templates for place in template.places if place.kind == "json")
         self._warned = False
 
     def __bool__(self) -> bool:
         return bool(self._templates)
 
-    def of(self, request: Request) -> tuple[str, ...]:
-        """The groups of a request's result, each once. As slow as reading its body, where they are in there.
+    def reads(self, request: Request) -> bool:
+        """Whether it looks into a request's body."""
+        return bool(self.paths) and is_json(request.content_type)
+
+    def of(self, request: Request, members: Members | None = None) -> tuple[str, ...]:
+        """The groups of a request's result, each once.
 
         More than a result may have, and names that no group may have, are left out, which is logged once.
+
+        Args:
+            request: The request.
+            members: What `members_at` finds in its body at `paths`; None: it is read now, as slow as that is.
         """
-        body: Any = ABSENT
-        if self._reads_body and is_json(request.content_type):
-            body = strict_json.parse_unbounded(request.body)
-        named = dict.fromkeys(group for template in self._templates for group in template.groups(request, body))
+        if members is None:
+            members = members_at(request.body, self.paths) if self.reads(request) else {}
+        named = dict.fromkeys(group for template in self._templates for group in template.groups(request, members))
         return self.usable(named)
 
     def usable(self, named: Iterable[str]) -> tuple[str, ...]:
@@ -168,15 +180,24 @@ class GroupTemplates:
         return groups
 
 
-def _values(place: Place, request: Request, body: Any) -> Sequence[str]:
+def members_at(body: bytes, paths: Iterable[Path]) -> Members:
+    """What is at some paths of a JSON body that was checked: no more of it than decides whether it can be used."""
+    value = strict_json.parse_unbounded(body)
+    return {path: _texts(find(value, path)) for path in paths}
+
+
+def _texts(value: Any) -> Sequence[str]:
+    texts = (_text(member) for member in (value if isinstance(value, list) else [value]))
+    return [text[: LONGEST_GROUP + 1] for text in islice(filter(None, texts), MOST_GROUPS + 1)]
+
+
+def _values(place: Place, request: Request, members: Members) -> Sequence[str]:
     if place.kind == "query":
         return [value for value in request.query.get(place.name, ()) if value]
     if place.kind == "header":
         values = request.headers.get(place.name, ())
         return [text for value in values if (text := value.decode("utf-8", "surrogateescape").strip())]
-    value = find(body, place.path)
-    members = value if isinstance(value, list) else [value]
-    return [text for member in members if (text := _text(member))]
+    return members.get(place.path, ())
 
 
 def _text(value: Any) -> str:

@@ -171,7 +171,7 @@ class HttpPipeline(ConfiguredPipeline):
             content = await asyncio.to_thread(decoded, content, encodings, self._max_result_bytes)
         head = self._result_head(answer, [line for line in answer.headers if line[0] != b"content-encoding"])
         result = await finish_result(head, content, kept_out=head.kept_out or ("" if content else "empty"))
-        return await self.rules.apply(result)
+        return await self.rules.apply(result, self.aside)
 
     async def _open(
         self, request: Request, direct: Direct, headers: list[tuple[bytes, bytes]], deadline: float
@@ -200,6 +200,7 @@ class HttpPipeline(ConfiguredPipeline):
                 rules=self.rules,
                 exchange=stack.pop_all(),
                 timeout_seconds=deadline - asyncio.get_running_loop().time(),
+                aside=self.aside,
             )
 
     async def _refused(self, answer: Answer, passed_on: RawHeaders, *, own: bool = False) -> Result:

@@ -84,7 +84,7 @@ class PythonPipeline(ConfiguredPipeline):
         request: Request = prepared.job
         # Plain dictionaries, which go to another process whatever kind of mapping the caller has.
         request = dataclasses.replace(request, query=dict(request.query), headers=dict(request.headers))
-        return await self.rules.apply(await self._pool.run(call, self._path, request))
+        return await self.rules.apply(await self._pool.run(call, self._path, request), self.aside)
 
     async def start(self) -> None:
         """Start the workers and import the callable in each.

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recoup.errors import ConfigurationError, SeveralMistakesError
+from recoup.pipelines.aside import Aside
+from recoup.pipelines.configured import ConfiguredPipeline
 from recoup.pipelines.definition import COMMON_OPTIONS, NAME_RULE, OptionTable, is_pipeline_name, read_definitions
 from recoup.pipelines.headers import is_header_value
 from recoup.pipelines.http import METHODS, HttpPipeline, is_upstream_url
@@ -43,12 +45,15 @@ class PipelineRegistry(Mapping[str, Pipeline]):
 
     def __init__(self, pipelines: Iterable[Pipeline], passthrough: Iterable[Passthrough] = ()) -> None:
         self.passthrough = tuple(passthrough)
+        self._aside = Aside()
         self._pipelines: dict[str, Pipeline] = {}
         for pipeline in pipelines:
             if not is_pipeline_name(pipeline.name):
                 raise ConfigurationError(f"the pipeline name {pipeline.name!r}: expected {NAME_RULE}")
             if pipeline.name in self._pipelines:
                 raise ConfigurationError(f"two pipelines have the name {pipeline.name!r}")
+            if isinstance(pipeline, ConfiguredPipeline):
+                pipeline.aside = self._aside
             self._pipelines[pipeline.name] = pipeline
 
     def __getitem__(self, name: str) -> Pipeline:
@@ -68,6 +73,7 @@ class PipelineRegistry(Mapping[str, Pipeline]):
             GenerationError: A pipeline has no worker process.
         """
         started: list[Pipeline] = []
+        self._aside.start()
         try:
             for pipeline in self._pipelines.values():
                 await pipeline.start()
@@ -76,6 +82,7 @@ class PipelineRegistry(Mapping[str, Pipeline]):
                 await passthrough.start()
         except BaseException:
             await _close_all(started, 0.0)
+            await self._aside.close()
             raise
 
     def ready(self) -> bool:
@@ -87,6 +94,7 @@ class PipelineRegistry(Mapping[str, Pipeline]):
         for passthrough in self.passthrough:
             passthrough.close()
         await _close_all(self._pipelines.values(), grace_seconds)
+        await self._aside.close()
 
 
 def load_pipelines(

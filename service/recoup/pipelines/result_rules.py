@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from recoup.pipelines.examination import AT_ONCE_BYTES, Examination, Examiner, Finding
+from recoup.pipelines.aside import AT_HOME, Aside
+from recoup.pipelines.examination import Examination, Examiner, Finding
 from recoup.pipelines.json_pointer import Path, pointer_text
 from recoup.pipelines.pointer_options import JSON_RULE, by_pointer, json_values, pointers
 from recoup.pipelines.price import Price, read_price
@@ -40,15 +40,18 @@ class ResultRules:
         """Begin to look at a result of a content type."""
         return self._examiner.begin(content_type)
 
-    async def apply(self, result: Result) -> Result:
-        """A result that is whole, with what the rules say of it."""
+    async def apply(self, result: Result, aside: Aside = AT_HOME) -> Result:
+        """A result that is whole, with what the rules say of it.
+
+        Args:
+            result: The result.
+            aside: Where long JSON is read.
+        """
         if not self._examiner:
             return self.priced(result, _NOTHING_FOUND)
         examination = self.begin(result.content_type)
-        if len(result.body) <= AT_ONCE_BYTES:
-            finding = _look_at(examination, result.body)
-        else:
-            finding = await asyncio.to_thread(_look_at, examination, result.body)
+        await examination.feed_as_it_comes(result.body, aside)
+        finding = await examination.finish_as_it_came(result.body, aside)
         result = self.priced(result, finding)
         if result.kept_out or not finding.kept_out:
             return result
@@ -72,18 +75,6 @@ class ResultRules:
 #: Everything is stored, and nothing has a price.
 NO_RULES = ResultRules()
 _NOTHING_FOUND = Finding("", ())
-
-
-async def finished(examination: Examination, body: bytes | None) -> Finding:
-    """What an examination came to whose parts were fed to it; in a thread where that takes long."""
-    if body is None or not examination.needs_body or len(body) <= AT_ONCE_BYTES:
-        return examination.finish(body)
-    return await asyncio.to_thread(examination.finish, body)
-
-
-def _look_at(examination: Examination, body: bytes) -> Finding:
-    examination.feed(body)
-    return examination.finish(body)
 
 
 def result_rules(options: OptionTable) -> ResultRules:

@@ -13,14 +13,16 @@ import io
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, suppress
+from itertools import islice
 
 from recoup.cache.open_results import OpenResult
 from recoup.errors import GenerationTimeoutError, OverloadedError, StreamCutError
 from recoup.in_flight import answer_in_flight
 from recoup.pipelines.answer_parser import ExchangeError
+from recoup.pipelines.aside import AT_HOME, Aside
 from recoup.pipelines.hop_by_hop import RawHeaders
 from recoup.pipelines.protocol import TOO_LARGE, Result, finish_result
-from recoup.pipelines.result_rules import ResultRules, finished
+from recoup.pipelines.result_rules import ResultRules
 from recoup.pipelines.server_sent_events import MEDIA_TYPE, STREAMING_TYPES, ended_well
 from recoup.pipelines.time_limit import time_limit
 
@@ -28,6 +30,8 @@ from recoup.pipelines.time_limit import time_limit
 WINDOW_BYTES = 1 << 20
 #: Seconds for which the others wait for a reader of such an answer who takes nothing.
 STALL_SECONDS = 30.0
+#: Readers that are woken in one round of the event loop.
+READERS_A_ROUND = 32
 
 
 class Stream(OpenResult):
@@ -43,6 +47,7 @@ class Stream(OpenResult):
         rules: What the result is looked at for.
         exchange: Closed once the body has come.
         timeout_seconds: So long it may still take.
+        aside: Where long JSON is read.
 
     Attributes:
         status: See above.
@@ -67,6 +72,7 @@ class Stream(OpenResult):
         rules: ResultRules,
         exchange: AsyncExitStack,
         timeout_seconds: float,
+        aside: Aside = AT_HOME,
     ) -> None:
         self.status = status
         self.headers = headers
@@ -83,6 +89,7 @@ class Stream(OpenResult):
         self._ends = ends if self.media_type == MEDIA_TYPE else ()
         self._exchange = exchange
         self._timeout_seconds = timeout_seconds
+        self._aside = aside
         self._buffer: io.BytesIO | None = io.BytesIO()
         self._kept = 0
         self._body: bytes | None = None
@@ -92,6 +99,9 @@ class Stream(OpenResult):
         self._cut: str | None = None
         self._readers: set[Reader] = set()
         self._room: asyncio.Future[None] | None = None
+        # How far every reader has to be before more is taken, and how many are not there yet.
+        self._wanted = self._behind = 0
+        self._to_wake: dict[Reader, None] = {}
 
     @property
     def media_type(self) -> str:
@@ -148,7 +158,7 @@ class Stream(OpenResult):
                 self._window += chunk
             self.size += len(chunk)
             self._wake()
-            self._examination.feed(chunk)
+            await self._examination.feed_as_it_comes(chunk, self._aside)
             if self._window is not None:
                 await self._wait_for_readers()
 
@@ -171,20 +181,27 @@ class Stream(OpenResult):
         self._let_go()
 
     async def _wait_for_readers(self) -> None:
-        """Wait until the slowest reader is within the window."""
+        """Wait until the slowest reader is within the window. However many there are, a read counts itself alone."""
         loop = asyncio.get_running_loop()
-        while self._readers and self.size - min(reader.at for reader in self._readers) > WINDOW_BYTES:
-            before = {reader: reader.at for reader in self._readers}
+        self._wanted = self.size - WINDOW_BYTES
+        self._behind = sum(reader.at < self._wanted for reader in self._readers)
+        while self._behind:
+            since = loop.time()
             self._room = loop.create_future()
             timer = loop.call_later(STALL_SECONDS, _resolve, self._room)
             try:
                 await self._room
             finally:
                 timer.cancel()
-            if all(reader.at == before.get(reader) for reader in self._readers):
-                slowest = min(self._readers, key=lambda reader: reader.at)
-                slowest.cut_off("it was not read for so long that others had to wait")
+            if self._behind:
+                self._cut_off_stalled(since)
+        self._wanted = 0
         self._let_go()
+
+    def _cut_off_stalled(self, since: float) -> None:
+        stalled = [reader for reader in self._readers if reader.at < self._wanted and reader.moved_at <= since]
+        for reader in stalled:
+            reader.cut_off("it was not read for so long that others had to wait")
 
     def _let_go(self) -> None:
         """Forget what every reader has read."""
@@ -220,7 +237,7 @@ class Stream(OpenResult):
         self._release_if_read()
         if not body and self._window is None:
             self.kept_out = self.kept_out or "empty"
-        finding = await finished(self._examination, None if self._window is not None else body)
+        finding = await self._examination.finish_as_it_came(None if self._window is not None else body, self._aside)
         head = self._rules.priced(self.head, finding)
         self.kept_out = self.kept_out or finding.kept_out
         return await finish_result(head, body, kept_out=self.kept_out, shared=self.joinable)
@@ -241,8 +258,18 @@ class Stream(OpenResult):
     # --- readers
 
     def _wake(self) -> None:
-        for reader in self._readers:
+        """Wake the readers that wait, some in each round of the event loop: what all of them do at once takes long."""
+        begun = bool(self._to_wake)
+        self._to_wake.update(dict.fromkeys(reader for reader in self._readers if reader.waits))
+        if not begun:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for reader in list(islice(self._to_wake, READERS_A_ROUND)):
+            del self._to_wake[reader]
             reader.wake()
+        if self._to_wake:
+            asyncio.get_running_loop().call_soon(self._wake_some)
 
     def available(self, at: int) -> bool:
         """Whether there is something from a place on, or nothing will come any more."""
@@ -266,15 +293,18 @@ class Stream(OpenResult):
         assert self._window is not None  # noqa: S101  # what is not kept is in the window
         return bytes(memoryview(self._window)[at - self._window_at : at - self._window_at + most])
 
-    def moved(self) -> None:
-        """A reader has read on."""
-        if self._room is not None:
-            _resolve(self._room)
+    def moved(self, before: int, after: int) -> None:
+        """A reader has read on, from a place to another."""
+        if before < self._wanted <= after:
+            self._behind -= 1
+            if not self._behind and self._room is not None:
+                _resolve(self._room)
 
     def leave(self, reader: Reader) -> None:
         """A reader has gone."""
-        self._readers.discard(reader)
-        self.moved()
+        if reader in self._readers:
+            self._readers.remove(reader)
+            self.moved(reader.at, self.size)
         self._release_if_read()
 
 
@@ -283,15 +313,22 @@ class Reader:
 
     Attributes:
         at: Bytes that it has read.
+        moved_at: When it read last, of the loop's time.
     """
 
-    __slots__ = ("_cut_off", "_stream", "_waiter", "at")
+    __slots__ = ("_cut_off", "_stream", "_waiter", "at", "moved_at")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._waiter: asyncio.Future[None] | None = None
         self._cut_off: str | None = None
         self.at = 0
+        self.moved_at = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for more."""
+        return self._waiter is not None
 
     async def read(self, most: int) -> bytes:
         """The next bytes, up to so many, as soon as there are any; none at the end.
@@ -308,8 +345,9 @@ class Reader:
         if self._cut_off is not None:
             raise StreamCutError(self._cut_off)
         piece = self._stream.slice(self.at, most)
-        self.at += len(piece)
-        self._stream.moved()
+        before, self.at = self.at, self.at + len(piece)
+        self.moved_at = asyncio.get_running_loop().time()
+        self._stream.moved(before, self.at)
         return piece
 
     def wake(self) -> None:

@@ -20,6 +20,8 @@ from recoup.pipelines.worker_process import command
 START_SECONDS = 60.0
 #: How long a worker may take to go by itself once its end is certain.
 _EXIT_SECONDS = 1.0
+#: How long is waited to learn how one ended that closed its connection: it is nice, so it may take long to be gone.
+_LAST_WORD_SECONDS = 10.0
 #: The first and the longest pause between two looks at whether a process is gone, in seconds.
 _EXIT_PAUSES = (0.001, 0.05)
 
@@ -104,7 +106,7 @@ class Worker:
             raise kind(f"the worker process {await self._how_it_ended()}") from None
 
     async def _how_it_ended(self) -> str:
-        if not await self._is_gone(_EXIT_SECONDS):
+        if not await self._is_gone(_LAST_WORD_SECONDS):
             return "closed its connection"
         code = self._process.returncode
         if code >= 0:

@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.in_flight import InFlight
 from recoup.pipelines.passthrough import Passthrough
 from recoup.pipelines.protocol import Pipeline
@@ -42,7 +42,7 @@ MOST_WAITING = 12_288
 
 def create_app(
     settings: Settings | None = None,
-    cache: LRUCache | None = None,
+    cache: ResultCache | None = None,
     pipelines: Mapping[str, Pipeline] | None = None,
     *,
     most_waiting: int = MOST_WAITING,

@@ -12,7 +12,7 @@ from flask import Flask
 from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import MethodNotAllowed
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.errors import BadRequestError, NotFoundError, NotImplementedHereError
 from recoup.in_flight import InFlight
 from recoup.pipelines.paths import sent_path
@@ -35,6 +35,11 @@ from recoup.web.sending import Deliveries, Receive, Send, send_at_once
 
 _PREFIX_LENGTH = len(GENERATE_PREFIX)
 _POLL_SECONDS = 0.02
+#: One asks for a connection of its own, the other for its own request back, with headers that a page may not see.
+_NOT_PASSED_ON = ("CONNECT", "TRACE")
+#: What `OPTIONS` names that asks about no path.
+_ASTERISK = b"*"
+_METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Service:
     """
 
     settings: Settings
-    cache: LRUCache
+    cache: ResultCache
     pipelines: Mapping[str, Pipeline]
     admission: Admission
     in_flight: InFlight
@@ -146,12 +151,28 @@ class Application:
                 await self._generate(name, scope, receive, send)
             elif self._paths and (served := self._find(path, scope)):
                 await self._serve_path(served, path, scope, receive, send)
+            elif path == _ASTERISK:
+                await self._answer_for_all(scope, send)
             else:
                 await self._bridge.answer(scope, receive, send)
         except _RouteRefusedError as refusal:
             await self._refuse(scope, send, refusal.error, refusal.route, below_path=refusal.below_path)
         except Exception as error:  # noqa: BLE001  # every error has its answer
             await self._refuse(scope, send, error, None)
+
+    async def _answer_for_all(self, scope: dict[str, Any], send: Send) -> None:
+        """Answer `OPTIONS *`, which asks about the server and no path of it (RFC 9110, 9.3.7).
+
+        Recoup answers itself: behind it there may be several servers, or none.
+        """
+        if scope["method"] != "OPTIONS":
+            raise BadRequestError("The path '*' is for OPTIONS alone.")
+        given = dict(scope["headers"])
+        own_id = request_id(given.get(b"x-request-id", b"").decode("latin-1"))
+        if self._recorder is not None:
+            record = RequestRecord(own_id, given.get(b"traceparent", b"").decode("latin-1"))
+            self._recorder.record(record, scope["method"], scope["path"], _ASTERISK.decode(), 204, 0)
+        await send_at_once(send, 204, [(b"allow", _METHODS), (REQUEST_ID, own_id.encode())], b"")
 
     async def _generate(self, name: bytes, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -173,6 +194,8 @@ class Application:
         template = served.pattern.text
         try:
             rest = served.pattern.rest(sent_path(path)) or ""
+            if method in _NOT_PASSED_ON:
+                raise NotImplementedHereError(f"{method} is not passed on.")
             if any(name == b"upgrade" and b"websocket" in value.lower() for name, value in headers):
                 raise NotImplementedHereError("WebSocket connections are not passed on: only HTTP is served here.")
             if not served.takes(method, headers):
@@ -236,13 +259,19 @@ def _check_framing(scope: Mapping[str, Any]) -> None:
     Raises:
         BadRequestError: The request is malformed.
     """
-    hosts = 0
+    hosts = lengths = codings = 0
     named = scope["http_version"] in ("1", "1.0")
     for name, value in scope["headers"]:
         if name == b"host":
             hosts += 1
             named = named or bool(value)
-        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise BadRequestError("The request has a Transfer-Encoding that is not taken here; expected is chunked.")
+        elif name == b"content-length":
+            lengths += 1
+        elif name == b"transfer-encoding":
+            codings += 1
+            if value.strip().lower() != b"chunked":
+                raise BadRequestError("The request's Transfer-Encoding is not taken here; expected is chunked.")
+    if lengths + codings > 1:
+        raise BadRequestError("The request states the length of its body more than once.")
     if hosts > 1 or not named:
         raise BadRequestError("The request must name one host, in one Host header.")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from recoup.cache import Lookup, LRUCache
+from recoup.cache import Lookup, ResultCache
 from recoup.cache.buffer import Buffer
 from recoup.cache.stats import MissReason, Outcome
 from recoup.telemetry import HttpCounter, RequestLog, parse_traceparent
@@ -96,7 +96,7 @@ class RequestRecorder:
     full, and before statistics are read. Safe under threads.
     """
 
-    def __init__(self, cache: LRUCache, http: HttpCounter, log: RequestLog) -> None:
+    def __init__(self, cache: ResultCache, http: HttpCounter, log: RequestLog) -> None:
         self._cache = cache
         self._http = http
         self._request_log = log

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.cache.tier import Tier
 from recoup.pipelines.protocol import Result
 from recoup.pipelines.result_codec import ResultCodec
@@ -10,7 +10,7 @@ from recoup.settings import Settings
 from recoup.tiers import DiskTier, SharedTier
 
 
-def service_cache(settings: Settings) -> LRUCache[Result]:
+def service_cache(settings: Settings) -> ResultCache[Result]:
     """A new cache, as the settings say."""
     tiers: list[Tier] = []
     if settings.disk_path is not None:
@@ -24,4 +24,4 @@ def service_cache(settings: Settings) -> LRUCache[Result]:
                 queue_mb=settings.tier_queue_mb,
             )
         )
-    return LRUCache(**settings.cache_options(), tiers=tiers, codec=ResultCodec() if tiers else None)
+    return ResultCache(**settings.cache_options(), tiers=tiers, codec=ResultCodec() if tiers else None)

@@ -164,6 +164,20 @@ def fails_now_and_then() -> None:
     patch(GenerationEndpoint, _read=read)
 
 
+def late_followers() -> None:
+    """Give who joins a stream only what comes from then on."""
+    from recoup.pipelines.stream import Stream
+
+    honest = Stream.reader
+
+    def reader(self: Stream) -> Any:
+        made = honest(self)
+        made.at = self.size
+        return made
+
+    patch(Stream, reader=reader)
+
+
 WAYS: dict[str, Callable[[], None]] = {
     "first-body": first_body,
     "short-body": short_body,
@@ -177,4 +191,5 @@ WAYS: dict[str, Callable[[], None]] = {
     "later-hits-slow": later_hits_slow,
     "some-hits-slow": some_hits_slow,
     "fails-now-and-then": fails_now_and_then,
+    "late-followers": late_followers,
 }

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from recoup.cache.entry import CacheEntry
-from recoup.cache.policies.order import Entry
+
+Entry = CacheEntry[Any]
 
 
 class LRUOrder:
@@ -46,7 +47,7 @@ class LRUOrder:
                 entry.newer = place
             place = entry
 
-    def victim(self) -> Entry | None:
+    def victim(self, by_bytes: bool = False) -> Entry | None:
         """The oldest entry."""
         oldest: Entry = self._ends.newer
         return None if oldest is self._ends else oldest
@@ -80,6 +81,9 @@ class LRUOrder:
         entry.older = newest
         entry.newer = ends
         newest.newer = ends.older = entry
+
+    def grew(self, entry: Entry, more: int) -> None:
+        """Nothing: no place depends on bytes."""
 
     def newest_first(self) -> Iterator[Entry]:
         """All entries, the one that was used last first."""

@@ -45,9 +45,13 @@ class Quota:
 
     def is_exceeded(self, counters: PipelineCounters) -> bool:
         """Whether its pipeline holds more than it may."""
-        if self.max_entries is not None and counters.entries > self.max_entries:
-            return True
-        return self.max_memory_bytes is not None and counters.memory_bytes > self.max_memory_bytes
+        return self.has_too_many(counters) or (
+            self.max_memory_bytes is not None and counters.memory_bytes > self.max_memory_bytes
+        )
+
+    def has_too_many(self, counters: PipelineCounters) -> bool:
+        """Whether its pipeline has more entries than it may."""
+        return self.max_entries is not None and counters.entries > self.max_entries
 
 
 class QuotaOrder:
@@ -94,27 +98,28 @@ class QuotaOrder:
             if touched is not None:
                 part.touch(touched)
 
-    def victim(self) -> Entry | None:
+    def victim(self, by_bytes: bool = False) -> Entry | None:
         """The oldest of those that the parts would evict next."""
-        return self._oldest([part.victim() for part in self._parts])
+        return self._oldest([part.victim(by_bytes) for part in self._parts])
 
-    def victim_for(self, writer: PipelineCounters | None) -> Entry | None:
+    def victim_for(self, writer: PipelineCounters | None, by_bytes: bool = False) -> Entry | None:
         """The entry that makes room: the oldest of the pipelines that hold more than their reserve.
 
         Where none does, it is the oldest of the writer, and where there is no writer, of all.
 
         Args:
             writer: The counters of the pipeline whose entry needs room; None: the limits have changed.
+            by_bytes: Whether bytes are short; False: entries are.
         """
-        spare = [self._common.victim()]
+        spare = [self._common.victim(by_bytes)]
         for counters in self._limited:
             quota = counters.quota
             if quota is not None and counters.memory_bytes > quota.reserve_bytes:
-                spare.append(quota.order.victim())
+                spare.append(quota.order.victim(by_bytes))
         victim = self._oldest(spare)
         if victim is None and writer is not None and writer.quota is not None:
-            victim = writer.quota.order.victim()
-        return self.victim() if victim is None else victim
+            victim = writer.quota.order.victim(by_bytes)
+        return self.victim(by_bytes) if victim is None else victim
 
     def first(self) -> Entry | None:
         """The first entry of a walk with `after`."""
@@ -123,12 +128,12 @@ class QuotaOrder:
     def after(self, entry: Entry) -> Entry | None:
         """The next entry of a walk: part by part."""
         part = self._part(entry)
-        following = part.after(entry)
+        following: Entry | None = part.after(entry)
         return self._first_of(self._parts.index(part) + 1) if following is None else following
 
     def _first_of(self, start: int) -> Entry | None:
         for part in self._parts[start:]:
-            first = part.first()
+            first: Entry | None = part.first()
             if first is not None:
                 return first
         return None
@@ -140,11 +145,22 @@ class QuotaOrder:
 
     def replace(self, old: Entry, entry: Entry) -> None:
         """Let an entry go, which is in, and take the one that has its key now in."""
-        self.remove(old)
-        self.insert(entry)
+        part = self._part(entry)
+        if self._part(old) is not part:
+            self.remove(old)
+            self.insert(entry)
+            return
+        del self._stamps[old]
+        self._stamp += 1
+        self._stamps[entry] = self._stamp
+        part.replace(old, entry)
+
+    def grew(self, entry: Entry, more: int) -> None:
+        """Note that an entry, which is in, takes more bytes."""
+        self._part(entry).grew(entry, more)
 
     def newest_first(self) -> Iterator[Entry]:
-        """All entries, the one to keep longest first."""
+        """All entries. Where the parts are ordered by the last use, so are they together."""
         stamps = self._stamps
         return heapq.merge(*(part.newest_first() for part in self._parts), key=lambda entry: -stamps[entry])
 

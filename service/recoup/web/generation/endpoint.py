@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from structlog.contextvars import bind_contextvars
 
-from recoup.cache import Lookup, LRUCache
+from recoup.cache import Lookup, ResultCache
 from recoup.cache.stats import Outcome
 from recoup.errors import QueueFullError, RecoupError, StreamCutError, UpstreamError
 from recoup.in_flight import Holding, InFlight
@@ -101,7 +101,7 @@ class GenerationEndpoint:
 
     def __init__(
         self,
-        cache: LRUCache,
+        cache: ResultCache,
         pipelines: Mapping[str, Pipeline],
         limits: Limits,
         *,

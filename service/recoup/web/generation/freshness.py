@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recoup.cache import LRUCache, Mode
+from recoup.cache import Mode, ResultCache
 from recoup.errors import NotCachedError
 from recoup.web.generation.request import GenerationRequest
 
@@ -15,7 +15,7 @@ def asks_for_new(request: GenerationRequest) -> bool:
     return request.max_age is not None and request.mode == "default"
 
 
-def mode_by_age(cache: LRUCache, request: GenerationRequest) -> Mode:
+def mode_by_age(cache: ResultCache, request: GenerationRequest) -> Mode:
     """The mode of a request that says how old a result may be.
 
     Raises:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from recoup.cache import Lookup, LRUCache, Mode, RefreshClaim
+from recoup.cache import Lookup, Mode, RefreshClaim, ResultCache
 from recoup.cache.open_results import Decision, OpenResult
 from recoup.cache.stats import Outcome, StreamEnd
 from recoup.errors import GenerationFailedError, QueueFullError, RecoupError
 from recoup.in_flight import Holding, InFlight, budget_of_this_context
-from recoup.pipelines.group_templates import GroupTemplates
+from recoup.pipelines.aside import AT_HOME, Aside
+from recoup.pipelines.group_templates import GroupTemplates, members_at
 from recoup.pipelines.protocol import TOO_LARGE, Pipeline, Prepared, Request, Result
 from recoup.pipelines.stream import Reader, Stream
 from recoup.web.generation.request import GenerationRequest, Route
@@ -42,7 +43,9 @@ class LookupTasks:
         budget: What upstreams' answers are held in.
     """
 
-    def __init__(self, cache: LRUCache, wait_seconds: float | None, *, admission: Admission, budget: InFlight) -> None:
+    def __init__(
+        self, cache: ResultCache, wait_seconds: float | None, *, admission: Admission, budget: InFlight
+    ) -> None:
         self._cache = cache
         self._wait_seconds = wait_seconds
         self._admission = admission
@@ -227,7 +230,7 @@ class Beginning(NamedTuple):
     Attributes:
         lookup: Its value is the stream.
         reader: Of its caller; to be closed.
-        following: The task of a follower, which ends when its caller leaves; None: it is a leader's.
+        following: The task of a follower, which ends when its caller leaves in mid-stream; None: it is a leader's.
     """
 
     lookup: Lookup[Any]
@@ -236,8 +239,10 @@ class Beginning(NamedTuple):
 
     def close(self) -> None:
         """Read no more."""
+        # Its stream has ended: so will the lookup, when that is stored, and count what it recouped.
+        ended = self.lookup.value.ended
         self.reader.close()
-        if self.following is not None:
+        if self.following is not None and not ended:
             self.following.cancel()
 
 
@@ -308,14 +313,15 @@ def _note_seen(task: asyncio.Task[Lookup[Any]]) -> None:
 
 
 async def _groups_of(pipeline: Pipeline, prepared: Prepared) -> tuple[str, ...]:
-    """The groups that a pipeline puts a request's result in; in a thread, where reading the request takes long."""
+    """The groups that a pipeline puts a request's result in; read elsewhere, where reading the request takes long."""
     templates: GroupTemplates | None = getattr(pipeline, "groups", None)
     request = prepared.job
     if not templates or not isinstance(request, Request):
         return ()
-    if len(request.body) <= _LARGE_BYTES:
+    if len(request.body) <= _LARGE_BYTES or not templates.reads(request):
         return templates.of(request)
-    return await asyncio.to_thread(templates.of, request)
+    aside: Aside = getattr(pipeline, "aside", AT_HOME)
+    return templates.of(request, await aside.run(len(request.body), members_at, request.body, templates.paths))
 
 
 def _decide(result: Any) -> Decision:

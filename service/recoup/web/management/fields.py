@@ -22,6 +22,7 @@ CONFIG_FIELDS = (
         nullable=True,
     ),
     Field("enabled", kinds.ENABLED, "Whether lookups are answered from the cache. Without it, each is a bypass."),
+    Field("policy", kinds.POLICY, "Which entry goes first where room is needed. Entries stay when it changes."),
 )
 
 _PIPELINE = "Only the entries of this pipeline."

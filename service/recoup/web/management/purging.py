@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 
 #: Between two steps, so that others have their turn with the lock.
 _PAUSE_SECONDS = 0.001
@@ -21,7 +21,7 @@ class PurgeCollector:
         cache: The cache.
     """
 
-    def __init__(self, cache: LRUCache) -> None:
+    def __init__(self, cache: ResultCache) -> None:
         self._cache = cache
         self._lock = threading.Lock()
         self._runs = False

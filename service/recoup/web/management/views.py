@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
 from recoup import strict_json
-from recoup.cache import LRUCache
+from recoup.cache import ResultCache
 from recoup.errors import BadRequestError, ConfigurationError, NotFoundError
 from recoup.fields import echo
 from recoup.web.generation.request import too_large
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 def management_blueprint(
-    cache: LRUCache,
+    cache: ResultCache,
     token: str | None = None,
     describe: Describe | None = None,
     url_prefix: str = "/api/cache",
@@ -76,7 +76,7 @@ def management_blueprint(
 class _Management:
     """The views of one cache."""
 
-    def __init__(self, cache: LRUCache, describe: Describe | None) -> None:
+    def __init__(self, cache: ResultCache, describe: Describe | None) -> None:
         self._cache = cache
         self._describe = describe
         self._collector = PurgeCollector(cache)

@@ -13,17 +13,26 @@ from hypothesis import strategies as st
 from recoup.cache import CacheEntry, ResultCache
 from recoup.cache.counters import PipelineCounters
 from recoup.cache.policies import POLICIES, LRUOrder, Order
+from recoup.cache.policies.rings import Ring
 
 _COUNTERS = PipelineCounters("test")
 
 
-def entry(key: Any) -> CacheEntry[Any]:
-    return CacheEntry(key, key, _COUNTERS)
+def entry(key: Any, size: int = 1, cost: float = 1.0) -> CacheEntry[Any]:
+    return CacheEntry(key, key, _COUNTERS, size, cost_seconds=cost)
+
+
+def rings_of(order: Order) -> list[Ring]:
+    """The queues of an order, whose weights are counted."""
+    members = [
+        getattr(order, name, None) for name in ("_small", "_main", "_window", "_probation", "_protected", "_ring")
+    ]
+    return [member for member in members if isinstance(member, Ring)]
 
 
 def walked(order: Order) -> list[Any]:
-    """The keys from the one to be evicted next on."""
-    keys, item = [], order.victim()
+    """The keys in the order of a walk."""
+    keys, item = [], order.first()
     while item is not None:
         keys.append(item.key)
         item = order.after(item)
@@ -35,12 +44,12 @@ def reads(*entries: CacheEntry[Any]) -> Counter[CacheEntry[Any]]:
     return Counter(reversed(entries))
 
 
-@pytest.mark.parametrize("make_order", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("make_order", [policy.make_order for policy in POLICIES.values()], ids=POLICIES)
 class TestEveryOrder:
     def test_an_empty_one_has_no_victim(self, make_order: Callable[[], Order]) -> None:
         order = make_order()
 
-        assert (None, []) == (order.victim(), list(order.newest_first()))
+        assert (None, None, []) == (order.victim(), order.first(), list(order.newest_first()))
 
     def test_both_walks_come_by_every_entry_once(self, make_order: Callable[[], Order]) -> None:
         order, entries = make_order(), [entry(number) for number in range(50)]
@@ -76,7 +85,8 @@ class TestEveryOrder:
     ) -> None:
         order, held, out = make_order(), list[CacheEntry[Any]](), [entry(number) for number in range(8)]
         for _ in range(data.draw(st.integers(0, 30))):
-            what = data.draw(st.sampled_from(["insert", "remove", "evict", "touch"]))
+            what = data.draw(st.sampled_from(["insert", "remove", "evict", "replace", "grow", "touch"]))
+            by_bytes = data.draw(st.booleans())
             if what == "insert" and out:
                 held.append(out.pop(data.draw(st.integers(0, len(out) - 1))))
                 order.insert(held[-1])
@@ -84,15 +94,30 @@ class TestEveryOrder:
                 out.append(held.pop(data.draw(st.integers(0, len(held) - 1))))
                 order.remove(out[-1])
             elif what == "evict" and held:
-                victim = order.victim()
-                assert victim is not None
+                victim = order.victim(by_bytes)
+                assert victim is order.victim(by_bytes)
                 held.remove(victim)
                 out.append(victim)
                 order.remove(victim)
+            elif what == "replace" and held:
+                place = data.draw(st.integers(0, len(held) - 1))
+                old, held[place] = held[place], entry(held[place].key, data.draw(st.integers(1, 100)))
+                order.replace(old, held[place])
+                assert (None, None) == (old.newer, old.older)
+            elif what == "grow" and held:
+                one = data.draw(st.sampled_from(held))
+                one.size_bytes += 50
+                order.grew(one, 50)
             else:
                 order.touch(reads(*data.draw(st.lists(st.sampled_from([*held, *out]), max_size=10))))
-            assert {one.key for one in held} == set(walked(order))
-            assert len(held) == len(walked(order))
+            keys = Counter(one.key for one in held)
+            assert keys == Counter(walked(order))
+            assert keys == Counter(one.key for one in order.newest_first())
+            assert {(None, None)} >= {(one.newer, one.older) for one in out}
+        for one in held:
+            order.remove(one)
+        for ring in rings_of(order):
+            assert (0, 0) == (ring.entries, ring.size_bytes)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -112,6 +137,7 @@ class TestLRU:
         for one in (a, b, c):
             order.insert(one)
         assert ["a", "b", "c"] == walked(order)
+        assert a is order.victim()
         order.touch(reads(a, c, b, a))
 
         assert ["c", "b", "a"] == walked(order)
