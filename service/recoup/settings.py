@@ -207,7 +207,7 @@ class Settings:
     )
     shared_prefix: str = _service(
         "RECOUP_SHARED_PREFIX",
-        kinds.Text("text that is not empty"),
+        special.PREFIX,
         "recoup",
         "Begins every key there. Instances with the same server and prefix are one cache.",
     )

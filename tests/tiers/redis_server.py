@@ -49,10 +49,10 @@ class RedisServer:
         with self.client() as client:
             try:
                 client.ping()
+            except redis.AuthenticationError:
+                return True  # it wants a password
             except redis.ConnectionError:
                 return False
-            except redis.ResponseError:
-                return True  # it wants a password
             return True
 
     def pause(self) -> None:

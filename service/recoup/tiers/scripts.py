@@ -97,7 +97,7 @@ end
 for _, mark in ipairs(marks_of(KEYS[1], fields_of('s', ARGV[4], ARGV[5]))) do
   if mark and tonumber(string.match(mark, '^%d+')) > number then return 0 end
 end
-redis.call('DEL', KEYS[3])
+-- Every field is written, so nothing of an older record is left. A script that has written is let go on without memory.
 redis.call('HSET', KEYS[3], 'i', ARGV[1], 'n', number, 'p', ARGV[4], 'g', ARGV[5], 'd', ARGV[7])
 if tonumber(ARGV[6]) > 0 then redis.call('PEXPIRE', KEYS[3], ARGV[6]) end
 return 1

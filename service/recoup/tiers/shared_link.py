@@ -33,6 +33,14 @@ class OtherMarksError(Exception):
     """The server has other marks than it had: it was emptied."""
 
 
+class _Announced:
+    """What other instances know of already, and what is still to hold here; with its number, once it has one."""
+
+    def __init__(self, invalidation: Invalidation) -> None:
+        self.invalidation = invalidation
+        self.number = 0
+
+
 _LOST: Final[tuple[type[Exception], ...]] = (*FAILURES, OtherMarksError)
 
 
@@ -71,7 +79,7 @@ class SharedLink:
         self._host: TierHost | None = None
         self._unsent: list[Invalidation] = []
         #: Those that other instances know of already, and that are still to hold here.
-        self._announced: list[Invalidation] = []
+        self._announced: list[_Announced] = []
         self._unsent_lock = threading.Lock()
         self._sending_lock = threading.Lock()
         self._place = "0-0"
@@ -233,7 +241,8 @@ class SharedLink:
 
         invalidation = _read_invalidation(values)
         own = values[b"o"].decode() == self._origin
-        if (own and invalidation not in self._announced) or self._host is None:
+        pending = any(announced.invalidation == invalidation for announced in list(self._announced))
+        if (own and not pending) or self._host is None:
             then()  # it holds here already
             return
         # One's own that does not hold yet must hold before its number counts.
@@ -245,23 +254,27 @@ class SharedLink:
 
     def announce(self, invalidation: Invalidation) -> None:
         """Let other instances know, now or once the server is there again, of what is about to hold here."""
-        self._announced.append(invalidation)
+        announced = _Announced(invalidation)
+        self._announced.append(announced)
         if not self.is_up:
             self.send_later(invalidation)
             return
         with self._counts.timed("invalidate"):
             try:
-                self._send(invalidation)
+                announced.number = self._send(invalidation)
             except _LOST as error:
                 self.send_later(invalidation)
                 self.note(error)
 
     def take_announced(self, invalidation: Invalidation) -> bool:
         """Note that an invalidation holds here, under the cache's lock; whether it was announced."""
-        if invalidation not in self._announced:
-            return False
-        self._announced.remove(invalidation)
-        return True
+        for announced in self._announced:
+            if announced.invalidation is invalidation:
+                self._announced.remove(announced)
+                if announced.number == self.applied + 1:
+                    self.applied = announced.number  # all before it hold, too
+                return True
+        return False
 
     def send_waiting(self) -> None:
         """Send what is to be sent soon."""
@@ -290,7 +303,8 @@ class SharedLink:
                     if self._unsent and self._unsent[0] is invalidation:
                         del self._unsent[0]
 
-    def _send(self, invalidation: Invalidation) -> None:
+    def _send(self, invalidation: Invalidation) -> int:
+        """Send an invalidation; gives its number."""
         kind, names = "all", list(invalidation.groups)
         if invalidation.key is not None:
             kind, names = "key", [invalidation.key]
@@ -316,6 +330,7 @@ class SharedLink:
         )
         if answer == scripts.OTHER_MARKS:
             raise OtherMarksError
+        return int(answer)
 
 
 def _read_invalidation(values: dict[bytes, bytes]) -> Invalidation:
