@@ -222,6 +222,7 @@ TTL_JITTER: Final = Number(0, 0.5, "share")
 STALE_SECONDS: Final = Number(0, 10**9, "seconds")
 #: Of tiers: how much one may hold, and how much may wait to be written.
 TIER_MB: Final = Number(0, 10**9, "megabytes", above=True)
+SHARED_TIMEOUT_SECONDS: Final = Number(0, 60, "seconds", above=True)
 QUEUE_MB: Final = Number(0, 10**6, "megabytes", above=True)
 
 

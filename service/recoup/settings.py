@@ -198,6 +198,25 @@ class Settings:
         "10240",
         "Limit of the disk tier in megabytes (2^20 bytes).",
     )
+    shared_url: str | None = _service(
+        "RECOUP_SHARED_URL",
+        special.SHARED_URL,
+        None,
+        "A Redis or Valkey for results that all instances have in common: the shared tier. Without one, there is none.",
+        secret=True,
+    )
+    shared_prefix: str = _service(
+        "RECOUP_SHARED_PREFIX",
+        special.PREFIX,
+        "recoup",
+        "Begins every key there. Instances with the same server and prefix are one cache.",
+    )
+    shared_timeout_seconds: float = _service(
+        "RECOUP_SHARED_TIMEOUT_SECONDS",
+        kinds.SHARED_TIMEOUT_SECONDS,
+        "1",
+        "Seconds that one operation of the shared tier may take.",
+    )
     tier_queue_mb: float = _service(
         "RECOUP_TIER_QUEUE_MB",
         kinds.QUEUE_MB,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from recoup.fields import Kind, UnusableError, Whole
 
@@ -58,6 +59,24 @@ def _file(text: str) -> Path:
     return path
 
 
+def _shared_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        where = parts.path if parts.scheme == "unix" else parts.hostname
+        _ = parts.port
+    except ValueError:
+        raise UnusableError from None
+    if parts.scheme not in ("redis", "rediss", "valkey", "valkeys", "unix") or not where:
+        raise UnusableError
+    return text
+
+
+def _prefix(text: str) -> str:
+    if _PREFIX.fullmatch(text) is None:
+        raise UnusableError
+    return text
+
+
 def _folder(text: str) -> Path:
     path = Path(text)
     if "\0" in text or (path.exists() and not path.is_dir()):
@@ -102,12 +121,17 @@ def _base_url(text: str) -> str:
     return text
 
 
+_PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _BASE_URL = re.compile(r"https?://[^\s/?#@][^\s?#]*")
 _PORTS = Whole(1, 65535)
 _CORES = Whole(1, 256)
 
 TOKEN = Special(_token, "visible ASCII characters, without spaces or line ends")
 FILE = Special(_file, "the path of a file that can be read")
+SHARED_URL = Special(
+    _shared_url, "a URL with a host that begins with redis://, rediss://, valkey:// or valkeys://, or unix:///path"
+)
+PREFIX = Special(_prefix, "1 to 64 of letters, digits, '.', '_', ':' and '-'")
 FOLDER = Special(_folder, "the path of a folder, which is made where there is none")
 HOST = Special(_host, "an IP address or a host name, without scheme and port")
 PORT = Special(_port, _PORTS.expected)

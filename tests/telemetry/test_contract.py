@@ -59,6 +59,7 @@ CONTRACT = {
     "recoup_tier_evictions_total": ("counter", ("tier",)),
     "recoup_tier_corrupt_total": ("counter", ("tier",)),
     "recoup_tier_queue_bytes": ("gauge", ("tier",)),
+    "recoup_invalidation_lag_seconds": ("histogram", ()),
     "recoup_in_flight_bytes": ("gauge", ("part",)),
     "recoup_in_flight_limit_bytes": ("gauge", ()),
     "recoup_log_lines_dropped_total": ("counter", ()),

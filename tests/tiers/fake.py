@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from recoup.cache.stats import TierName
-from recoup.cache.tier import Invalidation, PayloadCodec, TierEntry, TierStats
+from recoup.cache.tier import Invalidation, PayloadCodec, TierEntry, TierHost, TierStats
 from recoup.tiers.counts import TierCounts
 
 from .support import TIME_LIMIT
@@ -31,20 +31,23 @@ class DictTier:
         self.counts = TierCounts(name)
         self.held: dict[str, TierEntry] = {}
         self.reads: list[str] = []
+        self.announced: list[Invalidation] = []
         self.invalidations: list[Invalidation] = []
         self.entered, self.leave = threading.Event(), threading.Event()
         self.leave.set()
         self.error: Exception | None = None
         self.pipelines: list[str] = []
         self.opened = self.closed = 0
+        self.kept_position = ""
         self._codec: PayloadCodec | None = None
 
     @property
     def name(self) -> TierName:
         return self._name
 
-    def open(self, codec: PayloadCodec) -> None:
+    def open(self, codec: PayloadCodec, host: TierHost) -> None:
         self.opened += 1
+        self.host = host
         self._codec = codec
 
     def _fail(self) -> None:
@@ -74,6 +77,10 @@ class DictTier:
             self.held[entry.key] = entry
         self.counts.write(entry.pipeline, "stored" if self._keeps else "skipped")
 
+    def announce(self, invalidation: Invalidation) -> None:
+        self._fail()
+        self.announced.append(invalidation)
+
     def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         self._fail()
         self.invalidations.append(invalidation)
@@ -90,6 +97,12 @@ class DictTier:
         if what.pipeline not in (None, entry.pipeline) or what.key not in (None, entry.key):
             return False
         return not what.groups or not set(what.groups).isdisjoint(entry.groups)
+
+    def position(self) -> str:
+        return self.kept_position
+
+    def keep_position(self, text: str) -> None:
+        self.kept_position = text
 
     def register(self, pipeline: str) -> None:
         self.pipelines.append(pipeline)
@@ -110,6 +123,7 @@ class DictTier:
             evictions=counts.evictions,
             corrupt=counts.corrupt,
             operations=counts.operations(),
+            invalidation_lag=counts.invalidation_lag(),
         )
 
     def close(self, timeout: float | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +387,17 @@ def test_a_tier_that_fails_costs_a_generation_and_no_request(make: Any, tier: Di
     assert cache.close()
 
 
+def test_a_tier_that_gives_nonsense_costs_a_generation_and_no_request(make: Any, tier: DictTier) -> None:
+    make().set("k", b"old")
+    (key,) = tier.held
+    tier.held[key] = replace(tier.held[key], groups=None)  # type: ignore[arg-type]
+    cache = make()
+    assert ("bypass", b"new") == ((lookup := cache.fetch("k", lambda: b"new")).outcome, lookup.value)
+    assert b"new" == asyncio.run(cache.afetch("k", _give(b"new"))).value
+    assert 2 == cache.stats().internal_errors["tier"]
+    assert 0 == cache.stats().generations_in_progress
+
+
 def _give(value: bytes) -> Callable[[], Any]:
     async def give() -> bytes:
         return value
@@ -441,7 +453,7 @@ def test_a_decorated_coroutine_function_too(tmp_path: Path) -> None:
     async def main(expected: list[int]) -> None:
         cache = _cache(tmp_path)
         decorated = cached_result(pipeline="double", cache=cache)(_double)
-        assert [4, 4] == await asyncio.gather(decorated(2), decorated(2))
+        assert [4, 4] == await asyncio.gather(decorated(2), decorated(2))  # type: ignore[comparison-overlap]
         assert expected == _doubled
         assert cache.close(TIME_LIMIT)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recoup.cache.staleness import Staleness
 from recoup.cache.tier import Payload, TierEntry
 from recoup.tiers.compression import Compression
 from recoup.tiers.record import OtherVersionError, RecordError, decode, encode
@@ -32,6 +33,7 @@ entries = st.builds(
     price=costs,
     groups=st.lists(texts.filter(bool), max_size=32).map(tuple),
     fingerprint=st.binary(max_size=64),
+    staleness=st.builds(Staleness, costs, costs, st.none() | st.floats(0, 1)),
 )
 payloads = st.builds(
     Payload,

@@ -38,16 +38,16 @@ def begin_lead(
         now: The time.
         dropped: Takes what goes.
     """
-    reason = state.miss_reason(request.key, entry, now, refresh=request.mode == "refresh")
-    # It is counted at its end where a stale result may stand in for it: then it is no miss.
-    due = entry is not None and request.mode == "default" and request.allow_stale and may_stand_in(entry, now)
-    if not due:
+    mode = request.mode
+    stands_in = entry is not None and mode == "default" and request.allow_stale and may_stand_in(entry, now)
+    reason = state.miss_reason(request.key, entry, now, refresh=mode == "refresh")
+    if not stands_in:
         state.count_reason(request.key, request.pipeline, reason, now)
     if entry is not None:
         dropped.append(entry)
     if request.limiter is None:
         state.store.of(request.pipeline).generating += 1
-    return Lead(flight, reason, Progress(request.limiter is None, miss_due=due))
+    return Lead(flight, reason, Progress(request.limiter is None, miss_due=stands_in))
 
 
 class Leader:

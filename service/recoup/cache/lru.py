@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar, overload
 
 from recoup.cache import limiting, listing, removal
@@ -133,6 +134,7 @@ class ResultCache(Generic[V]):
                 reader.__doc__, reader.__qualname__ = method.__doc__, method.__qualname__
                 setattr(self, name, reader)
         self._fetcher = Fetcher(self._state, self._read_path, self.try_hit)
+        self._state.tiers.open(partial(removal.apply_remote, self._state))
 
     # --- lookups
 
@@ -764,7 +766,7 @@ class ResultCache(Generic[V]):
         return listing.page(self._state, limit, offset, sort, pipeline, describe, group)
 
     def inspect(self, key: Hashable, describe: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any] | None:
-        """What is known of an entry that may still answer, as in `entries`; None: there is none. Nothing is counted.
+        """What is known of an entry that may still answer, as in `entries`; None: there is none. Counts nothing.
 
         Of one that is not in memory, `tier` names the tier that has it; its hits and when it was used are not known.
         """

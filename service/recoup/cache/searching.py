@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from recoup.cache.entry import CacheEntry, PricedEntry
 from recoup.cache.flights import ABANDONED, Flight, FlightResult
 from recoup.cache.leading import begin_lead
-from recoup.cache.lookup_steps import Lead, Request
+from recoup.cache.lookup_steps import Bypass, Lead, Request
 from recoup.cache.read_path import ReadPath
 from recoup.cache.state import CacheState
 from recoup.cache.stats import Lookup
 from recoup.cache.tiering import Found
-from recoup.errors import NotCachedError
+from recoup.errors import NotCachedError, RecoupError
 
 _NEVER = float("inf")
 
@@ -35,35 +35,37 @@ class Searcher:
         self._state = state
         self._read_path = read_path
 
-    def run(self, request: Request, search: Search) -> Lookup[Any] | Lead | None:
+    def run(self, request: Request, search: Search) -> Lookup[Any] | Lead | Bypass | None:
         """The answer; or the generation to lead; None: look again, because something was invalidated meanwhile."""
         try:
             found = self._state.tiers.find(request.key, request.pipeline)
-        except BaseException:
-            self._abandon(search.flight)
-            raise
-        return self._end(request, search.flight, found)
+            return self._end(request, search.flight, found)
+        except BaseException as error:  # noqa: BLE001  # what is not the cache's own goes on
+            return self._fail(request, search.flight, error)
 
-    async def arun(self, request: Request, search: Search) -> Lookup[Any] | Lead | None:
+    async def arun(self, request: Request, search: Search) -> Lookup[Any] | Lead | Bypass | None:
         """`run` for coroutines."""
         try:
             found = await self._state.tiers.afind(request.key, request.pipeline)
-        except BaseException:
-            self._abandon(search.flight)
-            raise
-        return self._end(request, search.flight, found)
+            return self._end(request, search.flight, found)
+        except BaseException as error:  # noqa: BLE001  # what is not the cache's own goes on
+            return self._fail(request, search.flight, error)
 
     def _end(self, request: Request, flight: Flight, found: Found | None) -> Lookup[Any] | Lead | None:
-        """End the search under the lock; an error of the cache's own is noted where the lookup began."""
         dropped: list[CacheEntry[Any]] = []
-        try:
-            if found is None:
-                return self._not_found(request, flight, dropped)
-            size = self._state.size_of(request.key, found.entry.value)
-            return self._found(request, flight, found, size, dropped)
-        except BaseException:
-            self._abandon(flight)
-            raise
+        if found is None:
+            return self._not_found(request, flight, dropped)
+        size = self._state.size_of(request.key, found.entry.value)
+        return self._found(request, flight, found, size, dropped)
+
+    def _fail(self, request: Request, flight: Flight, error: BaseException) -> Bypass:
+        """Let others look for themselves; an error of the cache's own costs the caller a generation past it."""
+        self._abandon(flight)
+        if isinstance(error, RecoupError) or not isinstance(error, Exception):
+            raise error
+        self._state.note_internal_error("tier", error)
+        self._state.count_bypass(request.pipeline, "error")
+        return Bypass("error")
 
     def _abandon(self, flight: Flight) -> None:
         """Let others look for themselves."""
@@ -105,24 +107,28 @@ class Searcher:
             age, left = state.tiers.ages(result)
             is_live = left is None or left > 0
             now = state.clock()
-            kept = max(state.stale_seconds, request.staleness.kept_seconds)
-            if left is None or left + kept > 0:
+            if left is None or left + max(state.stale_seconds, result.staleness.kept_seconds) > 0:
                 state.put(
                     request.key,
                     result.value,
                     size,
                     left,
                     result.cost_seconds,
-                    request.pipeline,
+                    result.pipeline,
                     dropped,
                     "too_large",
                     result.price,
                     result.groups,
-                    request.staleness,
+                    result.staleness,
                     age_seconds=age,
                 )
                 state.tiers.fill(found)
             if not is_live:
+                held = state.store.purges.find(request.key, now)
+                if held is not None and request.allow_stale and held.is_answering_stale(now):
+                    # It answers from memory now, and is generated anew behind the answer.
+                    self._abandon(flight)
+                    return None
                 return self._not_found(request, flight, dropped)
             answer = FlightResult(
                 result.value,

@@ -338,7 +338,7 @@ class CacheState:
     ) -> None:
         """Store a new result in the tiers, however little room memory has; or let an older one go there, too."""
         if size is None:
-            self.tiers.invalidate(key=key, is_key=True)
+            self.tiers.discard(key)
             return
         self.tiers.submit(
             key,
@@ -349,7 +349,8 @@ class CacheState:
             cost_seconds=cost,
             price=price,
             groups=tuple(groups),
-            stale_seconds=max(self.stale_seconds, staleness.kept_seconds),
+            staleness=staleness,
+            stale_seconds=self.stale_seconds,
         )
 
     def _size_of_extras(self, key: Hashable, counters: PipelineCounters, price: float, groups: Collection[str]) -> int:

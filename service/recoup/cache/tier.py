@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from recoup.cache.staleness import NEVER_STALE, Staleness
 from recoup.cache.stats import HistogramSnapshot
 from recoup.cache.stats import TierName as TierName
 
@@ -76,6 +77,8 @@ class TierEntry:
         fingerprint: Of its request; empty: it has none.
         size_bytes: What it takes in memory; what a queue counts it by.
         keep_until: Until when it is kept although it has expired, because it may still answer stale.
+        staleness: What may be done with it near its expiry and past it.
+        sequence: A tier's own: the invalidations that it is past.
         compress: Whether its record may be compressed.
     """
 
@@ -90,6 +93,8 @@ class TierEntry:
     fingerprint: bytes = b""
     size_bytes: int = 0
     keep_until: float = 0.0
+    staleness: Staleness = NEVER_STALE
+    sequence: int = 0
     compress: bool = True
 
 
@@ -128,6 +133,7 @@ class TierStats:
         evictions: Results that its limit removed.
         corrupt: Records that could not be read.
         operations: How long operations took, in seconds.
+        invalidation_lag: How long what other instances invalidated took to hold here, in seconds; None: there are none.
     """
 
     name: TierName
@@ -141,6 +147,7 @@ class TierStats:
     evictions: int
     corrupt: int
     operations: Mapping[Operation, HistogramSnapshot]
+    invalidation_lag: HistogramSnapshot | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON takes it: a member of `tiers` in `GET /api/cache/stats`."""
@@ -157,6 +164,22 @@ class TierStats:
         }
 
 
+class TierHost(Protocol):
+    """What a tier asks of the cache that it belongs to."""
+
+    def apply(self, invalidation: Invalidation, then: Callable[[], None]) -> None:
+        """Invalidate, in memory and in the other tiers, what another instance has; call `then` under the same lock."""
+
+    def has_lasting(self) -> bool:
+        """Whether another tier may hold what outlived an earlier process."""
+
+    def position(self) -> str:
+        """What `keep_position` was given last, where another tier has outlived the process; else empty."""
+
+    def keep_position(self, text: str) -> None:
+        """Have the other tiers keep a short text: up to where what they hold is past invalidations."""
+
+
 class Tier(Protocol):
     """One tier. Nothing here raises for what befalls the tier itself: it is counted, and the cache goes on without it.
 
@@ -168,7 +191,7 @@ class Tier(Protocol):
     def name(self) -> TierName:
         """`disk` or `shared`."""
 
-    def open(self, codec: PayloadCodec) -> None:
+    def open(self, codec: PayloadCodec, host: TierHost) -> None:
         """Begin. Called once, by the cache that it is given to. What is not usable yet is tried again later."""
 
     def get(self, key: str, pipeline: str) -> TierEntry | None:
@@ -186,6 +209,9 @@ class Tier(Protocol):
         What was submitted is what `get` gives from now on.
         """
 
+    def announce(self, invalidation: Invalidation) -> None:
+        """Let other instances know what is about to be invalidated here. Called without the lock; may take its time."""
+
     def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         """Let something not answer from now on, of all that was submitted before. Called under the cache's lock.
 
@@ -193,6 +219,12 @@ class Tier(Protocol):
             To be called outside the lock: makes it outlive this process, which it otherwise does a little later. Gives
             whether there was a result, where it is one key that is invalidated. May take its time.
         """
+
+    def position(self) -> str:
+        """See `TierHost`; empty where it keeps none."""
+
+    def keep_position(self, text: str) -> None:
+        """See `TierHost`."""
 
     def register(self, pipeline: str) -> None:
         """Make a pipeline known: its counts are zeros from now on."""

@@ -7,10 +7,12 @@ counted, and the cache goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from recoup.cache.keys import digest
+from recoup.cache.staleness import Staleness
 from recoup.cache.tier import Invalidation, PayloadCodec, Tier, TierEntry, TierName, TierStats
 from recoup.errors import ConfigurationError, KeyDigestError
 
@@ -35,6 +37,37 @@ def tier_key(key: Hashable) -> str | None:
         return digest(key)
     except KeyDigestError:
         return None
+
+
+class _Host:
+    """What one tier sees of the cache and of its other tiers."""
+
+    def __init__(
+        self,
+        apply: Callable[[Invalidation, Callable[[], None]], None],
+        others: Sequence[Tier],
+        note_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self.apply = apply
+        self._others = others
+        self._note_error = note_error
+
+    def has_lasting(self) -> bool:
+        return bool(self._others)
+
+    def position(self) -> str:
+        for tier in self._others:
+            text = tier.position()
+            if text:
+                return text
+        return ""
+
+    def keep_position(self, text: str) -> None:
+        for tier in self._others:
+            try:
+                tier.keep_position(text)
+            except Exception as error:  # noqa: BLE001, PERF203  # fail open
+                self._note_error("tier", error)
 
 
 class TierStack:
@@ -64,6 +97,8 @@ class TierStack:
         self._clock = clock
         self._wall_clock = wall_clock
         self._note_error = note_error
+        #: Whether there are keys that are not their own names in tiers.
+        self.has_other_keys = False
         self._kept_as_they_are: frozenset[str] = frozenset()
         if not self._tiers:
             return
@@ -72,17 +107,28 @@ class TierStack:
         names = [tier.name for tier in self._tiers]
         if len(set(names)) < len(names):
             raise ConfigurationError(f"two tiers have one name: {', '.join(names)}")
+        self._codec = codec
+
+    def open(self, apply: Callable[[TierName, Invalidation, Callable[[], None]], None]) -> None:
+        """Begin, once the cache is whole; `apply` takes what other instances invalidate, and the tier it came by."""
         for tier in self._tiers:
-            tier.open(codec)
+            others = [other for other in self._tiers if other is not tier]
+            tier.open(self._codec, _Host(partial(apply, tier.name), others, self._note_error))
 
     def __bool__(self) -> bool:
         return bool(self._tiers)
+
+    def _name(self, key: Hashable) -> str | None:
+        name = tier_key(key)
+        if name != key:
+            self.has_other_keys = True
+        return name
 
     # --- looking up, without the lock
 
     def find(self, key: Hashable, pipeline: str) -> Found | None:
         """The result of a key from the nearest tier that has one; one that has expired only where none is live."""
-        name = tier_key(key)
+        name = self._name(key)
         if name is None:
             return None
         expired: Found | None = None
@@ -101,7 +147,7 @@ class TierStack:
 
     async def afind(self, key: Hashable, pipeline: str) -> Found | None:
         """`find` for coroutines."""
-        name = tier_key(key)
+        name = self._name(key)
         if name is None:
             return None
         expired: Found | None = None
@@ -152,10 +198,11 @@ class TierStack:
         cost_seconds: float,
         price: float,
         groups: Sequence[str],
+        staleness: Staleness,
         stale_seconds: float,
     ) -> None:
         """Store a result that was generated now in all tiers, soon; `expires_at` is of the cache's clock."""
-        name = tier_key(key)
+        name = self._name(key)
         if name is None:
             return
         now = self._wall_clock()
@@ -170,7 +217,8 @@ class TierStack:
             price,
             tuple(groups),
             size_bytes=size,
-            keep_until=expires + stale_seconds,
+            keep_until=expires + max(stale_seconds, staleness.kept_seconds),
+            staleness=staleness,
             compress=pipeline not in self._kept_as_they_are,
         )
         for tier in self._tiers:
@@ -181,24 +229,40 @@ class TierStack:
         for tier in self._tiers[: found.depth]:
             self._guarded(tier.submit, found.entry)
 
-    def invalidate(
-        self,
-        *,
-        key: Hashable = None,
-        groups: Sequence[str] = (),
-        pipeline: str | None = None,
-        soft: bool = False,
-        is_key: bool = False,
-    ) -> list[Callable[[], bool]]:
-        """Let results answer no more; gives what is to be called outside the lock, to make it last."""
-        if not self._tiers:
+    def announced(
+        self, *, groups: Sequence[str] = (), pipeline: str | None = None, soft: bool = False
+    ) -> Invalidation | None:
+        """What is to be invalidated, after other instances were let known, without the lock; None: there is no tier."""
+        return self._announced(Invalidation(self._wall_clock(), None, tuple(groups), pipeline, soft))
+
+    def announced_key(self, key: Hashable) -> Invalidation | None:
+        """`announced`, for one key; None, too, where it has none in tiers."""
+        name = tier_key(key) if self._tiers else None
+        return None if name is None else self._announced(Invalidation(self._wall_clock(), name))
+
+    def _announced(self, invalidation: Invalidation) -> Invalidation | None:
+        for tier in self._tiers:
+            self._guarded(tier.announce, invalidation)
+        return invalidation if self._tiers else None
+
+    def invalidate(self, invalidation: Invalidation | None, origin: TierName | None = None) -> list[Callable[[], bool]]:
+        """Let results answer no more, under the lock; gives what is to be called outside it, to make it last.
+
+        Args:
+            invalidation: What; None: nothing.
+            origin: The tier that it came from, which knows of it.
+        """
+        if invalidation is None:
             return []
-        name = tier_key(key) if is_key else None
-        if is_key and name is None:
-            return []
-        invalidation = Invalidation(self._wall_clock(), name, tuple(groups), pipeline, soft)
-        commits = [self._guarded(tier.invalidate, invalidation) for tier in self._tiers]
+        concerned = [tier for tier in self._tiers if tier.name != origin]
+        commits = [self._guarded(tier.invalidate, invalidation) for tier in concerned]
         return [commit for commit in commits if commit is not None]
+
+    def discard(self, key: Hashable) -> None:
+        """Let the result of a key answer no more, under the lock, because a newer one may not be kept."""
+        name = tier_key(key)
+        if name is not None:
+            self.invalidate(Invalidation(self._wall_clock(), name))
 
     def commit(self, commits: list[Callable[[], bool]]) -> bool:
         """Make invalidations last, outside the lock; whether there was something to invalidate."""

@@ -303,6 +303,14 @@ TIER_CORRUPT = Metric(
     "Records of a tier that could not be read, and were removed.",
 )
 TIER_QUEUE = Metric("recoup_tier_queue_bytes", "gauge", ("tier",), "bytes", "Results that wait to be written.")
+INVALIDATION_LAG = Metric(
+    "recoup_invalidation_lag_seconds",
+    "histogram",
+    (),
+    "seconds",
+    "Time from the sending of an invalidation by another instance to its effect here.",
+    buckets=OPERATION_SECONDS,
+)
 IN_FLIGHT = Metric(
     "recoup_in_flight_bytes",
     "gauge",
@@ -381,6 +389,7 @@ METRICS: tuple[Metric, ...] = (
     TIER_EVICTIONS,
     TIER_CORRUPT,
     TIER_QUEUE,
+    INVALIDATION_LAG,
     IN_FLIGHT,
     IN_FLIGHT_LIMIT,
     LOG_LINES_DROPPED,

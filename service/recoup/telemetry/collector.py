@@ -133,6 +133,12 @@ def _tier_operations(stats: CacheStats) -> Iterator[Distribution]:
             yield (name, operation), tier.operations.get(operation, empty(catalogue.TIER_OPERATION))  # type: ignore[call-overload]
 
 
+def _invalidation_lag(stats: CacheStats) -> Iterator[Distribution]:
+    for tier in stats.tiers.values():
+        if tier.invalidation_lag is not None:
+            yield (), tier.invalidation_lag
+
+
 def _build_info(_: CacheStats) -> list[Value]:
     return [((recoup.__version__, platform.python_version()), 1)]
 
@@ -201,4 +207,5 @@ _DISTRIBUTIONS: Mapping[Metric, DistributionReader] = {
     catalogue.HIT_AGE: _histograms(lambda histograms: histograms.hit_age),
     catalogue.EVICTION_AGE: _histograms(lambda histograms: histograms.eviction_age),
     catalogue.TIER_OPERATION: _tier_operations,
+    catalogue.INVALIDATION_LAG: _invalidation_lag,
 }

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from recoup.tiers.codecs import NumpyCodec
 from recoup.tiers.disk import DiskTier
+from recoup.tiers.shared import SharedTier
 
-__all__ = ["DiskTier", "NumpyCodec"]
+__all__ = ["DiskTier", "NumpyCodec", "SharedTier"]

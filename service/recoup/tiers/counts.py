@@ -44,6 +44,7 @@ class TierCounts:
         self._lookups: dict[str, dict[LookupResult, int]] = {}
         self._writes: dict[str, dict[WriteResult, int]] = {}
         self._operations = {operation: Histogram(OPERATION_SECONDS) for operation in OPERATIONS}
+        self._lag = Histogram(OPERATION_SECONDS)
         self._said: dict[str, float] = {}
         self.evictions = 0
         self.corrupt = 0
@@ -99,6 +100,11 @@ class TierCounts:
         with self._lock:
             self._operations[operation].observe(seconds)
 
+    def lag(self, seconds: float) -> None:
+        """Observe how long an invalidation took from its sending to its effect here."""
+        with self._lock:
+            self._lag.observe(seconds)
+
     # --- saying it once
 
     def warn(self, event: str, error: BaseException | None = None, **fields: Any) -> None:
@@ -139,6 +145,11 @@ class TierCounts:
         """Writes by pipeline and result."""
         with self._lock:
             return MappingProxyType({name: MappingProxyType(dict(counts)) for name, counts in self._writes.items()})
+
+    def invalidation_lag(self) -> HistogramSnapshot:
+        """How long invalidations by other instances took to hold here."""
+        with self._lock:
+            return self._lag.snapshot()
 
     def operations(self) -> Mapping[Operation, HistogramSnapshot]:
         """How long operations took."""

@@ -34,6 +34,8 @@ CREATE TABLE records(number INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE marks(
     scope TEXT NOT NULL, name TEXT NOT NULL, pipeline TEXT NOT NULL, soft INTEGER NOT NULL,
     number INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (scope, name, pipeline, soft)) WITHOUT ROWID;
+CREATE TABLE position(text TEXT NOT NULL);
+INSERT INTO position VALUES ('');
 CREATE TABLE totals(entries INTEGER NOT NULL, bytes INTEGER NOT NULL, number INTEGER NOT NULL);
 INSERT INTO totals VALUES (0, 0, 0);
 """
@@ -305,12 +307,23 @@ class Database:
         """Save marks."""
         with self._transaction() as writer:
             writer.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?, ?)", marks)
-            self.number = max(self.number, *(mark.number for mark in marks))
+            self.number = max([self.number, *(mark.number for mark in marks)])
 
     def forget_marks(self, number: int) -> None:
         """Let go of the marks up to a number."""
         with self._transaction() as writer:
             writer.execute("DELETE FROM marks WHERE number <= ?", (number,))
+
+    def position(self) -> str:
+        """The text that was kept last."""
+        with self._reader() as reader:
+            (text,) = reader.execute("SELECT text FROM position").fetchone()
+        return str(text)
+
+    def keep_position(self, text: str) -> None:
+        """Keep a short text in the place of the last one."""
+        with self._transaction() as writer:
+            writer.execute("UPDATE position SET text = ?", (text,))
 
     # --- the end
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from recoup import fields
 from recoup.cache.config import BYTES_PER_MB, checked
-from recoup.cache.tier import Invalidation, PayloadCodec, TierEntry, TierName, TierStats
+from recoup.cache.tier import Invalidation, PayloadCodec, TierEntry, TierHost, TierName, TierStats
 from recoup.errors import ConfigurationError
 from recoup.tiers.counts import TierCounts
 from recoup.tiers.database import Row
@@ -95,7 +95,7 @@ class DiskTier:
         """The folder."""
         return self._writer.folder.path
 
-    def open(self, codec: PayloadCodec) -> None:
+    def open(self, codec: PayloadCodec, host: TierHost | None = None) -> None:
         """See `Tier.open`.
 
         Raises:
@@ -215,6 +215,9 @@ class DiskTier:
         if replaced is not None:
             self._counts.write(replaced.pipeline, "skipped")
 
+    def announce(self, invalidation: Invalidation) -> None:
+        """Nobody else has the folder."""
+
     def invalidate(self, invalidation: Invalidation) -> Callable[[], bool]:
         """See `Tier.invalidate`."""
         number = self._queue.next_number()
@@ -222,6 +225,14 @@ class DiskTier:
         waits = invalidation.key is not None and self._queue.find(invalidation.key) is not None
         self._writer.save_later(marks)
         return lambda: self._writer.save(marks) or waits
+
+    def position(self) -> str:
+        """See `Tier.position`."""
+        return self._writer.position()
+
+    def keep_position(self, text: str) -> None:
+        """See `Tier.keep_position`."""
+        self._writer.keep_position(text)
 
     def register(self, pipeline: str) -> None:
         """See `Tier.register`."""

@@ -178,6 +178,18 @@ class DiskWriter:
         self._unlink(gone)
         return bool(gone)
 
+    def position(self) -> str:
+        """The text that was kept last, here or by an earlier process; empty: there is none."""
+        return self.database.position() if self.is_up else ""
+
+    def keep_position(self, text: str) -> None:
+        """Keep a short text with what is stored. What was invalidated before is saved before it."""
+        if self.is_up:
+            with self._unsaved_lock:
+                marks = list(self._unsaved.values())
+            self._save(marks)
+            self.database.keep_position(text)
+
     # --- the thread
 
     def _run(self) -> None:

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from recoup.cache.staleness import NEVER_STALE, Staleness
 from recoup.cache.tier import Payload, TierEntry
 from recoup.tiers.compression import Compression, decompress
 
@@ -40,6 +41,7 @@ _START: Final = struct.Struct(">4sBBHIQ")
 _CHECKSUM_BYTES: Final = 16
 _FIELD: Final = struct.Struct(">BI")
 _DOUBLE: Final = struct.Struct(">d")
+_STALE: Final = struct.Struct(">ddd")
 _LENGTH: Final = struct.Struct(">Q")
 _STATUS: Final = struct.Struct(">H")
 _NAME: Final = struct.Struct(">H")
@@ -47,6 +49,7 @@ _BEGIN: Final = _START.size + _CHECKSUM_BYTES
 
 _KEY, _PIPELINE, _TYPE, _CREATED, _EXPIRES, _COST, _PRICE = 1, 2, 3, 4, 5, 6, 7
 _STATUS_TAG, _ETAG, _FINGERPRINT, _COMPRESSION, _WHOLE_LENGTH, _GROUP, _HEADER = 8, 9, 10, 11, 12, 13, 14
+_STALENESS: Final = 15
 #: Those that may be there several times.
 _REPEATED: Final = frozenset({_GROUP, _HEADER})
 _ZSTD: Final = b"zstd"
@@ -89,6 +92,9 @@ def encode(entry: TierEntry, payload: Payload, compression: Compression | None =
         body = packed
     fields += [(_GROUP, group.encode()) for group in entry.groups]
     fields += [(_HEADER, _NAME.pack(len(name)) + name + value) for name, value in payload.headers]
+    if entry.staleness != NEVER_STALE:
+        after, error, ahead = entry.staleness
+        fields.append((_STALENESS, _STALE.pack(after, error, -1.0 if ahead is None else ahead)))
     header = b"".join(_FIELD.pack(tag, len(value)) + value for tag, value in fields)
     start = _START.pack(_MAGIC, VERSION, _READABLE_FROM, 0, len(header), len(body))
     return b"".join((start, _checksum(start, header, body), header, body))
@@ -178,6 +184,7 @@ def _record(fields: dict[int, list[bytes]], body: memoryview) -> Record:
         price=_number(fields[_PRICE][0]),
         groups=tuple(group.decode() for group in fields.get(_GROUP, ())),
         fingerprint=fields[_FINGERPRINT][0],
+        staleness=_staleness(fields[_STALENESS][0]) if _STALENESS in fields else NEVER_STALE,
     )
     if entry.cost_seconds < 0 or entry.price < 0:
         raise RecordError("a cost is negative")
@@ -191,6 +198,13 @@ def _record(fields: dict[int, list[bytes]], body: memoryview) -> Record:
             fields[_ETAG][0].decode("utf-8", "surrogatepass"),
         ),
     )
+
+
+def _staleness(value: bytes) -> Staleness:
+    after, error, ahead = _STALE.unpack(value)
+    if not (0 <= after < math.inf and 0 <= error < math.inf and -1 <= ahead <= 1):
+        raise RecordError("a number is none")
+    return Staleness(after, error, None if ahead < 0 else ahead)
 
 
 def _number(value: bytes, *, infinite: bool = False) -> float:

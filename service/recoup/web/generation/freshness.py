@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recoup.cache import ResultCache, Mode
+from recoup.cache import Mode, ResultCache
 from recoup.errors import NotCachedError
 from recoup.web.generation.request import GenerationRequest
 
