@@ -217,14 +217,17 @@ def _complete(scope: Scope) -> Check:
 
 
 def _recouped(scope: Scope) -> Check:
-    """What answers recouped is at least what the upstream took for each, and not much more."""
+    """What answers recouped is at least what the upstream takes for each, little more than a first caller waited."""
     settings = scope.case.settings
     calls = {} if settings is None else references.calls(settings)
     spared = [one.item for phase in scope.phases for one in phase.requests if one.outcome in _RECOUPING]
     least = sum(json.loads(calls[item].body)["seconds"] for item in spared if item in calls)
     counted = _grown(scope, RECOUPED.name)
     detail = f"{seconds(counted)} counted, the upstream takes {seconds(least)} for {count(len(spared), 'answer')}"
-    more = counted / least - 1 if least and counted >= least else None
+    missed = (one for phase in scope.phases for one in phase.requests if (one.status, one.outcome) == (200, "miss"))
+    waited = {request.item: request.seconds for request in missed}
+    most = sum(waited.get(item, 0.0) for item in spared)
+    more = counted / most - 1 if most and counted >= least else None
     return scope.within("Recouped seconds", more, at_most(scope.asked.chat_recouped_excess_max, percent), detail)
 
 

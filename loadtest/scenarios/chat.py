@@ -34,7 +34,8 @@ _HEADERS = {"Content-Type": "application/json", "Accept": "application/json, tex
 
 
 @scenario(
-    "Every count, body and stream exact; followers get all of a stream; refusals are never stored; what has expired answers for a dead upstream."
+    "Every count, body and stream exact; followers get all of a stream; refusals are never stored; what has expired "
+    "answers for a dead upstream."
 )
 def chat(settings: Settings) -> tuple[Phase, ...]:
     """Chats, plain and streamed, with noise in their bodies; an upstream that refuses, fails, and is dead a while."""
