@@ -18,6 +18,8 @@ DEFAULTS = {"/temperature": 1}
 #: Models: one that answers, one whose caller has no quota left, one that fails.
 ANSWERS, LIMITED, BROKEN = "small", "limited", "broken"
 RETRY_SECONDS = 7
+#: For so long past its end a result answers where the upstream fails: longer than any run.
+STALE_SECONDS = 3600
 #: Events of a stream that carry a word.
 WORDS = 12
 #: What a word costs.
@@ -90,6 +92,7 @@ path = "{PATH}"
 ignore_json = {json.dumps(IGNORED)}
 json_defaults = {{ {defaults} }}
 stream_end = ["[DONE]"]
+stale_if_error_seconds = {STALE_SECONDS}
 max_concurrent = 64
 max_waiting = 256
 [pipelines.chat.price]

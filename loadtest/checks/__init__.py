@@ -62,7 +62,7 @@ SCENARIOS = {
     "terminate": Checks(faults.terminate, ("fault", "restarted"), "The fault"),
     "garbage": Checks(faults.garbage, ("fault", "recovery"), "The fault"),
     "audit": Checks(audit.audit, audit.PARTS, "The audit"),
-    "chat": Checks(chat.chat, ("mixed", "followers", "refused", "dead", "recovery"), "The chat"),
+    "chat": Checks(chat.chat, ("mixed", "followers", "refused", "short", "dead", "recovery"), "The chat"),
     "shrink": Checks(faults.shrink, ("fault", "recovery"), "The fault"),
 }
 

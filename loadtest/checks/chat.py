@@ -17,25 +17,28 @@ from loadtest.checks.stress import afterwards, answered, recovered
 from loadtest.formatting import count, money, percent, seconds
 from loadtest.journal import Phase, Request, hit_ratio
 from loadtest.result import Check
-from loadtest.scenarios.chat import DEAD_SECONDS, SCENARIO
+from loadtest.scenarios.chat import DEAD_SECONDS, SCENARIO, STALE_TTL_SECONDS
 from loadtest.service import UPSTREAM_REQUESTS
 from recoup.telemetry.catalogue import (
     ENTRIES,
     GENERATED_COST,
     GENERATION_DURATION,
-    GENERATION_FAILURES,
     LOOKUPS,
     RECOUPED,
     RECOUPED_COST,
+    REFRESHES,
     STREAMS,
 )
 
 #: What is between a client's clock and the service's, and between a stream's end and its being stored.
 _SLACK_SECONDS = 0.1
 _CENT = 1e-9
+_RECOUPING = (*clients.HITS, "coalesced")
 
 
-def chat(scope: Scope, mixed: Phase, followers: Phase, refused: Phase, dead: Phase, recovery: Phase) -> Iterator[Check]:
+def chat(
+    scope: Scope, mixed: Phase, followers: Phase, refused: Phase, short: Phase, dead: Phase, recovery: Phase
+) -> Iterator[Check]:
     """Every check of the chat."""
     yield _noise(scope, mixed)
     yield _hit_ratio(scope, mixed)
@@ -45,6 +48,7 @@ def chat(scope: Scope, mixed: Phase, followers: Phase, refused: Phase, dead: Pha
     yield _never_stored(scope, refused)
     yield _upstream_count(scope)
     yield from _dead(scope, dead)
+    yield _stale(scope, short, dead)
     yield afterwards(scope, recovery)
     yield recovered(scope, (*_new(dead.requests), *recovery.requests), _moment(dead, "Fault start-upstream", dead.end))
     yield _complete(scope)
@@ -141,18 +145,23 @@ def _never_stored(scope: Scope, refused: Phase) -> Check:
 
 
 def _upstream_count(scope: Scope) -> Check:
-    """What reached the upstream, by its own count: every miss but those that found nobody, and nothing else."""
+    """What reached the upstream, by its own count: every miss but those that found nobody, and nothing else.
+
+    It has counted what it was working on when it died, too, of which nobody knows but that its caller got 502.
+    """
     name, expected = "Generations, by the upstream's own count", "as many as misses that found it"
     if not all(counters.has(phase.after, UPSTREAM_REQUESTS) for phase in scope.phases):
         return scope.lacks(name, expected, "the upstream could not be asked")
-    missed = sum(
-        request.outcome == "miss" and request.status != 502 for phase in scope.phases for request in phase.requests
-    )
-    reached = round(sum(counters.growth(phase, UPSTREAM_REQUESTS) for phase in scope.phases))
-    made = round(_grown(scope, f"{GENERATION_DURATION.name}_count") + _grown(scope, GENERATION_FAILURES.name))
-    nobody = sum(request.status == 502 for phase in scope.phases for request in phase.requests)
-    measured = f"{count(reached, 'request')}, {count(missed, 'miss')}, {count(made - nobody, 'generation')}"
-    return scope.holds(name, measured, expected, reached == missed == made - nobody > 0)
+    requests = [request for phase in scope.phases for request in phase.requests]
+    refreshed = _grown(scope, REFRESHES.name, result="stored")
+    missed = clients.count(requests, lambda one: one.outcome == "miss" and one.status != 502) + refreshed
+    reached = sum(counters.growth(phase, UPSTREAM_REQUESTS) for phase in scope.phases)
+    refused = clients.count(requests, lambda one: one.status in (429, 500))
+    made = _grown(scope, f"{GENERATION_DURATION.name}_count") + refused
+    died = max((_moment(phase, "Fault stop-upstream", 0.0) for phase in scope.phases), default=0.0)
+    dying = clients.count(requests, lambda one: one.status == 502 and one.at <= died)
+    measured = f"{count(reached, 'request')}, {count(missed, 'miss')}, {count(made, 'generation')}"
+    return scope.holds(name, measured, expected, 0 <= reached - missed <= dying and missed == made > 0)
 
 
 def _grown(scope: Scope, metric: str, **labels: str) -> float:
@@ -178,9 +187,24 @@ def _dead(scope: Scope, dead: Phase) -> Iterator[Check]:
     yield scope.holds("The upstream is dead", seconds(until - died), bounds, until - died >= DEAD_SECONDS - 1)
     meanwhile = [one for one in dead.requests if died <= one.at and one.at + one.seconds <= until]
     new = _new(meanwhile)
-    yield answered(scope, "Held results meanwhile", [one for one in meanwhile if one not in new])
+    yield answered(scope, "Held results meanwhile", [one for one in meanwhile if "-mixed-" in one.item])
     failed = clients.count(new, lambda request: request.status == 502)
     yield scope.all_of("All others meanwhile", failed, len(new), " answered with 502")
+
+
+def _stale(scope: Scope, short: Phase, dead: Phase) -> Check:
+    """What has expired since the upstream died answers for it, whole: before that as a hit, and then as a stale one."""
+    stored = {request.item: request.at + request.seconds for request in short.requests}
+    bodies = {request.item: request.digest for request in short.requests}
+    wrong, seen = [], 0
+    for request in dead.requests:
+        age = request.at - stored.get(request.item, request.at)
+        if request.item in stored and abs(age - STALE_TTL_SECONDS) > _SLACK_SECONDS:
+            expired = age > STALE_TTL_SECONDS
+            seen += expired
+            if (request.outcome, request.digest) != ("stale" if expired else "hit", bodies[request.item]):
+                wrong.append(f"{request.item} at the age of {seconds(age)}: {request.status}, {request.outcome}")
+    return scope.none("Stale results meanwhile", wrong, seen, "answer")
 
 
 def _complete(scope: Scope) -> Check:
@@ -196,7 +220,7 @@ def _recouped(scope: Scope) -> Check:
     """What answers recouped is at least what the upstream took for each, and not much more."""
     settings = scope.case.settings
     calls = {} if settings is None else references.calls(settings)
-    spared = [one.item for phase in scope.phases for one in phase.requests if one.outcome in ("hit", "coalesced")]
+    spared = [one.item for phase in scope.phases for one in phase.requests if one.outcome in _RECOUPING]
     least = sum(json.loads(calls[item].body)["seconds"] for item in spared if item in calls)
     counted = _grown(scope, RECOUPED.name)
     detail = f"{seconds(counted)} counted, the upstream takes {seconds(least)} for {count(len(spared), 'answer')}"
@@ -210,7 +234,7 @@ def _money(scope: Scope) -> Iterator[Check]:
     price = upstream.WORDS * upstream.WORD_PRICE
     for name, metric, outcomes in (
         ("Money spent", GENERATED_COST, ("miss",)),
-        ("Money recouped", RECOUPED_COST, ("hit", "coalesced")),
+        ("Money recouped", RECOUPED_COST, _RECOUPING),
     ):
         counted = _grown(scope, metric.name, currency=upstream.CURRENCY)
         expected = price * sum(one.outcome in outcomes for one in answers)

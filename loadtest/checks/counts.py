@@ -13,7 +13,7 @@ from loadtest.checks.case import NOTHING, Scope
 from loadtest.formatting import count
 from loadtest.journal import Phase
 from loadtest.result import Check
-from recoup.telemetry.catalogue import GENERATION_DURATION, HTTP_REQUESTS, INTERNAL_ERRORS, LOOKUPS, MISSES
+from recoup.telemetry.catalogue import GENERATION_DURATION, HTTP_REQUESTS, INTERNAL_ERRORS, LOOKUPS, MISSES, REFRESHES
 
 #: Who asks for these is no client of the load test: Prometheus, the conductor, a supervisor.
 WATCHING_ROUTES = frozenset({"/metrics", "/healthz", "/readyz"})
@@ -137,7 +137,9 @@ def _reasons(phase: Phase) -> Iterator[str]:
 
 def _generations(phase: Phase) -> Iterator[str]:
     """A generation answers each miss and each bypass, and nothing else; without an answer it may have failed."""
-    counted = round(counters.growth(phase, f"{GENERATION_DURATION.name}_count"))
+    # A refresh answers nobody.
+    refreshed = counters.growth(phase, REFRESHES.name, result="stored")
+    counted = round(counters.growth(phase, f"{GENERATION_DURATION.name}_count") - refreshed)
     # What a generator refused, or failed at, may have been a miss, and was no generation.
     refused = {request for request in phase.requests if request.kind == "generate" and request.status >= 400}
     outcomes = clients.outcomes(request for request in phase.requests if request not in refused)

@@ -24,7 +24,9 @@ ITEMS, REQUESTS, ALPHA, QUICK_SECONDS = 24, 480, 0.8, 0.02
 #: Of the phase `followers`: of each stream, one caller after another, until some come when it is over.
 STREAMS, STREAM_SECONDS, FOLLOWERS, FOLLOWERS_RATE = 3, 1.5, 25, 10.0
 REFUSED_REQUESTS = 20
-DEAD_AFTER_SECONDS, DEAD_SECONDS = 0.5, 10.0
+#: They expire while the upstream is dead.
+STALE_ITEMS, STALE_TTL_SECONDS, STALE_RATE = 6, 5.0, 6.0
+DEAD_AFTER_SECONDS, DEAD_SECONDS = 0.6, 10.0
 #: Calls a second meanwhile for what is held, and for what is not.
 HELD_RATE, NEW_RATE = 20.0, 4.0
 OK_OR_DEAD = frozenset({200, 502})
@@ -32,7 +34,7 @@ _HEADERS = {"Content-Type": "application/json", "Accept": "application/json, tex
 
 
 @scenario(
-    "Every count, body and stream exact; followers get all of a stream; refusals are passed on, and never stored."
+    "Every count, body and stream exact; followers get all of a stream; refusals are never stored; what has expired answers for a dead upstream."
 )
 def chat(settings: Settings) -> tuple[Phase, ...]:
     """Chats, plain and streamed, with noise in their bodies; an upstream that refuses, fails, and is dead a while."""
@@ -51,6 +53,7 @@ def chat(settings: Settings) -> tuple[Phase, ...]:
         _item(settings, f"new-{number}", QUICK_SECONDS, stream=number % 2 == 1)
         for number in range(round((DEAD_AFTER_SECONDS + DEAD_SECONDS) * NEW_RATE))
     ]
+    stale = [_item(settings, f"stale-{number}", QUICK_SECONDS, stream=number % 2 == 1) for number in range(STALE_ITEMS)]
     ample = configure({"max_size": ENTRIES, "ttl_seconds": TTL_SECONDS, "enabled": True})
     death = (
         Moment(DEAD_AFTER_SECONDS, fault("stop-upstream")),
@@ -67,11 +70,23 @@ def chat(settings: Settings) -> tuple[Phase, ...]:
         Phase(SCENARIO, "refused", (lane(_asked(draw, refusing * (REFUSED_REQUESTS // len(refusing))), 1),)),
         Phase(
             SCENARIO,
+            "short",
+            (lane(_asked(draw, stale), 1),),
+            before=(configure({"ttl_seconds": STALE_TTL_SECONDS}),),
+        ),
+        Phase(
+            SCENARIO,
             "dead",
             (
                 lane(_asked(draw, held), settings.users, HELD_RATE),
                 lane(_asked(draw, new, OK_OR_DEAD), settings.users, NEW_RATE),
+                lane(
+                    _asked(draw, stale * round((DEAD_AFTER_SECONDS + DEAD_SECONDS - 1) * STALE_RATE / STALE_ITEMS)),
+                    settings.users,
+                    STALE_RATE,
+                ),
             ),
+            before=(ample,),
             seconds=DEAD_AFTER_SECONDS + DEAD_SECONDS + 1,
             during=death,
         ),

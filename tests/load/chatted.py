@@ -13,7 +13,7 @@ from loadtest.answers import digest
 from loadtest.journal import Action, Phase, Request, Run
 from loadtest.plan import Call
 from loadtest.plan import Phase as Planned
-from loadtest.scenarios.chat import DEAD_AFTER_SECONDS, DEAD_SECONDS
+from loadtest.scenarios.chat import DEAD_AFTER_SECONDS, DEAD_SECONDS, STALE_TTL_SECONDS
 from loadtest.service import UPSTREAM_REQUESTS, series
 from loadtest.settings import Settings
 
@@ -52,12 +52,14 @@ class Recording:
             first_seconds=0.1 if streamed else HIT,
         )
         ready = self.stored.get(call.item)
+        if "-stale-" in call.item and ready is not None and at > ready + STALE_TTL_SECONDS:
+            made = replace(made, outcome="stale")
         if ready is None:
             made = self._missed(made, takes, dead)
         elif at < ready:
             made = replace(made, outcome="coalesced", seconds=ready - at, first_seconds=0.001)
         self.add("recoup_lookups_total", 1, outcome=made.outcome or "miss")
-        if made.outcome in ("hit", "coalesced"):
+        if made.outcome in ("hit", "stale", "coalesced"):
             self.add("recoup_recouped_seconds_total", takes)
             self.add("recoup_recouped_cost_total", upstream.WORDS * upstream.WORD_PRICE, currency="USD")
         return made

@@ -139,3 +139,15 @@ def test_a_record_on_the_way_to_an_answer_tells_whose_it_is(
         root.setLevel(level)
     failures = [record for record in map(json.loads, stream.getvalue().splitlines()) if record.get("part") == "sizer"]
     assert ["first", "second"] == [record["request_id"] for record in failures]
+
+
+def test_that_credentials_keep_callers_from_the_cache_is_said_once_for_each_pipeline(
+    app: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = app.test_client()
+    for _ in range(3):
+        client.post("/api/generate/private", data=b"cat", headers={"Authorization": "me"})
+        client.post("/api/generate/public", data=b"cat", headers={"Cookie": "a=b"})
+        client.post("/api/generate/echo", data=b"cat", headers={"Authorization": "me", "Cache-Control": "no-store"})
+    said = [it for it in caplog.records if it.message == "requests with credentials bypass the cache"]
+    assert ["private", "public"] == [it.pipeline for it in said]  # type: ignore[attr-defined]

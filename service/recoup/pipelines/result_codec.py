@@ -24,5 +24,12 @@ class ResultCodec:
         return Payload(value.body, value.content_type, value.headers, value.status, value.etag)
 
     def from_payload(self, payload: Payload) -> Result:
-        """Read a result."""
-        return Result(payload.body, payload.content_type, payload.etag, status=payload.status, headers=payload.headers)
+        """Read a result. One with the status of an error is a refusal: no other is ever stored with one."""
+        return Result(
+            payload.body,
+            payload.content_type,
+            payload.etag,
+            status=payload.status,
+            headers=payload.headers,
+            refused=payload.status >= 400,
+        )
