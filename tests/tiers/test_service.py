@@ -155,7 +155,7 @@ def test_a_bypass_leaves_the_tier_alone(begin: Begin, echo: Counting) -> None:
     [
         Result(b"", "text/plain"),
         Result(b"body", "text/plain; charset=utf-8", headers=((b"openai-model", b"\xff"), (b"x", b""))),
-        Result(b"none", "application/json", status=404),
+        Result(b"none", "application/json", status=404, refused=True),
     ],
     ids=["empty", "headers", "status"],
 )
