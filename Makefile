@@ -21,7 +21,7 @@ NOTHING_COLLECTED := 5
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test properties loadtest loadtest-trials compose-test check format bench hostile wheel requirements clean
+.PHONY: help run test properties durability loadtest loadtest-trials compose-test check format bench hostile wheel requirements clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -37,6 +37,10 @@ test: check  ## check everything, then run every test: those that measure time r
 properties: $(VENV)/dev.stamp  ## draw 100,000 examples for each property of keys (some 20 minutes of one core)
 	@for part in $$(seq 20); do echo "part $$part of 20" && $(PYTEST) -n 0 -m properties \
 		--hypothesis-profile thorough --timeout 0 tests/pipelines/test_key_shape.py $(PYTEST_ARGS) || exit 1; done
+
+durability: $(VENV)/dev.stamp  ## mangle 100,000 records of tiers, and kill a writer 200 times (minutes)
+	$(BIN)/python -m tests.tiers.mangling
+	$(BIN)/python -m tests.tiers.kills
 
 loadtest: $(VENV)/dev.stamp  ## run the load test and report its verdict (SCENARIO=, USERS=, DURATION=)
 	@$(BIN)/python -m loadtest $(if $(SCENARIO),--scenario '$(SCENARIO)') $(if $(USERS),--users '$(USERS)') \

@@ -148,7 +148,7 @@ def machine(folder: Path, *, make_status: int = 0, sudo_status: int = 0, has: tu
 
 @pytest.mark.parametrize("status", [0, 2, 7])
 def test_ci_runs_make_test_and_passes_its_status_on(checkout: Path, status: int) -> None:
-    tools = machine(checkout, make_status=status, has=("curl", "promtool", "amtool", "chromium"))
+    tools = machine(checkout, make_status=status, has=("curl", "promtool", "amtool", "chromium", "redis-server"))
     done = run(checkout / ".ci" / "run", folder=Path("/"), PATH=str(tools))
     assert (status, "CI=true make test\n", "") == (done.returncode, done.stdout, done.stderr)
 
@@ -158,7 +158,7 @@ def test_ci_installs_what_is_missing_and_starts_no_service(checkout: Path) -> No
     asked = done.stderr.splitlines()
     policy = Path("/usr/sbin/policy-rc.d")
     install = "sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"
-    assert f"{install} prometheus prometheus-alertmanager chromium" in asked
+    assert f"{install} prometheus prometheus-alertmanager chromium redis-server" in asked
     assert policy.exists() or f"sudo -n tee {policy}" in asked
     assert "CI=true make test\n" == done.stdout
 

@@ -121,7 +121,7 @@ def test_the_wheel_carries_its_licence(wheel: Path) -> None:
 def test_the_library_requires_nothing_and_the_service_its_extras(wheel: Path) -> None:
     told = metadata(wheel)
     assert [] == [line for line in told.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert ["disk", "relief", "service"] == sorted(told.get_all("Provides-Extra", []))
+    assert ["disk", "relief", "service", "shared"] == sorted(told.get_all("Provides-Extra", []))
     assert ">=3.10" == told["Requires-Python"]
 
 

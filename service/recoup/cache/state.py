@@ -287,7 +287,18 @@ class CacheState:
         else:
             expires_at = now + ttl
         if self.tiers and age_seconds is None:
-            self._put_below(key, value, size, expires_at, cost, pipeline, price, groups, staleness)
+            self.tiers.submit(
+                key,
+                value,
+                size,
+                expires_at,
+                pipeline=pipeline,
+                cost_seconds=cost,
+                price=price,
+                groups=tuple(groups),
+                staleness=staleness,
+                stale_seconds=self.stale_seconds,
+            )
         if size is None or size > most:
             if age_seconds is None and store.ghosts.reason(key) == "evicted":
                 counters.count_regretted(cost, price)
@@ -322,35 +333,6 @@ class CacheState:
             dropped += gone
         # There may be no room for it among others that are protected; or with the group that it carries from now on.
         return not evicts or store.live.get(key) is entry
-
-    def _put_below(
-        self,
-        key: Hashable,
-        value: Any,
-        size: int | None,
-        expires_at: float,
-        cost: float,
-        pipeline: str,
-        price: float,
-        groups: Collection[str],
-        staleness: Staleness,
-    ) -> None:
-        """Store a new result in the tiers, however little room memory has; or let an older one go there, too."""
-        if size is None:
-            self.tiers.discard(key)
-            return
-        self.tiers.submit(
-            key,
-            value,
-            size,
-            expires_at,
-            pipeline=pipeline,
-            cost_seconds=cost,
-            price=price,
-            groups=tuple(groups),
-            staleness=staleness,
-            stale_seconds=self.stale_seconds,
-        )
 
     def _size_of_extras(self, key: Hashable, counters: PipelineCounters, price: float, groups: Collection[str]) -> int:
         """The bytes of what few entries have: groups, a price, a place in the order of their pipeline."""

@@ -191,7 +191,7 @@ class TierStack:
         self,
         key: Hashable,
         value: Any,
-        size: int,
+        size: int | None,
         expires_at: float,
         *,
         pipeline: str,
@@ -201,7 +201,13 @@ class TierStack:
         staleness: Staleness,
         stale_seconds: float,
     ) -> None:
-        """Store a result that was generated now in all tiers, soon; `expires_at` is of the cache's clock."""
+        """Store a result that was generated now in all tiers, soon, however little room memory has.
+
+        `expires_at` is of the cache's clock. With a size of None it may not be kept, and neither may an older one.
+        """
+        if size is None:
+            self.discard(key)
+            return
         name = self._name(key)
         if name is None:
             return
