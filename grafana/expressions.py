@@ -139,6 +139,23 @@ def quantile(share: float, metric: Metric, by: str = "", **matchers: str | Patte
     return f"histogram_quantile({share}, {rate(metric, labels, '_bucket', **matchers)}) >= 0"
 
 
+def recorded_quantile(share: float, signal: Signal, by: str, exemplars_of: Metric | None = None) -> str:
+    """A quantile of a histogram whose buckets' rates are recorded: what a range of weeks can be asked for.
+
+    Args:
+        share: From 0 to 1.
+        signal: What is recorded, by pipeline.
+        by: The labels that are kept.
+        exemplars_of: The histogram itself. Prometheus gives the exemplars of the series that a query names, and what is
+            recorded has none. It is named in a condition that always holds and is evaluated once, not at each step.
+    """
+    value = f"histogram_quantile({share}, {_sum(f'{by}, le')} ({recorded(signal, 'pipeline')})) >= 0"
+    if exemplars_of is None:
+        return value
+    named_once = f"count by ({_grouping()}) ({select(exemplars_of, '_bucket')} @ end()) < 0"
+    return f"{value} unless on ({_grouping()}) ({named_once})"
+
+
 def buckets(metric: Metric) -> str:
     """What a histogram's buckets grew by in each step, for a heat map, which can draw those of one cluster alone."""
     grown = increase(metric, "le", "$__rate_interval", "_bucket")

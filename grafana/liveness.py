@@ -1,19 +1,19 @@
 """Who is there: which instances answer, which were there within the last hour, and whether rules are loaded for them.
 
-A figure says its state by a negative number, which no figure of Recoup is: `DOWN`, `IDLE`, `NO_RULES`. So a tile that
-cannot know its value never has the colour of a good one.
+A figure says its state by a negative number, which no figure of Recoup is: `DOWN`, `IDLE`, `NO_RULES`, `NO_ALERTS`. So
+a tile that cannot know its value never has the colour of a good one.
 """
 
 from __future__ import annotations
 
-from metrics.signals import UP_STATE, Signal
+from metrics.signals import ALERTS_LOADED, UP_STATE, Signal
 from metrics.standard import UP
 
 from grafana.expressions import INSTANCE, JOB, recorded, select
 from recoup.telemetry.catalogue import BUILD_INFO
 
-#: Nothing was asked; no instance answers; nothing is recorded for instances that answer.
-IDLE, DOWN, NO_RULES = -1, -2, -3
+#: Nothing was asked; no instance answers; nothing is recorded for instances that answer; no alert could fire for them.
+IDLE, DOWN, NO_RULES, NO_ALERTS = -1, -2, -3, -4
 
 _RECORDED = recorded(UP_STATE, "instance")
 #: Instances whose last scrape gave Recoup's metrics.
@@ -55,9 +55,10 @@ def judged(signal: Signal) -> str:
     return f"{unless_down(recorded(signal, 'job'))} or {idle} or {without_rules()}"
 
 
-def with_rules(expression: str) -> str:
-    """A figure by job that Prometheus' rules give: 0 where rules are loaded and it is absent."""
-    return f"{expression} or 0 * max by ({JOB}) ({_RECORDED}) or {without_rules()} or {_gone()} - {-DOWN}"
+def with_alerts(expression: str) -> str:
+    """A count of alerts by job: 0 where there is none, and alerts are loaded that could fire."""
+    loaded = f"0 * max by ({JOB}) ({recorded(ALERTS_LOADED, 'job')})"
+    return f"{expression} or {loaded} or {without_alerts()} or {_gone()} - {-DOWN}"
 
 
 def unless_down(expression: str) -> str:
@@ -73,6 +74,12 @@ def unless_gone(expression: str) -> str:
 def without_rules() -> str:
     """`NO_RULES` for each job that is there and has nothing recorded."""
     return f"0 * ({_known()} unless on ({JOB}) {_RECORDED}) - {-NO_RULES}"
+
+
+def without_alerts() -> str:
+    """`NO_ALERTS` for each job that has something recorded and no alert that could fire; `NO_RULES` without either."""
+    unguarded = f"max by ({JOB}) ({_RECORDED}) unless on ({JOB}) {recorded(ALERTS_LOADED, 'job')}"
+    return f"0 * ({unguarded}) - {-NO_ALERTS} or {without_rules()}"
 
 
 def _known() -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from metrics.thresholds import HIT_RATIO_GOAL, SPEEDUP_FLOOR, Thresholds
 
-from grafana.liveness import DOWN, IDLE, NO_RULES
+from grafana.liveness import DOWN, IDLE, NO_ALERTS, NO_RULES
 
 #: Grafana's names of units.
 SHARE = "percentunit"
@@ -27,6 +27,7 @@ STATES: Mapping[int, tuple[str, str]] = {
     IDLE: (NO_TRAFFIC, "blue"),
     DOWN: ("no instance up", "red"),
     NO_RULES: ("no rules loaded", "orange"),
+    NO_ALERTS: ("no alerts loaded", "orange"),
 }
 #: What a figure says where nothing at all is known.
 ABSENT = ("nothing is known", "orange")

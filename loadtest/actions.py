@@ -70,7 +70,7 @@ def scale_memory(share: float | None) -> Action:
     def carry_out(service: Management) -> None:
         limit = service.config["max_memory_mb"]
         if share is not None:
-            limit = service.manage("GET", "/api/cache/stats")["memory_bytes"] * share / 2**20
+            limit = service.statistics()["memory_bytes"] * share / 2**20
         configure({"max_memory_mb": limit}).carry_out(service)
 
     return Action(f"ScaleMemory {share}", carry_out)
@@ -161,6 +161,14 @@ class Management:
             ActionError: It did not say.
         """
         return dict(self.manage("GET", "/api/cache/config"))
+
+    def statistics(self) -> dict[str, Any]:
+        """What the service tells its manager now.
+
+        Raises:
+            ActionError: It did not say.
+        """
+        return dict(self.manage("GET", "/api/cache/stats"))
 
     def bring_about(self, fault: str) -> None:
         """Ask the run's owner for a fault, and wait until it is done.

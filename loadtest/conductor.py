@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from loadtest.actions import ActionError, Management, Send, configure
 from loadtest.lanes import PhaseRunner
@@ -40,6 +40,7 @@ CountedSend = Callable[[Phase, Call], "tuple[int, bytes]"]
 LocustCounts = Callable[[], Mapping[str, Mapping[str, int]]]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Users(Protocol):
@@ -100,7 +101,11 @@ class Conductor:
             self._ended.set()
 
     def _run(self) -> None:
-        self.recorder.run(self.settings, self._before())
+        try:
+            self.recorder.run(self.settings, self.service.counters())
+        except (OSError, ValueError) as error:  # which shows soon enough
+            _log.error("the counters cannot be read: %s", error)
+            self.recorder.run(self.settings)
         manager = self._management(self.service.send)
         self._config = manager.configuration()
         try:
@@ -121,7 +126,7 @@ class Conductor:
             self._carry_out(phase, action, self.service.send)
         _log.info("%s", phase.name)
         self._gather(phase)
-        self.recorder.begin(phase, self._counters(phase) or {})
+        self.recorder.begin(phase, self._ask(phase, "read the counters", self.service.counters) or {})
         self.runner.start(phase, lambda requests: self.recorder.offer(phase, requests))
         meanwhile = threading.Thread(target=self._meanwhile, args=(phase,), daemon=True)
         meanwhile.start()
@@ -129,8 +134,12 @@ class Conductor:
             self._wait(phase, meanwhile)
         finally:
             self.runner.close()
-        counters = None if phase.interrupted else self._counters(phase)
-        self.recorder.end(phase, counters, None if counters is None else self._stats(phase))
+        counters = stats = None
+        if not phase.interrupted:
+            counters = self._ask(phase, "read the counters", self.service.counters)
+        if counters is not None:
+            stats = self._ask(phase, "read the statistics", self._management(self.service.send).statistics)
+        self.recorder.end(phase, counters, stats)
         if counters is not None:
             # Until Prometheus has scraped what the phase came to, and nothing else.
             self._stopped.wait(_REST_SHARE * self.settle_seconds)
@@ -140,12 +149,12 @@ class Conductor:
         """Wait until the users are there, and no others: none is sent away while it is at work."""
         wanted, begun = max(1, phase.users), time.time()
         self.users.want(wanted)
-        while self.users.count() != wanted and not self._stopped.is_set():
-            if time.time() > begun + _USERS_SECONDS:
-                error = f"{self.users.count()} of {wanted} users after {_USERS_SECONDS:g} s"
-                return self.recorder.action(phase, "gather users", begun, error)
-            time.sleep(_POLL_SECONDS)
-        return None
+        if not self._wait_for(
+            lambda _: self.users.count() == wanted or self._stopped.wait(_POLL_SECONDS), _USERS_SECONDS
+        ):
+            self._late(
+                phase, "gather users", begun, f"{self.users.count()} of {wanted} users after {_USERS_SECONDS:g} s"
+            )
 
     def _wait(self, phase: Phase, meanwhile: threading.Thread) -> None:
         """Wait until a phase is over, and nothing of it under way."""
@@ -203,28 +212,13 @@ class Conductor:
             _log.error("%s: %s: %s", phase.name, action.name, error)
         self.recorder.action(phase, action.name, begun, error)
 
-    def _counters(self, phase: Phase) -> dict[str, float] | None:
+    def _ask(self, phase: Phase, what: str, ask: Callable[[], T]) -> T | None:
+        """What the service answers; None: it cannot be asked, and the journal says why."""
         begun = time.time()
         try:
-            return self.service.counters()
-        except (OSError, ValueError) as error:
-            self.recorder.action(phase, "read the counters", begun, str(error))
-            return None
-
-    def _before(self) -> dict[str, float] | None:
-        """The counters before anything is done; None: they cannot be had, which shows soon enough."""
-        try:
-            return self.service.counters()
-        except (OSError, ValueError) as error:
-            _log.error("the counters cannot be read: %s", error)
-            return None
-
-    def _stats(self, phase: Phase) -> dict[str, Any] | None:
-        begun = time.time()
-        try:
-            return dict(self._management(self.service.send).manage("GET", "/api/cache/stats"))
-        except (ActionError, ValueError) as error:
-            self.recorder.action(phase, "read the statistics", begun, str(error))
+            return ask()
+        except (ActionError, OSError, ValueError) as error:
+            self.recorder.action(phase, what, begun, str(error))
             return None
 
     def _agrees(self) -> bool:

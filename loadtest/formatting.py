@@ -41,9 +41,11 @@ def megabytes(value: float) -> str:
     return f"{value / _MEBIBYTE:.1f} MiB"
 
 
-def count(number: float, what: str, plural: str = "") -> str:
-    """Such as `1 request` or `4,210 requests`."""
-    return f"{number:,.0f} {what if number == 1 else plural or f'{what}s'}"
+def count(number: float, what: str) -> str:
+    """Such as `1 request`, `4,210 requests` or `2 entries`."""
+    if number != 1:
+        what = re.sub(r"(?<![aeiou])y$", "ie", re.sub(r"s$", "sse", what)) + "s"
+    return f"{number:,.0f} {what}"
 
 
 def clock(value: float) -> str:

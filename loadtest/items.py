@@ -1,19 +1,29 @@
-"""Items: what is asked for. A photograph and the parameters of a relief, and the calls for it."""
+"""Items: what is asked for, and the calls for it.
+
+A photograph (a seeded crop of the one that the repository has) and the parameters of a relief, or a prompt.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from statistics import NormalDist
 
+from PIL import Image
+
 from loadtest.plan import Batch, Call
-from loadtest.sample_images import sample_images
 from loadtest.settings import NAMES, Settings
 
+_PHOTOGRAPH = Path(__file__).resolve().parents[1] / "examples" / "photo.jpg"
+#: Pixels: about as many as `preview` samples, so that a body is a few kilobytes.
+WIDTH, HEIGHT = 240, 160
+_JPEG_QUALITY = 85
 #: Different photographs, which all scenarios share.
 SAMPLE_IMAGES = 24
 #: Of one scenario, at most.
@@ -97,3 +107,23 @@ def of(settings: Settings, scenario: str, count: int) -> tuple[Item, ...]:
 def singly(found: Sequence[Item], *, bypass: bool = False, allowed: frozenset[int] = OK) -> tuple[Batch, ...]:
     """One call for each item, in their order."""
     return tuple((item.call(bypass=bypass, allowed=allowed),) for item in found)
+
+
+@lru_cache(maxsize=8)
+def sample_images(seed: int, count: int) -> tuple[bytes, ...]:
+    """So many JPEG files, each another part of the photograph. The same seed gives the same bytes.
+
+    Raises:
+        ValueError: The photograph has not so many parts.
+    """
+    with Image.open(_PHOTOGRAPH) as opened:
+        whole = opened.convert("RGB")
+    across, down = whole.width - WIDTH + 1, whole.height - HEIGHT + 1
+    places = random.Random(f"photographs {seed}").sample(range(across * down), count)  # noqa: S311
+    return tuple(_crop(whole, *divmod(place, down)) for place in places)
+
+
+def _crop(whole: Image.Image, left: int, top: int) -> bytes:
+    file = io.BytesIO()
+    whole.crop((left, top, left + WIDTH, top + HEIGHT)).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return file.getvalue()

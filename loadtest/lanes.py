@@ -20,6 +20,9 @@ Offered = Callable[[int], None]
 class OpenLane:
     """One lane while its phase runs. Every method may be called from any thread.
 
+    Whoever feeds a lane moves batches from its stream to those that are due: the clock where it has a pace, else the
+    user who takes one.
+
     Args:
         lane: As planned.
         offered: Called with the number of requests as they become due: at their pace, or else when they are sent.
@@ -31,11 +34,11 @@ class OpenLane:
         self._changed = threading.Condition()
         # The first is made before the phase begins: a stream may take its time over it.
         stream = lane.batches()
-        self._batches = chain(list(islice(stream, 1)), stream)
+        self._stream = chain(list(islice(stream, 1)), stream)
         self._due: deque[Batch] = deque()
-        self._under_way = 0
-        self._meeting = False
-        self._ended = self._closed = False
+        self._meets = self._ended = self._closed = False
+        #: Batches that were begun and are not yet answered.
+        self.under_way = 0
 
     def start(self) -> None:
         """Begin to make batches due, where they have a pace."""
@@ -46,19 +49,20 @@ class OpenLane:
         """The next batch, as soon as it may be sent; None: there is none any more. `answered` has to follow."""
         with self._changed:
             while not self._closed:
-                batch = self._due.popleft() if self._due else self._next_unpaced()
-                if batch is not None:
-                    self._under_way += 1
-                    return batch
+                if not self._due and self.lane.rate is None:
+                    self._feed()
+                if self._due:
+                    self.under_way += 1
+                    return self._due.popleft()
                 if self._ended:
-                    return None
+                    break
                 self._changed.wait()
             return None
 
     def answered(self) -> None:
         """Say that the last answer to a batch is there."""
         with self._changed:
-            self._under_way -= 1
+            self.under_way -= 1
             self._changed.notify_all()
 
     def pause(self) -> None:
@@ -78,56 +82,33 @@ class OpenLane:
         with self._changed:
             return self._changed.wait_for(self._is_over, max(0.0, seconds))
 
-    @property
-    def under_way(self) -> int:
-        """Batches that were begun and are not yet answered."""
-        return self._under_way
-
     def _is_over(self) -> bool:
-        return not self._under_way and (self._closed or (self._ended and not self._due))
+        return not self.under_way and (self._closed or (self._ended and not self._due))
 
-    def _next_unpaced(self) -> Batch | None:
-        if self.lane.rate is not None or self._ended:
-            return None
-        if self._meeting and self._under_way:
-            return None
-        batch = self._pull()
-        if batch is not None:
-            self._offered(len(batch))
-        return batch
+    def _is_clear(self) -> bool:
+        return not self.under_way and not self._due
 
-    def _pull(self) -> Batch | None:
-        """The next of the stream; None: it has ended, or all before has to be answered first."""
-        self._meeting = False
-        for item in self._batches:
-            if not isinstance(item, Rendezvous):
-                return item
-            if self._under_way or self._due:
-                self._meeting = True
-                return None
-        self._ended = True
-        self._changed.notify_all()
-        return None
+    def _feed(self) -> bool:
+        """Make the next batch due; False: the stream has ended, or all before has to be answered first."""
+        while not self._ended and (not self._meets or self._is_clear()):
+            item = next(self._stream, None)
+            self._meets, self._ended = isinstance(item, Rendezvous), item is None
+            if not self._meets:
+                self._changed.notify_all()
+            if isinstance(item, tuple):
+                self._due.append(item)
+                self._offered(len(item))
+                return True
+        return False
 
     def _pace(self, rate: float) -> None:
         """Make batches due at their times, whether there is a user for them or not."""
         begun, number = time.monotonic(), 0
         with self._changed:
-            while not self._closed and not self._ended:
+            while not (self._closed or self._ended):
                 self._changed.wait_for(lambda: self._closed, max(0.0, begun + number / rate - time.monotonic()))
-                self._changed.wait_for(lambda: self._closed or not self._meeting or self._is_clear())
-                batch = None if self._is_closed() else self._pull()
-                if batch is not None:
-                    number += 1
-                    self._offered(len(batch))
-                    self._due.append(batch)
-                    self._changed.notify_all()
-
-    def _is_closed(self) -> bool:
-        return self._closed
-
-    def _is_clear(self) -> bool:
-        return not self._under_way and not self._due
+                self._changed.wait_for(lambda: self._closed or not self._meets or self._is_clear())
+                number += not self._closed and self._feed()
 
 
 class PhaseRunner:

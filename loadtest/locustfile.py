@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +70,26 @@ class Connection:
 
     def send(self, phase: Phase, call: Call) -> tuple[Request, list[bytes]]:
         """Send a call, and wait for all of its answer, as long as that may take; its body comes in parts."""
-        if call.raw is not None:
-            return self._send_raw(phase, call, call.raw)
-        headers = {**call.headers, **self._authorization} if call.kind == "manage" else call.headers
-        if call.revalidates and call.item in RUN.etags:
-            headers = {**headers, "If-None-Match": RUN.etags[call.item]}
         answer: HTTPSocketPoolResponse | None = None
         at, begun = time.time(), time.perf_counter()
+        header: answers.Header
+        body: list[bytes] = []
         try:
             with gevent.Timeout(REQUEST_SECONDS):
-                client = self._client()
-                answer = client.request(call.method, call.path, body=call.body, headers=headers)
-                body = list(iter(partial(answer.read, _BLOCK_BYTES), b""))
-                seconds = time.perf_counter() - begun
+                if call.raw is not None:
+                    status, headers, whole = rawhttp.exchange(self._host, call.raw, REQUEST_SECONDS)
+                    header, body = headers.get, [whole]
+                else:
+                    answer = self._client().request(call.method, call.path, body=call.body, headers=self._headers(call))
+                    status, header = answer.status_code, _header(answer)
+                    body = list(iter(partial(answer.read, _BLOCK_BYTES), b""))
+                sent = (at, time.perf_counter() - begun)
+            request = answers.answered(call, sent, status, header, body)
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # whatever it is, there is no whole answer
-            body = []
-            sent = (at, time.perf_counter() - begun)
-            allowed = answer is None and _is_nobody(error) and (phase.interrupted or 0 in call.allowed)
+            body, sent = [], (at, time.perf_counter() - begun)
+            gone = phase.interrupted or 0 in call.allowed
+            allowed = call.raw is None and answer is None and _is_nobody(error) and gone
             request = answers.unanswered(call, sent, f"{type(error).__name__}: {error}", allowed=allowed)
-        else:
-            request = answers.answered(call, (at, seconds), answer.status_code, _header(answer), body)
         if request.etag is not None:
             RUN.etags[call.item] = request.etag
         self._count(phase, call, request)
@@ -101,17 +100,11 @@ class Connection:
             self.close()
         return request, body
 
-    def _send_raw(self, phase: Phase, call: Call, raw: rawhttp.Raw) -> tuple[Request, list[bytes]]:
-        at, begun, body = time.time(), time.perf_counter(), b""
-        try:
-            status, headers, body = rawhttp.exchange(self._host, raw, REQUEST_SECONDS)
-            sent = (at, time.perf_counter() - begun)
-            request = answers.answered(call, sent, status, headers.get, [body])
-        except (OSError, HTTPException) as error:
-            sent = (at, time.perf_counter() - begun)
-            request = answers.unanswered(call, sent, f"{type(error).__name__}: {error}")
-        self._count(phase, call, request)
-        return request, [body]
+    def _headers(self, call: Call) -> dict[str, str]:
+        own = self._authorization if call.kind == "manage" else {}
+        if call.revalidates and call.item in RUN.etags:
+            own = {"If-None-Match": RUN.etags[call.item]}
+        return {**call.headers, **own}
 
     def _client(self) -> HTTPClient:
         client = self._pool.get_client(self._host)

@@ -15,9 +15,15 @@ from grafana.queries import DASHBOARDS, duration, read
 TIMEOUT_SECONDS = 30
 #: The recorded rule whose window all five-minute panels share.
 WINDOW_RULE = "job:recoup_hit_ratio:rate5m"
-_RANGE = re.compile(r"\[((?:\d+(?:ms|[smhdwy]))+)\]")
+#: The window of a query, as Prometheus tells it: [150s] comes back as [2m30s].
+RANGE = re.compile(r"\[((?:\d+(?:ms|[smhdwy]))+)\]")
 _UNIT = re.compile(r"(\d+)(ms|[smhdwy])")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+
+
+def seconds_of(duration: str) -> float:
+    """A length of time as Prometheus writes it, such as `2m30s`."""
+    return sum(int(count) * _SECONDS[unit] for count, unit in _UNIT.findall(duration))
 
 
 class QueryError(Exception):
@@ -90,10 +96,9 @@ class Prometheus:
         """
         groups = self.ask("rules", {"type": "record"})["groups"]
         for rule in (rule for group in groups for rule in group["rules"]):
-            # Prometheus tells the expression as it reads it: [150s] comes back as [2m30s].
-            window = _RANGE.search(rule["query"])
+            window = RANGE.search(rule["query"])
             if rule["name"] == WINDOW_RULE and window is not None:
-                return sum(int(count) * _SECONDS[unit] for count, unit in _UNIT.findall(window[1]))
+                return seconds_of(window[1])
         raise QueryError(f"Prometheus has no rule {WINDOW_RULE}: it does not read metrics/rules")
 
 

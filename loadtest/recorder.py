@@ -54,12 +54,12 @@ class Recorder:
     def begin(self, phase: Phase, counters: Mapping[str, float]) -> None:
         """A phase begins."""
         self._exporter.begin(phase.scenario, phase.part)
-        self._boundary("begin", phase, counters)
+        self._of(phase, "begin", time.time(), counters=counters)
 
     def end(self, phase: Phase, counters: Mapping[str, float] | None, stats: Mapping[str, Any] | None = None) -> None:
         """It has ended."""
         self._exporter.end(phase.scenario, phase.part)
-        self._boundary("end", phase, counters, stats=stats)
+        self._of(phase, "end", time.time(), counters=counters, stats=stats)
 
     def rest(self) -> None:
         """Nothing was sent since the end of the phase."""
@@ -80,9 +80,7 @@ class Recorder:
     def action(self, phase: Phase, action: str, begun: float, error: str | None) -> None:
         """Something was done, or failed; `begun` in seconds since the epoch."""
         self.errors += error is not None
-        line = {"line": "action", "scenario": phase.scenario, "part": phase.part, "at": begun}
-        self._write({**line, "action": action, "seconds": max(0.0, time.time() - begun), "error": error})
-        self.flush()
+        self._of(phase, "action", begun, action=action, seconds=max(0.0, time.time() - begun), error=error)
 
     def ask(self, name: str) -> Path:
         """Ask the run's owner to bring a fault about; gives the file that will have the answer."""
@@ -93,7 +91,7 @@ class Recorder:
 
     def done(self, locust: Mapping[str, Mapping[str, int]]) -> None:
         """The last line."""
-        self._write({"line": "done", "at": time.time(), "locust": {name: dict(each) for name, each in locust.items()}})
+        self._write({"line": "done", "at": time.time(), "locust": locust})
         self.flush()
 
     def flush(self) -> None:
@@ -108,9 +106,8 @@ class Recorder:
         self.flush()
         self._file.close()
 
-    def _boundary(self, kind: str, phase: Phase, counters: Mapping[str, float] | None, **more: object) -> None:
-        line = {"line": kind, "scenario": phase.scenario, "part": phase.part, "at": time.time()}
-        self._write({**line, "counters": None if counters is None else dict(counters), **more})
+    def _of(self, phase: Phase, kind: str, at: float, **members: object) -> None:
+        self._write({"line": kind, "scenario": phase.scenario, "part": phase.part, "at": at, **members})
         self.flush()
 
     def _write(self, line: Mapping[str, Any]) -> None:

@@ -98,12 +98,6 @@ def replay(sequence: Iterable[T], entries: int, warm: Iterable[T] = ()) -> list[
     return [cache.ask(item) for item in sequence]
 
 
-def simulate(sequence: Iterable[T], entries: int, warm: Iterable[T] = ()) -> tuple[int, int]:
-    """Hits and requests of a sequence, as `replay` has them."""
-    found = replay(sequence, entries, warm)
-    return sum(found), len(found)
-
-
 def limit(hit_ratio: float) -> float:
     """The most that the mean speed-up can be: hits cost nothing, misses their generation; infinite at 1.
 

@@ -109,6 +109,8 @@ UP_STATE = Signal("recoup_up", "max", _NOW)
 TARGETS = Signal("recoup_targets", "count", {"job": ("",)})
 UP_TARGETS = Signal("recoup_up_targets", "sum", {"job": ("",)})
 UPTIME = Signal("recoup_uptime_seconds", "median", {"job": ("",)})
+#: Recorded beside the alerts, for each job that they could be raised for: without it, nothing fires for want of rules.
+ALERTS_LOADED = Signal("recoup_alerts_loaded", "bool", {"job": ("",)})
 NET_SECONDS = Signal("recoup_net_seconds", "rate", _both("5m", "1h"))
 GENERATED_COST = Signal("recoup_generated_cost", "rate", _both("5m"))
 RECOUPED_COST = Signal("recoup_recouped_cost", "rate", _both("5m"))
@@ -156,6 +158,7 @@ SIGNALS = (
     TARGETS,
     UP_TARGETS,
     UPTIME,
+    ALERTS_LOADED,
     NET_SECONDS,
     GENERATED_COST,
     RECOUPED_COST,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metrics.signals import HIT_RATIO, SLOW_HIT_RATIO, SPEEDUP, SPEEDUP_LIMIT
+from metrics.signals import HIT_RATIO, LATENCY, SLOW_HIT_RATIO, SPEEDUP, SPEEDUP_LIMIT
 
 from grafana import style
 from grafana.board import Board, Strip, link_to
@@ -15,13 +15,13 @@ from grafana.expressions import (
     hourly,
     increase,
     or_zero,
-    quantile,
     rate,
     recorded,
+    recorded_quantile,
     select,
     total,
 )
-from grafana.liveness import judged, unless_down, with_rules, without_rules
+from grafana.liveness import judged, unless_down, with_alerts, without_alerts
 from grafana.panels import LIMIT, Line, Panel, coloured, dashed, figure, listing, series
 from recoup.telemetry.catalogue import (
     ENABLED,
@@ -93,9 +93,9 @@ def _alerts_now() -> Panel:
     return figure(
         "Alerts firing",
         "Warnings and critical alerts on these jobs that fire now: those of the list at the bottom of this dashboard. "
-        "Where Prometheus has no rules for a job, it says so: then nothing could fire.",
+        "Where Prometheus has no rules or no alerts for a job, it says so: then nothing could fire.",
         style.COUNT,
-        Line(with_rules(f"count by ({JOB}) ({alerts(severity=URGENT)})"), "{{job}}"),
+        Line(with_alerts(f"count by ({JOB}) ({alerts(severity=URGENT)})"), "{{job}}"),
         steps=style.NONE_IS_GOOD,
     )
 
@@ -177,15 +177,16 @@ def _requests_by_outcome() -> Panel:
 
 
 def _latency_by_outcome() -> Panel:
-    shares = ((0.99, "p99"), (0.95, "p95"), (0.5, "p50"))
+    shares = ((0.99, "p99", REQUEST_DURATION), (0.95, "p95", None), (0.5, "p50", None))
     lines = [
-        Line(quantile(share, REQUEST_DURATION, "outcome"), f"{{{{outcome}}}} {name}", exemplars=share == 0.99)
-        for share, name in shares
+        Line(recorded_quantile(share, LATENCY, "outcome", of), f"{{{{outcome}}}} {name}", exemplars=of is not None)
+        for share, name, of in shares
     ]
     return series(
         "Latency by outcome",
-        "What callers waited: half of them no longer than p50 (dotted), 95 % than p95 (dashed), 99 % than p99. "
-        "Logarithmic: a hit and a miss are orders of magnitude apart. Each dot is one request; click it for its trace.",
+        "What callers waited, over all instances, in windows of five minutes: half of them no longer than p50 "
+        "(dotted), 95 % than p95 (dashed), 99 % than p99. Logarithmic: a hit and a miss are orders of magnitude apart. "
+        "Each dot is one request; click it for its trace.",
         style.SECONDS,
         *lines,
         logarithmic=True,
@@ -232,15 +233,15 @@ def _alerts_list() -> Panel:
     return listing(
         "Firing alerts",
         "The warnings and critical alerts that fire now, with their labels. Each has a section in the runbook. A job "
-        "that Prometheus has no rules for stands here, too.",
-        Line(f"{alerts(severity=URGENT)} or {_no_rules()}", "{{alertname}}"),
+        "that Prometheus has no alerts for stands here, too.",
+        Line(f"{alerts(severity=URGENT)} or {_no_alerts()}", "{{alertname}}"),
         hidden=("Time", "Value", "__name__", "alertstate"),
         no_value="no alert fires",
     )
 
 
-def _no_rules() -> str:
-    return f'label_replace({without_rules()}, "alertname", "no rules loaded", "", "")'
+def _no_alerts() -> str:
+    return f'label_replace({without_alerts()}, "alertname", "no alerts loaded", "", "")'
 
 
 def _notices_list() -> Panel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -70,13 +70,6 @@ def audit(scope: Scope, *_: Phase) -> Iterator[Check]:
     yield from (check(found) for check in _CHECKS)
 
 
-def _none(audit: Audit, name: str, wrong: Iterable[str], of: int, what: str) -> Check:
-    """No exception among so many; the first few are told."""
-    told = list(wrong)
-    measured = f"{count(len(told), 'difference')} in {count(of, what)}"
-    return audit.scope.holds(name, measured, "none", not told and of > 0, "; ".join(told[:3]))
-
-
 def _outcomes(audit: Audit, name: str, parts: tuple[str, ...]) -> Check:
     """Hit, miss or bypass, each as the model has it."""
     answers = [one for part in parts for one in audit.answered[part]]
@@ -85,7 +78,7 @@ def _outcomes(audit: Audit, name: str, parts: tuple[str, ...]) -> Check:
         for one in answers
         if one.request.outcome != one.expected.outcome
     ]
-    return _none(audit, name, wrong, len(answers), "answer")
+    return audit.scope.none(name, wrong, len(answers), "answer")
 
 
 def _reasons(audit: Audit) -> Check:
@@ -101,7 +94,7 @@ def _reasons(audit: Audit) -> Check:
         for one in answers
         if one.request.reason != one.expected.reason
     ]
-    return _none(audit, "Reasons as callers see them", wrong, len(answers), "answer")
+    return audit.scope.none("Reasons as callers see them", wrong, len(answers), "answer")
 
 
 def _past(audit: Audit) -> Check:
@@ -136,7 +129,7 @@ def _coalesced(audit: Audit) -> Check:
         wrong += [f"{item}: {count(len(early), 'hit')} before it was generated"] if early else []
         others = {request.outcome for request in requests} - {"miss", "hit", "coalesced"}
         wrong += [f"{item}: {', '.join(map(str, others))}"] if others else []
-    return _none(audit, "Callers of one generation", wrong, len(by_key), "key")
+    return audit.scope.none("Callers of one generation", wrong, len(by_key), "key")
 
 
 def _causes(audit: Audit) -> Check:
@@ -154,7 +147,7 @@ def _causes(audit: Audit) -> Check:
         for cause in sorted(counted.keys() | expected.keys())
         if counted.get(cause, 0) != expected.get(cause, 0)
     ]
-    return _none(audit, "Evictions and invalidations by cause", wrong, sum(expected.values()), "departure")
+    return audit.scope.none("Evictions and invalidations by cause", wrong, sum(expected.values()), "departure")
 
 
 def _etags(audit: Audit) -> Check:
@@ -174,7 +167,7 @@ def _etags(audit: Audit) -> Check:
         for request in audit.requests("revalidated")
         if request.status != 304
     ]
-    return _none(audit, "Entity tags", wrong, len(tags), "item")
+    return audit.scope.none("Entity tags", wrong, len(tags), "item")
 
 
 def _content_types(audit: Audit) -> Check:
@@ -185,7 +178,7 @@ def _content_types(audit: Audit) -> Check:
         for request in answers
         if request.content_type != references.content_type(request.item)
     ]
-    return _none(audit, "Content types", wrong, len(answers), "answer")
+    return audit.scope.none("Content types", wrong, len(answers), "answer")
 
 
 def _ages(audit: Audit) -> Check:
@@ -209,7 +202,7 @@ def _ages(audit: Audit) -> Check:
                 wrong.append(f"{request.item} in {part}: Age {request.age}, expected {low + 1:.1f} to {high:.1f}")
             elif request.ttl is None or not -_WHOLE_SECOND <= request.ttl + request.age - ttl <= 0:
                 wrong.append(f"{request.item} in {part}: ttl {request.ttl} at the Age {request.age} of {ttl}")
-    return _none(audit, "Age and ttl", wrong, hits, "hit")
+    return audit.scope.none("Age and ttl", wrong, hits, "hit")
 
 
 def _later_hits(audit: Audit) -> Check:
@@ -219,14 +212,14 @@ def _later_hits(audit: Audit) -> Check:
         if request.outcome == "hit":
             by_key[request.item].append(request.seconds)
     later = [median(waits[_LATER:]) for waits in by_key.values() if len(waits) > _LATER]
-    bounds = at_most(audit.scope.case.asked.audit_later_hit_seconds_max, seconds)
+    bounds = at_most(audit.scope.asked.audit_later_hit_seconds_max, seconds)
     detail = f"the slowest of {count(len(later), 'key')}"
     return audit.scope.within("Later hits of a key", max(later, default=None), bounds, detail)
 
 
 def _slow_hits(audit: Audit) -> Check:
     waits = [request.seconds for request in audit.requests("hits") if request.outcome == "hit"]
-    bounds = at_most(audit.scope.case.asked.audit_hit_p99_max, seconds)
+    bounds = at_most(audit.scope.asked.audit_hit_p99_max, seconds)
     return audit.scope.within("Hits, 99th percentile", clients.quantile(waits, 0.99), bounds)
 
 
@@ -234,7 +227,7 @@ def _costs(audit: Audit) -> Check:
     """What a generation took, as callers are told: never less than the generator takes, nor much more."""
     told = [request.generation_seconds for request in audit.requests("slow") if request.outcome == "miss"]
     known = [cost for cost in told if cost is not None]
-    bounds = at_most(audit.scope.case.asked.audit_cost_excess_max, percent)
+    bounds = at_most(audit.scope.asked.audit_cost_excess_max, percent)
     excess = min(known) / SLOW_SECONDS - 1 if known and min(known) >= SLOW_SECONDS - 0.001 else None
     return audit.scope.within("Costs, by the generator's own time", excess, bounds, why=f"told: {told}")
 
@@ -251,7 +244,7 @@ def _recouped(audit: Audit) -> Check:
                 expected += cost.get(one.request.item, 0.0)
                 hits += 1
     counted = sum(counters.growth(audit.phase(part), RECOUPED.name) for part in ("order", "hits"))
-    bounds = at_most(audit.scope.case.asked.audit_recouped_tolerance, percent)
+    bounds = at_most(audit.scope.asked.audit_recouped_tolerance, percent)
     detail = f"{counted:.2f} s counted, {expected:.2f} s told, {count(hits, 'hit')}"
     away = abs(counted / expected - 1) if expected else None
     return audit.scope.within("Recouped seconds", away, bounds, detail)
@@ -262,7 +255,7 @@ def _memory(audit: Audit) -> Check:
     sizes = {request.item: request.bytes for request in audit.requests("relief")}
     bodies, after = sum(sizes.get(item, 0) for item in audit.model.held), audit.phase("relief").after or {}
     accounted = counters.total(after, MEMORY.name)
-    bounds = at_most(audit.scope.case.asked.audit_memory_excess_max, percent)
+    bounds = at_most(audit.scope.asked.audit_memory_excess_max, percent)
     detail = f"{megabytes(accounted)} accounted, {megabytes(bodies)} of bodies"
     more = accounted / bodies - 1 if bodies and accounted >= bodies else None
     return audit.scope.within("Memory accounted, by the bodies held", more, bounds, detail, why=detail)
@@ -272,7 +265,7 @@ def _leak(audit: Audit) -> Check:
     """What the process grows by with each hit, of thousands."""
     phase = audit.phase("hits")
     grown = counters.growth(phase, _RESIDENT) / len(phase.requests) if phase.requests else None
-    bounds = at_most(audit.scope.case.asked.audit_leak_bytes_max, lambda value: f"{value:,.0f} bytes")
+    bounds = at_most(audit.scope.asked.audit_leak_bytes_max, lambda value: f"{value:,.0f} bytes")
     return audit.scope.within("Memory that grows by request", grown, bounds, f"of {len(phase.requests):,} hits")
 
 

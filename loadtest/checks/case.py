@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from loadtest.formatting import count
 from loadtest.journal import Phase, Run
 from loadtest.panels import Figure, Panels
 from loadtest.result import Check
@@ -13,6 +14,8 @@ from loadtest.settings import Settings
 from loadtest.thresholds import Thresholds
 
 NOTHING = "nothing"
+#: Exceptions that are told, of many.
+_SHOWN = 3
 #: Writes a figure with its unit.
 Unit = Callable[[float], str]
 
@@ -97,6 +100,11 @@ class Scope:
     case: Case
     scenario: str
 
+    @property
+    def asked(self) -> Thresholds:
+        """What the run has to reach."""
+        return self.case.asked
+
     def phase(self, part: str) -> Phase | None:
         """The phase of the scenario with this name; None: there is none."""
         return self.case.run.phase(self.scenario, part)
@@ -142,6 +150,33 @@ class Scope:
         if value is None:
             return self.lacks(name, bounds, why or detail, source)
         return self.holds(name, bounds.unit(value), str(bounds), bounds.hold(value), detail, source)
+
+    def none(
+        self,
+        name: str,
+        wrong: Iterable[str],
+        of: int,
+        what: str,
+        *,
+        called: str = "difference",
+        expected: str = "none",
+        least: int = 1,
+    ) -> Check:
+        """No exception among some; the first few are told.
+
+        Args:
+            name: Of the check.
+            wrong: A sentence of each exception.
+            of: How many there were to look at.
+            what: They are, such as `answer`.
+            called: What one exception is.
+            expected: As the report has it.
+            least: So many have to be there.
+        """
+        told = list(wrong)
+        measured = f"{count(len(told), called)} in {count(of, what)}"
+        more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+        return self.holds(name, measured, expected, not told and of >= least, "; ".join(told[:_SHOWN]) + more)
 
     def all_of(self, name: str, good: int, of: int, said: str = "", detail: str = "") -> Check:
         """All of at least one have to be good."""

@@ -48,7 +48,7 @@ def checks(scope: Scope) -> Iterator[Check]:
 
 def traffic(scope: Scope) -> Check:
     """Whether a scenario had requests enough to say anything."""
-    sent, least = sum(len(phase.requests) for phase in scope.phases), scope.case.asked.requests.get(scope.scenario, 1)
+    sent, least = sum(len(phase.requests) for phase in scope.phases), scope.asked.requests.get(scope.scenario, 1)
     return scope.holds("Traffic", count(sent, "request"), f"at least {count(least, 'request')}", sent >= least)
 
 
@@ -76,8 +76,7 @@ def _answers(scope: Scope) -> Check:
 def _actions(scope: Scope) -> Check:
     done = [(phase, action) for phase in scope.case.run.phases for action in phase.actions]
     bad = [f"{phase.name}: {action.action}: {action.error}" for phase, action in done if action.error is not None]
-    measured = f"{count(len(bad), 'failure')} in {count(len(done), 'action')}"
-    return scope.holds("Actions beside the requests", measured, "none", not bad, "; ".join(bad[:_SHOWN]))
+    return scope.none("Actions beside the requests", bad, len(done), "action", called="failure", least=0)
 
 
 def _agreement(
@@ -86,13 +85,7 @@ def _agreement(
     """Phases by one comparison; of `silent` ones the service's counts are not known."""
     apart = [f"{phase.name}: the service could not be asked at its end" for phase in silent]
     apart += [f"{phase.name}: {sentence}" for phase in phases for sentence in differences(phase)]
-    detail = "; ".join(apart[:_SHOWN]) + (f"; and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else "")
-    if not phases:
-        return scope.lacks(name, "equal", detail)
-    where = f"in {count(len(phases), 'phase')}"
-    sent = count(sum(len(phase.requests) for phase in phases), "request")
-    measured = f"{count(len(apart), 'difference')} {where}" if apart else f"equal {where}, {sent}"
-    return scope.holds(name, measured, "equal", not apart, detail)
+    return scope.none(name, apart, len(phases), "phase", expected="equal")
 
 
 def _locust(phase: Phase) -> Iterator[str]:

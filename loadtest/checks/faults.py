@@ -51,7 +51,7 @@ def kill_worker(scope: Scope, fault: Phase, after: Phase) -> Iterator[Check]:
     yield _brought_about(scope, fault, "Fault kill-worker", "A worker is killed")
     failures, most = (
         [one for one in fault.requests if one.status != 200],
-        scope.case.asked.killed_worker_failures_max,
+        scope.asked.killed_worker_failures_max,
     )
     passed = len(failures) <= most and all(request.status == DIED for request in failures)
     expected = f"at most {most:.0f}, with {DIED}"
@@ -84,7 +84,7 @@ def _counters_survive(scope: Scope, fault: Phase, after: Phase) -> Check:
 
 def _scraped_again(scope: Scope, fault: Phase, after: Phase) -> Check:
     """Prometheus scrapes every instance again soon after its return."""
-    name, bounds = "Scraped again", at_most(scope.case.asked.recovery_seconds_max, seconds)
+    name, bounds = "Scraped again", at_most(scope.asked.recovery_seconds_max, seconds)
     back = _done(fault, "Fault start-prometheus")
     try:
         times = scope.case.panels.scrapes(fault.begin, after.end + scope.case.settle_seconds)
@@ -163,7 +163,7 @@ def _nothing_kept(scope: Scope, fault: Phase) -> Check:
     if not counters.has(fault.after, ENTRIES.name):
         return scope.lacks("Entries", "as many as before", "the service could not be asked")
     grown = counters.growth(fault, ENTRIES.name)
-    held = count(counters.total(fault.after or {}, ENTRIES.name), "entry", "entries")
+    held = count(counters.total(fault.after or {}, ENTRIES.name), "entry")
     return scope.holds("Entries", f"{held}, {grown:+.0f}", "as many as before", grown == 0)
 
 
@@ -182,7 +182,7 @@ def shrink(scope: Scope, fault: Phase, after: Phase) -> Iterator[Check]:
     ratios = [clients.hit_ratio(clients.answered_within(requests, *span)) for span in spans]
     known = [ratio for ratio in ratios if ratio is not None]
     risen = known[2] - known[1] if len(known) == len(ratios) else None
-    bounds = at_least(scope.case.asked.shrink_recovery_min, points)
+    bounds = at_least(scope.asked.shrink_recovery_min, points)
     yield scope.within("Hit ratio rises again", risen, bounds, in_turn(ratios))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, pairwise
 from math import isclose
@@ -89,13 +89,6 @@ def is_counter(name: str) -> bool:
     return any(name in metric.series and metric.kind != "gauge" for metric in METRICS)
 
 
-def _none(scope: Scope, name: str, wrong: Iterable[str], compared: int, what: str) -> Check:
-    told = list(wrong)
-    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    measured = f"{count(len(told), 'difference')} in {compared:,} {what}"
-    return scope.holds(name, measured, "none", not told and compared > 0, "; ".join(told[:_SHOWN]) + more)
-
-
 def _began_empty(scope: Scope) -> Check:
     """A cache that is warm when a run begins answers what it never generated for it.
 
@@ -113,7 +106,7 @@ def _began_empty(scope: Scope) -> Check:
     warm = [item for item, outcome in first.items() if outcome in ("hit", "stale")]
     # One that has answered somebody else before is no service of this run's own.
     held = entries if not lookups else 0
-    measured = f"{count(held, 'entry', 'entries')}, {count(len(warm), 'first request')} answered from it"
+    measured = f"{count(held, 'entry')}, {count(len(warm), 'first request')} answered from it"
     return scope.holds(name, measured, "empty", not held and not warm, "; ".join(warm[:_SHOWN]))
 
 
@@ -146,7 +139,7 @@ def _never_fall(scope: Scope) -> Check:
                     wrong.append(f"Prometheus sees {count(resets, 'reset')}, and {count(restarts, 'restart')} were")
     except QueryError as error:
         wrong.append(str(error))
-    return _none(scope, name, wrong, len(readings), "readings")
+    return scope.none(name, wrong, len(readings), "reading")
 
 
 def _counts(text: str) -> bool:
@@ -160,7 +153,7 @@ def _fresh(scope: Scope) -> Check:
         reads = [counters.total(reading, HTTP_REQUESTS.name, route="/metrics") for reading in (earlier, later)]
         if earlier.get(STARTED) == later.get(STARTED) and reads[0] >= reads[1]:
             wrong.append(f"what was read at {moment} is what was read before it")
-    return _none(scope, "Freshness of /metrics", wrong, len(readings) - 1, "readings")
+    return scope.none("Freshness of /metrics", wrong, len(readings) - 1, "reading")
 
 
 def _waits(scope: Scope, phases: list[Phase]) -> Check:
@@ -172,7 +165,7 @@ def _waits(scope: Scope, phases: list[Phase]) -> Check:
             answered = sum(request.outcome == outcome and request.kind != "manage" for request in phase.requests)
             if recorded[outcome] != answered and not any(request.outcome is None for request in phase.requests):
                 wrong.append(f"{phase.name}: {recorded[outcome]:,} waits of {answered:,} with {outcome}")
-    return _none(scope, "Waits recorded", wrong, len(phases), "phases")
+    return scope.none("Waits recorded", wrong, len(phases), "phase")
 
 
 def _statistics(scope: Scope, phases: list[Phase]) -> Check:
@@ -190,7 +183,7 @@ def _statistics(scope: Scope, phases: list[Phase]) -> Check:
             elif not isclose(value, told[text], rel_tol=_EXACT, abs_tol=_EXACT):
                 wrong.append(f"{phase.name}: {text} is {value:,.12g}, the statistics say {told[text]:,.12g}")
         wrong += [f"{phase.name}: {said}" for said in _derived(exposed)]
-    return _none(scope, "The exposition against the statistics", wrong, compared, "series")
+    return scope.none("The exposition against the statistics", wrong, compared, "value")
 
 
 def _derived(exposed: Mapping[str, float]) -> Iterator[str]:
@@ -258,7 +251,7 @@ def _scraped(scope: Scope, phases: list[Phase]) -> Check:
                 wrong.append(f"{phase.name}: {text} is {value:,.12g} there")
     if unscraped > len(phases) / 5:
         wrong.append(f"{unscraped} of {count(len(phases), 'phase')} were not scraped at their end")
-    return _none(scope, name, wrong, compared, "samples")
+    return scope.none(name, wrong, compared, "sample")
 
 
 #: What a scrape adds to a series.

@@ -10,17 +10,14 @@ from grafana.queries import DASHBOARDS, View, panels, queries, read, substitute
 from metrics.signals import HIT_RATIO
 
 from loadtest.checks.case import Scope, at_most
-from loadtest.formatting import count, points
+from loadtest.formatting import points
 from loadtest.journal import Phase
 from loadtest.processes import WINDOW_SECONDS
-from loadtest.prometheus import QueryError, Series
+from loadtest.prometheus import RANGE, QueryError, Series, seconds_of
 from loadtest.result import Check
 from recoup.telemetry.catalogue import LOOKUPS
 
-_NAMED = re.compile(r"(\d+)([smhd])$")
-_RANGE = re.compile(r"\[([0-9a-z]+)\]")
-_PARTS = re.compile(r"(\d+)(ms|[smhdwy])")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+_NAMED = re.compile(r"(\d+[smhd])$")
 #: An aggregation over a rate of the service's counters, or over a gauge that each pipeline has its share of.
 _AGGREGATION = re.compile(
     r"\b(sum|max|min|avg|count|quantile|topk)\s*(?:by\s*\(([^()]*)\)\s*)?\((?=(?:rate|increase|recoup_))"
@@ -51,16 +48,13 @@ def _windows(scope: Scope, name: str) -> Check:
     for group in scope.case.panels.prometheus.ask("rules", {"type": "record"})["groups"]:
         for rule in group["rules"]:
             named = _NAMED.search(rule["name"].rpartition(":")[2])
-            for window in _RANGE.findall(rule["query"]) if named else ():
-                looked = sum(int(number) * _SECONDS[unit] for number, unit in _PARTS.findall(window))
-                wanted = int(named[1]) * _SECONDS[named[2]] if named else 0.0
-                factors[round(wanted / looked, 3)].append(f"{rule['name']} looks back over {window}")
+            for window in RANGE.findall(rule["query"]) if named else ():
+                wanted = seconds_of(named[1]) if named else 0.0
+                factors[round(wanted / seconds_of(window), 3)].append(f"{rule['name']} looks back over {window}")
     allowed = {1.0, round(max(1.0, WINDOW_SECONDS / duration), 3)}
     usual = max((factor for factor in factors if _among(factor, allowed)), key=lambda f: len(factors[f]), default=None)
     wrong = [said for factor, told in factors.items() if factor != usual for said in told]
-    compared = sum(map(len, factors.values()))
-    measured = f"{count(len(wrong), 'difference')} in {count(compared, 'window')}"
-    return scope.holds(name, measured, "none", not wrong and compared > 0, "; ".join(wrong[:3]))
+    return scope.none(name, wrong, sum(map(len, factors.values())), "window")
 
 
 def _among(factor: float, allowed: set[float]) -> bool:
@@ -69,7 +63,7 @@ def _among(factor: float, allowed: set[float]) -> bool:
 
 def _recorded(scope: Scope, name: str) -> Check:
     """The recorded hit ratio at the end of each phase, against the growth of the raw counters in its window."""
-    case, bounds = scope.case, at_most(scope.case.asked.audit_window_tolerance, points)
+    case, bounds = scope.case, at_most(scope.asked.audit_window_tolerance, points)
     window = _window(scope)
     worst, told, compared = None, "", 0
     for phase in case.run.phases:
@@ -122,19 +116,17 @@ def _aggregations(scope: Scope, name: str) -> Check:
     # So narrow that its one point covers the whole run: in that time both pipelines have done something.
     end = _last(scope).end
     view = View(max(60.0, end - case.run.begin), case.panels.scrape_seconds, case.panels.variables, points=1)
-    wrong, compared, told = [], 0, 0
+    wrong, compared = [], 0
     for path in sorted(DASHBOARDS.glob("*.json")):
         board = read(path)
         for panel in panels(board):
             for query in queries(panel):
                 for aggregation in _found(substitute(query.expr, view)):
-                    told += 1
                     same = _adds_up(scope, *aggregation, at=end)
                     compared += same is not None
                     if same is False:
                         wrong.append(f"{board['title']}: {panel['title']}: {aggregation[0]} is no sum")
-    measured = f"{count(len(wrong), 'difference')} in {count(compared, 'sum')} of {told}"
-    return scope.holds(name, measured, "none", not wrong and compared > 0, "; ".join(wrong[:3]))
+    return scope.none(name, wrong, compared, "sum")
 
 
 def _last(scope: Scope) -> Phase:

@@ -29,7 +29,7 @@ STARTED = "process_start_time_seconds"
 
 def typical(scope: Scope, cached: Phase) -> Iterator[Check]:
     """Two thirds of the requests hit, as theory and an exact LRU have it, and that is three times as fast."""
-    steady, asked = SteadyState(scope, cached), scope.case.asked
+    steady, asked = SteadyState(scope, cached), scope.asked
     if not steady.past:
         yield _only_cached(scope)
         return
@@ -43,7 +43,7 @@ def typical(scope: Scope, cached: Phase) -> Iterator[Check]:
 
 def remote(scope: Scope, cached: Phase) -> Iterator[Check]:
     """The product's promise, where the generator takes no time from the processor that everything else needs."""
-    steady, asked = SteadyState(scope, cached), scope.case.asked
+    steady, asked = SteadyState(scope, cached), scope.asked
     if not steady.past:
         yield _only_cached(scope)
         return
@@ -158,7 +158,7 @@ def _only_cached(scope: Scope) -> Check:
 
 def _hit_ratios(steady: SteadyState) -> Iterator[Check]:
     """The hit ratio, from all who can know it."""
-    scope, asked = steady.scope, steady.scope.case.asked
+    scope, asked = steady.scope, steady.scope.asked
     bounds = Bounds(asked.hit_ratio_min, asked.hit_ratio_max, percent)
     yield steady.worst("Hit ratio", panels.HIT_RATIO, bounds)
     yield from _watched(steady)
@@ -180,7 +180,7 @@ def _near(scope: Scope, name: str, measured: float | None, expected: float | Non
 
 def _watched(steady: SteadyState) -> Iterator[Check]:
     """The panel against what the clients saw answered in the same windows, and against the service's counters."""
-    scope, tolerance = steady.scope, steady.scope.case.asked.panel_tolerance
+    scope, tolerance = steady.scope, steady.scope.asked.panel_tolerance
     by_clients, by_service = (f"Hit ratio: the {who} against the panel" for who in ("clients", "service's counters"))
     windows = steady.windows(panels.HIT_RATIO)
     compared = [
@@ -210,7 +210,7 @@ def _replayed(steady: SteadyState) -> Iterator[Check]:
     Its hit ratio alone would not do: under such traffic whatever an LRU once held, kept for ever, hits as often in the
     mean. So each answer is held against it, too.
     """
-    scope, asked = steady.scope, steady.scope.case.asked
+    scope, asked = steady.scope, steady.scope.asked
     answers = at_most(asked.replay_answers_max, percent)
     warm, requests = scope.phase("warm"), _in_order(steady.phase)
     if warm is None or not requests:
@@ -253,7 +253,7 @@ def _speedups_agree(steady: SteadyState) -> Check:
     """The speed-up as clients and service measure it; here nothing but the upstream's pace is between them."""
     name, bounds = (
         "Speed-up: clients and service agree",
-        at_most(steady.scope.case.asked.remote_speedup_agreement, percent),
+        at_most(steady.scope.asked.remote_speedup_agreement, percent),
     )
     client, shown = steady.speedup, [window.figure.value for window in steady.windows(panels.SPEEDUP)]
     apart = {abs(client - value) / value: value for value in shown if value} if client is not None else {}
@@ -294,7 +294,7 @@ def _failed(steady: SteadyState) -> Check:
 
 
 def _slow_hits(steady: SteadyState) -> Check:
-    return steady.worst("Slow hits", panels.SLOW_HITS, at_most(steady.scope.case.asked.slow_hits_max, percent))
+    return steady.worst("Slow hits", panels.SLOW_HITS, at_most(steady.scope.asked.slow_hits_max, percent))
 
 
 def _memory(steady: SteadyState) -> Iterator[Check]:
@@ -322,7 +322,7 @@ def _memory(steady: SteadyState) -> Iterator[Check]:
 
 
 def _overhead(scope: Scope, name: str, grown: list[float | None], problem: str, source: str = "") -> Check:
-    bounds, least = at_most(scope.case.asked.memory_overhead_max, percent), scope.case.asked.memory_growth_min
+    bounds, least = at_most(scope.asked.memory_overhead_max, percent), scope.asked.memory_growth_min
     resident, accounted = grown
     if resident is None or accounted is None:
         return scope.lacks(name, bounds, problem, source)
@@ -356,7 +356,7 @@ def _flat_latency(steady: SteadyState) -> Check:
     return steady.scope.within(
         "Growth of response times",
         last / first - 1 if first and last else None,
-        at_most(steady.scope.case.asked.soak_latency_growth_max, percent),
+        at_most(steady.scope.asked.soak_latency_growth_max, percent),
         f"{seconds(first or 0)}, then {seconds(last or 0)}",
         why="there are no misses",
     )
@@ -368,7 +368,7 @@ def _flat_memory(steady: SteadyState) -> Check:
     A share of the resident memory at the beginning. From the panel, whose two lines are asked for at the same moments.
     """
     scope, spans = steady.scope, clients.ends_of(steady.phase)
-    bounds = at_most(scope.case.asked.soak_memory_growth_max, percent)
+    bounds = at_most(scope.asked.soak_memory_growth_max, percent)
     figures = [
         scope.case.panels.over(panels.MEMORY, *span, line) for line in ("resident", "accounted") for span in spans
     ]

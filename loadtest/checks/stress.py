@@ -44,7 +44,7 @@ def churn(scope: Scope, warm: Phase, before: Phase, scan: Phase, after: Phase) -
     ]
     known = [ratio for ratio in ratios if ratio is not None]
     whole, low = len(known) == len(ratios), min(known[1:3], default=0.0)
-    asked, said = scope.case.asked, in_turn(ratios)
+    asked, said = scope.asked, in_turn(ratios)
     fall, rise = (known[place] - low if whole else None for place in (0, -1))
     yield scope.within("The scan pushes popular keys out", fall, at_least(asked.churn_fall_min, points), said)
     yield scope.within("They come back", rise, at_least(asked.churn_recovery_min, points), said)
@@ -78,7 +78,7 @@ def saturation(scope: Scope, flood: Phase, calm: Phase) -> Iterator[Check]:
     figure = scope.case.panels.at(panels.HIT_LATENCY, moment, "p99", width)
     client = clients.quantile(clients.waited(flood.requests, "hit"), 0.99)
     detail = f"clients, who share the processor with the flood, see {seconds(client)}" if client is not None else ""
-    bounds = at_most(scope.case.asked.flood_hit_p99_max, seconds)
+    bounds = at_most(scope.asked.flood_hit_p99_max, seconds)
     yield scope.within("Hits during the flood, 99th percentile", figure, bounds, detail)
     hits = clients.outcomes(flood.requests)["hit"]
     yield scope.holds("Hits during the flood", count(hits, "hit"), "some", hits > 0)
@@ -100,7 +100,7 @@ def afterwards(scope: Scope, calm: Phase) -> Check:
 def recovered(scope: Scope, requests: Iterable[Request], ended: float) -> Check:
     """How long until the first good answer to what was sent after a moment."""
     good = [one.at + one.seconds for one in requests if one.status == 200 and one.at >= ended]
-    bounds = at_most(scope.case.asked.recovery_seconds_max, seconds)
+    bounds = at_most(scope.asked.recovery_seconds_max, seconds)
     return scope.within("Recovery", min(good) - ended if good else None, bounds, "until the first good answer")
 
 

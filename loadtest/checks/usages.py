@@ -30,7 +30,7 @@ FIRST = "first"
 
 def single(scope: Scope, cached: Phase) -> Iterator[Check]:
     """Nothing is gained, and nothing is lost."""
-    asked = scope.case.asked
+    asked = scope.asked
     yield _hit_ratio(scope, cached, 0.0)
     yield _gain(scope, asked.single_gain_min, asked.single_gain_max)
     generated, overhead = clients.generated(cached.requests, "miss"), miss_overhead_seconds(cached)
@@ -45,7 +45,7 @@ def single(scope: Scope, cached: Phase) -> Iterator[Check]:
 
 def duplicate(scope: Scope, _without: Phase, cached: Phase) -> Iterator[Check]:
     """All but the first are hits, and quick."""
-    asked, hits = scope.case.asked, clients.outcomes(cached.requests)["hit"]
+    asked, hits = scope.asked, clients.outcomes(cached.requests)["hit"]
     sent = len(clients.generations(cached.requests, cached=True))
     measured = f"{count(hits, 'hit')} in {count(sent, 'request')}"
     yield scope.holds("Hits", measured, "all but the first", hits == sent - 1)
@@ -58,7 +58,7 @@ def duplicate(scope: Scope, _without: Phase, cached: Phase) -> Iterator[Check]:
 
 def batches(scope: Scope, cached: Phase) -> Iterator[Check]:
     """The first of each batch is a miss, the others are hits."""
-    size, tolerance = _SIZES[scope.scenario], scope.case.asked.batch_gain_tolerance
+    size, tolerance = _SIZES[scope.scenario], scope.asked.batch_gain_tolerance
     yield _hit_ratio(scope, cached, (size - 1) / size)
     yield _gain(scope, size * (1 - tolerance), size * (1 + tolerance))
 

@@ -13,7 +13,7 @@ from loadtest import theory
 from loadtest.actions import Action, clear, configure, delete_entry, wait
 from loadtest.items import Item, of, singly
 from loadtest.plan import Batch, Call, Lane, Phase
-from loadtest.scenarios.parts import TTL_SECONDS, lane
+from loadtest.scenarios.parts import TTL_SECONDS, lane, scenario
 from loadtest.settings import Settings
 
 SCENARIO = "audit"
@@ -34,8 +34,12 @@ AGED_RATE, AGED_REQUESTS = 1.0, 4
 _REFUSED = frozenset({400})
 
 
+@scenario("Every body, header, outcome, reason and count as expected, without one exception.")
 def audit(settings: Settings) -> tuple[Phase, ...]:
-    """The phases; their order matters, as each begins with what the one before has left."""
+    """One request after another, each of whose answers is known beforehand, before a generator that counts.
+
+    The order of the phases matters, as each begins with what the one before has left.
+    """
     popular = _quick(settings, "popular", ORDER_ITEMS)
     draw = Random(f"audit {settings.seed}")  # noqa: S311
     weights = theory.zipf(ORDER_ITEMS, ORDER_ALPHA)

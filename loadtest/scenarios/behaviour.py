@@ -10,7 +10,7 @@ from loadtest import theory
 from loadtest.actions import clear, configure, delete_entry, list_entries
 from loadtest.items import Item, of, singly
 from loadtest.plan import Action, Batch, Lane, Moment, Phase, Rendezvous
-from loadtest.scenarios.parts import TTL_SECONDS, lane, start, typical, warm
+from loadtest.scenarios.parts import TTL_SECONDS, lane, scenario, start, typical_lane, warm
 from loadtest.settings import Settings
 
 STAMPEDES = 5
@@ -39,6 +39,7 @@ MANAGEMENT_SECONDS = 12.0
 _SHORT_TTL_SECONDS = 0.5
 
 
+@scenario("One generation for each key; nobody fails.")
 def stampede(settings: Settings) -> tuple[Phase, ...]:
     """Hundreds of callers of one cold key at once, key after key."""
 
@@ -50,8 +51,9 @@ def stampede(settings: Settings) -> tuple[Phase, ...]:
     return (Phase("stampede", "cached", (Lane(rounds, users=settings.callers),), before=start(settings)),)
 
 
+@scenario("The hit ratio falls and recovers; the miss reasons say why: cold, then evicted.")
 def churn(settings: Settings) -> tuple[Phase, ...]:
-    """Popular traffic that the cache holds whole; with a scan through cold keys in between; and alone again."""
+    """Popular traffic that the cache holds whole, with a scan through cold keys in between."""
     items = of(settings, "churn", settings.cache_entries + SCAN_ITEMS)
     popular, cold = items[: settings.cache_entries], items[settings.cache_entries :]
     draw = Random(f"churn {settings.seed}")  # noqa: S311
@@ -80,8 +82,9 @@ def _scanned(popular: list[Item], cold: tuple[Item, ...]) -> list[Item]:
     return [item for group, one in zip(groups, cold, strict=True) for item in (*group, one)]
 
 
+@scenario("Hits stay fast; the others are generated or get 503 with Retry-After; recovery at once.")
 def saturation(settings: Settings) -> tuple[Phase, ...]:
-    """More distinct requests than the generator can do, beside some that are held; then a few, one by one."""
+    """More distinct requests than the generator can do, beside some that are held."""
     items = of(settings, "saturation", HITS_ITEMS + RECOVERY_REQUESTS + FLOOD_ITEMS)
     held, rest = items[:HITS_ITEMS], items[HITS_ITEMS:]
     calm, flood = rest[:RECOVERY_REQUESTS], rest[RECOVERY_REQUESTS:]
@@ -96,6 +99,7 @@ def saturation(settings: Settings) -> tuple[Phase, ...]:
     )
 
 
+@scenario("No failure; counts stay exact.")
 def management(settings: Settings) -> tuple[Phase, ...]:
     """Typical traffic while the cache is listed, resized, cleared, switched off and on."""
     entries = settings.cache_entries
@@ -113,5 +117,5 @@ def management(settings: Settings) -> tuple[Phase, ...]:
         delete_entry(),
     )
     during = tuple(Moment(float(second), action) for second, action in enumerate(actions, start=1))
-    lanes = (typical(settings, "management"),)
+    lanes = (typical_lane(settings, "management"),)
     return (Phase("management", "cached", lanes, seconds=MANAGEMENT_SECONDS, before=start(settings), during=during),)

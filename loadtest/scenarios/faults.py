@@ -9,7 +9,7 @@ from loadtest.actions import fault, scale_memory, settle
 from loadtest.items import Item, of, singly
 from loadtest.plan import Lane, Moment, Phase
 from loadtest.scenarios.garbage import garbage_calls, odd_calls, slow_calls
-from loadtest.scenarios.parts import lane, start, typical, warm
+from loadtest.scenarios.parts import lane, scenario, start, typical_lane, warm
 from loadtest.settings import Settings
 
 FAULT_AFTER_SECONDS = 3.0
@@ -37,8 +37,9 @@ OK_OR_WORKER_DIED = frozenset({200, 502})
 OK_OR_DRAINING = frozenset({200, 503})
 
 
+@scenario("What it generated fails with 502, nothing else; another one takes over.")
 def kill_worker(settings: Settings) -> tuple[Phase, ...]:
-    """A generation worker is killed under load: what it generated fails, nothing else, and another one takes over."""
+    """A generation worker is killed under load."""
     lanes = _mixed(settings, "kill-worker", OK_OR_WORKER_DIED)
     during = (Moment(FAULT_AFTER_SECONDS, fault("kill-worker")),)
     return (
@@ -48,21 +49,23 @@ def kill_worker(settings: Settings) -> tuple[Phase, ...]:
     )
 
 
+@scenario("No failure; the counters go on, and what Prometheus lacks is said.")
 def prometheus_restart(settings: Settings) -> tuple[Phase, ...]:
-    """Prometheus is away for a while: the service does not notice, and its counters go on."""
+    """Prometheus is away for a while."""
     during = (
         Moment(FAULT_AFTER_SECONDS, fault("stop-prometheus")),
         Moment(RECOVERED_AFTER_SECONDS, fault("start-prometheus")),
     )
-    lanes = (typical(settings, "prometheus-restart"),)
+    lanes = (typical_lane(settings, "prometheus-restart"),)
     return (
         Phase("prometheus-restart", "fault", lanes, seconds=FAULT_SECONDS, before=start(settings), during=during),
         replace(_recovery(settings, "prometheus-restart"), before=(settle(),)),
     )
 
 
+@scenario("What it has begun it answers whole, the rest it refuses with 503; it serves again.")
 def terminate(settings: Settings) -> tuple[Phase, ...]:
-    """The service is told to end under load: it answers what it has begun, refuses the rest, and starts again."""
+    """The service is stopped under load, and started again."""
     lanes = _mixed(settings, "terminate", OK_OR_DRAINING)
     during = (Moment(FAULT_AFTER_SECONDS, fault("terminate-service")),)
     restarted = replace(
@@ -75,8 +78,9 @@ def terminate(settings: Settings) -> tuple[Phase, ...]:
     )
 
 
+@scenario("Each is refused with the contract's status; the good ones are answered.")
 def garbage(settings: Settings) -> tuple[Phase, ...]:
-    """Garbage between good requests: each is refused as the contract says, and the good ones are answered."""
+    """Requests that cannot be served, between good ones."""
     held = _held(settings, "garbage")
     (new,) = _distinct(settings, "garbage", 1)
     sent = (*garbage_calls(settings), *odd_calls(held[2], new))
@@ -96,16 +100,20 @@ def _slow(held: tuple[Item, ...]) -> Lane:
     return lane(tuple((call,) for call in calls), len(calls))
 
 
+@scenario("No failure; the hit ratio falls and recovers.")
 def shrink(settings: Settings) -> tuple[Phase, ...]:
     """The memory limit shrinks to a tenth of what is held, and is restored."""
+    lanes = (typical_lane(settings, "shrink"),)
     during = (
         Moment(FAULT_AFTER_SECONDS, scale_memory(0.1), RATIO_REQUESTS),
         Moment(RECOVERED_AFTER_SECONDS, scale_memory(None), RATIO_REQUESTS),
     )
     return (
         warm(settings, "shrink", traffic.warm(settings, "shrink")),
-        Phase("shrink", "fault", (typical(settings, "shrink"),), seconds=FAULT_SECONDS, during=during),
-        Phase("shrink", "recovery", (typical(settings, "shrink"),), seconds=REFILL_SECONDS, requests=REFILL_REQUESTS),
+        Phase("shrink", "fault", lanes, seconds=FAULT_SECONDS, during=during),
+        Phase(
+            "shrink", "recovery", (typical_lane(settings, "shrink"),), seconds=REFILL_SECONDS, requests=REFILL_REQUESTS
+        ),
     )
 
 

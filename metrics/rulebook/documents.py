@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from metrics import signals
 from metrics.rulebook.alert import Links
 from metrics.rulebook.alerts import alerts
 from metrics.rulebook.recordings import groups
@@ -47,4 +48,10 @@ def _recording(thresholds: Thresholds) -> dict[str, Any]:
 
 
 def _alerting(thresholds: Thresholds, links: Links) -> dict[str, Any]:
-    return {"groups": [{"name": "recoup-alerts", "rules": [alert.rule(links) for alert in alerts(thresholds)]}]}
+    rules = [alert.rule(links) for alert in alerts(thresholds)]
+    return {"groups": [{"name": "recoup-alerts", "rules": [_marker(), *rules]}]}
+
+
+def _marker() -> dict[str, Any]:
+    """What dashboards tell loaded alerts by: `Alerts firing` must not be a green 0 where nothing could fire."""
+    return {"record": signals.ALERTS_LOADED.at("job"), "expr": f"{signals.TARGETS.at('job')} > bool 0"}

@@ -31,6 +31,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
+from recoup.accepting import AcceptWatch, waiting_connections
 from recoup.allocators import return_large_blocks
 from recoup.cache import ResultCache
 from recoup.errors import ConfigurationError, RecoupError
@@ -85,7 +86,8 @@ def serve(settings: Settings) -> int:
     supervisor = _Supervisor(server, ours, settings.grace_seconds)
     configure_logging(settings.log_format, settings.log_level)  # Granian has set up its own meanwhile
     try:
-        server.serve(target_loader=partial(_load, settings, connections, theirs, ours), wrap_loader=False)
+        load = partial(_load, settings, listener, connections, theirs, ours)
+        server.serve(target_loader=load, wrap_loader=False)
     except SystemExit:
         _log.debug("serving_process_failed")
     return supervisor.exit_status()
@@ -188,7 +190,9 @@ class _Supervisor:
         return EXIT_CUT_SHORT
 
 
-def _load(settings: Settings, connections: int, control: Connection, other_end: Connection) -> Application:
+def _load(
+    settings: Settings, listener: socket.socket, connections: int, control: Connection, other_end: Connection
+) -> Application:
     """The serving process' part: make the application. Granian calls it there, with its event loop set."""
     other_end.close()  # so that the main process' death is the end of `control`
     return_large_blocks()
@@ -217,6 +221,7 @@ def _load(settings: Settings, connections: int, control: Connection, other_end: 
     # `multiprocessing` runs no `atexit` in a child. By then the listener is closed, and all has been answered.
     Finalize(None, _log_account, args=(app.service.cache,), exitpriority=_BEFORE_ALL_ELSE)
     threading.Thread(target=_obey, args=(app.service, loop, control), name="recoup-control", daemon=True).start()
+    loop.call_soon(AcceptWatch(partial(waiting_connections, listener), connections).start, loop)
     loop.call_soon(print_banner, settings, list(pipelines.values()))  # it runs with the loop, which serves then
     return app
 

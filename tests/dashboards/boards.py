@@ -30,8 +30,13 @@ METRICS = (*OF_SERVICE, *OF_LOADTEST)
 
 def recorded() -> set[str]:
     """The names of the recorded series."""
-    rules = yaml.safe_load((RULES / "recording.yml").read_text(encoding="utf-8"))
-    return {rule["record"] for group in rules["groups"] for rule in group["rules"]}
+    return {rule["record"] for rule in recording_rules()}
+
+
+def recording_rules() -> list[dict[str, Any]]:
+    """The recording rules of both files: that of the alerts records that it is loaded."""
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(RULES.glob("*.yml"))]
+    return [rule for file in files for group in file["groups"] for rule in group["rules"] if "record" in rule]
 
 
 def provisioned(name: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 from metrics.loadtest_catalogue import METRICS as OF_LOADTEST
+from metrics.signals import ALERTS_LOADED
 
-from dashboards.boards import RULES
+from dashboards.boards import recording_rules
 from dashboards.promql import selectors
 from dashboards.world import Prometheus, serving, wait_for
 from recoup.telemetry import catalogue
@@ -35,8 +36,9 @@ MOMENTS = (*range(BEGIN, END - 900, 60), *range(END - 900, END + 1, 15))
 PIPELINES = {"a.b+c-d": 1, "aXbbc-d": 2}
 TRAFFIC = sum(PIPELINES.values())
 
-#: The cluster whose Prometheus has the rules.
+#: The cluster whose Prometheus has the rules; and a job there for which it has no alerts.
 RULED_CLUSTER = "eu"
+UNGUARDED_JOB = "smaller"
 
 
 @dataclass(frozen=True)
@@ -292,8 +294,9 @@ def _promtool(*arguments: str) -> None:
 
 def _layers() -> Iterator[list[dict[str, Any]]]:
     """The recording rules, for one cluster alone; those that read others come after them."""
-    rules = yaml.safe_load((RULES / "recording.yml").read_text(encoding="utf-8"))
-    left = {rule["record"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+    left = {rule["record"]: rule["expr"] for rule in recording_rules()}
+    marker = ALERTS_LOADED.at("job")
+    left[marker] = f'({left[marker]}) unless on (job) up{{job="{UNGUARDED_JOB}"}}'
     while left:
         # One may read itself, as it was before.
         ready = [name for name, expression in left.items() if not left.keys() & (_names(expression) - {name})]

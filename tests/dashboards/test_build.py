@@ -165,6 +165,7 @@ def test_a_figure_without_a_value_is_never_green(shown: dict[str, Any]) -> None:
         "-1": ("no traffic", "blue"),
         "-2": ("no instance up", "red"),
         "-3": ("no rules loaded", "orange"),
+        "-4": ("no alerts loaded", "orange"),
     } == words
     assert ("special", "null+nan") == (absent["type"], absent["options"]["match"])
     assert absent["options"]["result"]["color"] in {"red", "orange"}

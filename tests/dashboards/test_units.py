@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from metrics.signals import UP_STATE
+from metrics.signals import ALERTS_LOADED, UP_STATE
 from metrics.standard import UP
 
 from dashboards.boards import METRICS, PANEL_QUERIES
@@ -18,6 +18,7 @@ RECORDED = {
     "_speedup:": {"suffix:x"},
     "_speedup_limit:": {"suffix:x"},
     "_bytes:": {"bytes"},
+    "_seconds_bucket:": {"s"},  # a quantile of them
     "_up:max": {"short"},
 }
 #: Metrics of the process and of Prometheus, as they are used.
@@ -32,7 +33,7 @@ OTHERS = {
     "python_gc_collections_total": {"cps"},
     "python_gc_objects_collected_total": {"cps"},
 }
-PRESENCE = {BUILD_INFO.name, UP, *UP_STATE.series}
+PRESENCE = {BUILD_INFO.name, UP, *UP_STATE.series, *ALERTS_LOADED.series}
 OF_UNIT = {"seconds": {"s"}, "bytes": {"bytes"}, "": {"short"}}
 A_SECOND = {"reqps", "cps"}
 

@@ -6,7 +6,7 @@ import io
 from itertools import combinations
 
 import pytest
-from loadtest.sample_images import HEIGHT, WIDTH, sample_images
+from loadtest.items import HEIGHT, WIDTH, sample_images
 from PIL import Image, ImageStat
 
 COUNT = 12

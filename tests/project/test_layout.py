@@ -27,7 +27,6 @@ REASONS: dict[str, str] = {
     "service/recoup/cache/lru.py": "every public method of the cache, each with its docstring, in the one class",
     "service/recoup/cache/store.py": "what is held within all limits, and every way into it and out of it",
     "tests/cache/test_state_machine.py": "one model, and every rule that the cache is held against it by",
-    "service/recoup/cache/fetch.py": "one lookup from its beginning to its end, for threads and for tasks",
     "service/recoup/cache/decorator.py": "what a decorated function offers, for the type checker and at run time",
 }
 

@@ -8,11 +8,10 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import yaml
-
 from tools import require_tool
 
-from .rulefiles import RULES, read, run
+from .pruning import pruned, with_rules
+from .rulefiles import ALERT_NAMES, run
 
 #: Minutes of a day.
 DAY = 24 * 60
@@ -78,8 +77,10 @@ class Scenario:
         """
         matchers = "".join(f', {label}="{value}"' for label, value in labels.items())
         query = f'count by (alertname) (ALERTS{{alertstate="firing", alertname=~"{alert}"{matchers}}})'
+        asked = [name for name in ALERT_NAMES if re.fullmatch(alert, name)]
         return {
-            minute: set(re.findall(r'alertname="(\w+)"', answer)) for minute, answer in self.ask(query, minutes).items()
+            minute: set(re.findall(r'alertname="(\w+)"', answer))
+            for minute, answer in self._ask(query, minutes, asked).items()
         }
 
     def changes(self, alert: str, minutes: Iterable[int]) -> int:
@@ -89,14 +90,18 @@ class Scenario:
 
     def ask(self, query: str, minutes: Iterable[int]) -> dict[int, str]:
         """What promtool got for a query, by minute; nothing where it got nothing."""
+        return self._ask(query, minutes, ())
+
+    def _ask(self, query: str, minutes: Iterable[int], alerts: Iterable[str]) -> dict[int, str]:
         minutes = list(minutes)
         # A sample that no query gives: so promtool tells what it got instead.
         impossible = [{"labels": "impossible", "value": 0}]
         asked: list[Mapping[str, object]]
         asked = [{"expr": query, "eval_time": f"{minute}m", "exp_samples": impossible} for minute in minutes]
+        there = {selector.partition("{")[0] for selector in self._series}
+        needed = pruned(alerts=alerts, expressions=[query], series=there)
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "scenario.yml"
-            path.write_text(yaml.safe_dump(self._document(asked)))
+            path = with_rules(self._document(asked), needed, Path(folder))
             done = run(require_tool("promtool"), "test", "rules", path)
         output = done.stdout + done.stderr
         answers = dict(re.findall(r"time: (\w+),\s+exp:.*?\n\s+got:(.*?)(?=\n\s*expr:|\n\s*\n|\Z)", output, re.DOTALL))
@@ -105,11 +110,8 @@ class Scenario:
         return {minute: told[minute] for minute in minutes}
 
     def _document(self, asked: list[Mapping[str, object]]) -> dict[str, object]:
-        files = [RULES / "recording.yml", RULES / "alerts.yml"]
         return {
-            "rule_files": [str(path) for path in files],
             "evaluation_interval": f"{self._step}m",
-            "group_eval_order": [group["name"] for path in files for group in read(path)["groups"]],
             "tests": [
                 {
                     "interval": f"{self._step}m",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 from metrics.rulebook.program import main as build_rules
@@ -24,8 +25,8 @@ from .rulefiles import METRICS_ROOM, read
 
 #: Seconds that anything may take on a busy machine with two cores.
 PATIENCE = 300
-#: What the times of the rules are divided by: five minutes become 2.5 seconds.
-SHORTER_BY = 120
+#: What the times of the rules are divided by: five minutes become 1.25 seconds, two scrapes and more.
+SHORTER_BY = 240
 _POLL_SECONDS = 0.2
 _INTERVAL = "500ms"
 
@@ -86,21 +87,24 @@ class Stack:
         self.prometheus = prometheus
         self.alertmanager = alertmanager
 
-    def alerts(self, name: str) -> list[dict[str, Any]]:
-        """What Alertmanager's API tells of one alert: what is not resolved."""
-        alerts = get(f"{self.alertmanager}/api/v2/alerts?filter=alertname%3D{name}")
+    def alerts(self, name: str, **labels: str) -> list[dict[str, Any]]:
+        """What Alertmanager's API tells of one alert with these labels: what is not resolved."""
+        matchers = {"alertname": name, **labels}
+        query = urlencode([("filter", f'{label}="{value}"') for label, value in matchers.items()])
+        alerts = get(f"{self.alertmanager}/api/v2/alerts?{query}")
         assert isinstance(alerts, list)
         return alerts
 
-    def firing(self) -> set[str]:
-        """The names of all alerts that Prometheus holds for true, for longer than they must be."""
+    def firing(self, name: str, **labels: str) -> list[dict[str, str]]:
+        """The labels of the alerts that Prometheus holds for true, for longer than they must be."""
         alerts = get(f"{self.prometheus}/api/v1/alerts")["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+        wanted = {"alertname": name, **labels}.items()
+        return [alert["labels"] for alert in alerts if alert["state"] == "firing" and wanted <= alert["labels"].items()]
 
-    def wait_for(self, name: str) -> dict[str, Any]:
+    def wait_for(self, name: str, **labels: str) -> dict[str, Any]:
         """Wait until an alert has arrived at Alertmanager, and give it."""
-        until(f"{name} fires", lambda: bool(self.alerts(name)))
-        return self.alerts(name)[0]
+        until(f"{name} fires", lambda: bool(self.alerts(name, **labels)))
+        return self.alerts(name, **labels)[0]
 
     def wait_until_suppressed(self, name: str) -> None:
         """Wait until an alert has arrived, and another one speaks for it."""
@@ -109,10 +113,10 @@ class Stack:
             lambda: {"suppressed"} == {alert["status"]["state"] for alert in self.alerts(name)},
         )
 
-    def wait_until_resolved(self, name: str) -> None:
+    def wait_until_resolved(self, name: str, **labels: str) -> None:
         """Wait until Alertmanager has been told that an alert is over."""
-        until(f"{name} is resolved", lambda: not self.alerts(name))
-        assert name not in self.firing()
+        until(f"{name} is resolved", lambda: not self.alerts(name, **labels))
+        assert not self.firing(name, **labels)
 
 
 def _configuration(folder: Path, targets: list[str], alertmanager: int) -> Path:

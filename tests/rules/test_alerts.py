@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tools import require_tool
 
+from .pruning import pruned, with_rules
 from .rulefiles import ALERT_NAMES, ALERTS, ROOT, UNIT_TESTS, read, run
 
 #: The issue's list.
@@ -114,8 +116,21 @@ class TestWhatAlertsSay:
 
 class TestUnitTests:
     @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
-    def test_they_pass(self, path: Path) -> None:
-        done = run(require_tool("promtool"), "test", "rules", path.name, folder=path.parent)
+    def test_they_pass(self, path: Path, tmp_path: Path) -> None:
+        """With the rules that they ask for, and those that these read."""
+        document = read(path)
+        needed = pruned(
+            alerts={check["alertname"] for test in document["tests"] for check in test.get("alert_rule_test", [])},
+            expressions={check["expr"] for test in document["tests"] for check in test.get("promql_expr_test", [])},
+        )
+
+        done = run(require_tool("promtool"), "test", "rules", with_rules(document, needed, tmp_path))
+
+        assert 0 == done.returncode, done.stdout + done.stderr
+
+    @pytest.mark.parametrize("name", ["cache-disabled", "config-changed"])
+    def test_they_pass_as_they_are_with_all_rules(self, name: str) -> None:
+        done = run(require_tool("promtool"), "test", "rules", f"tests/{name}.yml")
 
         assert 0 == done.returncode, done.stdout + done.stderr
 
@@ -155,6 +170,7 @@ class TestUnitTests:
         assert groups == read(path)["group_eval_order"]
 
 
+@functools.cache
 def checks() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Each check of an alert, with the test that it belongs to."""
     return [

@@ -12,14 +12,14 @@ import pytest
 from metrics.rulebook.burn import BURNS
 from metrics.rulebook.documents import documents
 from metrics.rulebook.program import main
-from metrics.signals import HIT_RATIO, LEVELS, SIGNALS
+from metrics.signals import ALERTS_LOADED, HIT_RATIO, LEVELS, SIGNALS
 from metrics.thresholds import SLOW_HIT_BOUNDS, Thresholds, with_changes
 
 from recoup.cache import histogram
 from recoup.telemetry import METRICS
 from tools import require_tool
 
-from .rulefiles import ALERTS, KNOWN, METRICS_ROOM, RECORDED, RULES, names, read, rules_of, run
+from .rulefiles import ALERTS, KNOWN, MARKERS, METRICS_ROOM, RECORDED, RULES, names, read, rules_of, run
 
 EVERY_RULE = [*RECORDED, *ALERTS]
 #: The contract's headline figures.
@@ -30,6 +30,10 @@ HEADLINES = {
     "job:recoup_speedup:rate5m",
 }
 LEVEL_LABELS = {level: set(labels) for level, labels in LEVELS.items()}
+
+
+def alerts_of(folder: Path) -> list[dict[str, Any]]:
+    return [rule for rule in rules_of(folder / "alerts.yml") if "alert" in rule]
 
 
 def name_of(rule: dict[str, Any]) -> str:
@@ -123,7 +127,11 @@ class TestSignals:
     def test_those_that_have_a_name_are_those_that_are_recorded(self) -> None:
         named = [name for signal in SIGNALS for name in signal.series]
 
-        assert sorted(named) == sorted(rule["record"] for rule in RECORDED)
+        assert sorted(named) == sorted(rule["record"] for rule in [*RECORDED, *MARKERS])
+
+    def test_the_file_of_alerts_says_that_it_is_loaded(self) -> None:
+        """A dashboard could not tell otherwise: an alert that does not fire is no series."""
+        assert [ALERTS_LOADED.at("job")] == [rule["record"] for rule in MARKERS]
 
     @pytest.mark.parametrize(("level", "window"), [("instance", "1d"), ("job", "1d"), ("world", None)])
     def test_a_series_that_is_not_recorded_has_no_name(self, level: str, window: str | None) -> None:
@@ -173,7 +181,7 @@ class TestTheProgram:
     def test_a_threshold_that_is_changed_changes_expression_and_text(self, tmp_path: Path) -> None:
         main(["--output", str(tmp_path), "--set", "hit_ratio=0.45"])
 
-        (rule,) = [rule for rule in rules_of(tmp_path / "alerts.yml") if rule["alert"] == "RecoupHitRatioLow"]
+        (rule,) = [rule for rule in alerts_of(tmp_path) if rule["alert"] == "RecoupHitRatioLow"]
         assert rule["expr"].startswith("pipeline:recoup_hit_ratio:rate1h < 0.45\n")
         assert "(threshold 45%)" in rule["annotations"]["description"]
 
@@ -189,14 +197,14 @@ class TestTheProgram:
             ]
         )
 
-        for rule in rules_of(tmp_path / "alerts.yml"):
+        for rule in alerts_of(tmp_path):
             assert rule["annotations"]["runbook_url"].startswith("https://wiki.example.org/recoup?")
             assert rule["annotations"]["dashboard_url"].startswith("https://g.example.org/d/recoup-")
 
     def test_one_setting_leads_every_link_to_the_service(self, tmp_path: Path) -> None:
         main(["--output", str(tmp_path), "--service", "https://recoup.example.org/"])
 
-        for rule in rules_of(tmp_path / "alerts.yml"):
+        for rule in alerts_of(tmp_path):
             assert rule["annotations"]["runbook_url"].startswith("https://recoup.example.org/docs/runbook?")
             assert rule["annotations"]["dashboard_url"].startswith(
                 "https://recoup.example.org/docs/dashboards/d/recoup-"
@@ -266,7 +274,7 @@ class TestTheProgram:
 
     def test_shorter_rules_differ_in_their_times_alone(self, tmp_path: Path) -> None:
         main(["--output", str(tmp_path), "--shorter-by", "60"])
-        shorter = [*rules_of(tmp_path / "recording.yml"), *rules_of(tmp_path / "alerts.yml")]
+        shorter = [*rules_of(tmp_path / "recording.yml"), *alerts_of(tmp_path)]
 
         assert [name_of(rule) for rule in EVERY_RULE] == [name_of(rule) for rule in shorter]
         for long, short in zip(EVERY_RULE, shorter, strict=True):

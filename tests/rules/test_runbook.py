@@ -56,6 +56,23 @@ def test_each_section_begins_with_a_command_and_a_query_for_what_the_alert_is_ab
     assert set(re.findall(r"=~\"\\$(\w+)\"", query)) <= set(re.findall(r"(\w+)={{", link))
 
 
+RUNBOOK = PAGES[METRICS_ROOM / "runbook.md"]
+
+
+@pytest.mark.parametrize("query", RUNBOOK)
+def test_no_query_adds_jobs_of_several_clusters_or_namespaces(query: str) -> None:
+    kept = [set(labels.split(", ")) for labels in re.findall(r"\bby \(([^)]*)\)", query)]
+
+    assert all({"cluster", "namespace"} <= labels for labels in kept)
+    assert len(kept) == len(re.findall(r"(?<![:\w])(?:sum|max|min|count|avg|quantile)(?= by|\()", query))
+
+
+@pytest.mark.parametrize("query", [query for query in RUNBOOK if "$" in query])
+def test_a_query_about_an_alert_is_about_its_cluster_and_namespace(query: str) -> None:
+    for matchers in re.findall(r"{([^}]*\$[^}]*)}", query):
+        assert matchers.startswith('cluster=~"$cluster", namespace=~"$namespace", job=~"$job"')
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_queries_name_what_is_exported_or_recorded(page: Path) -> None:
     unknown = {name for query in PAGES[page] for name in names(query) - KNOWN}

@@ -56,16 +56,18 @@ def test_each_alert_leads_to_its_section_and_to_a_page_on_its_dashboard(client: 
 
 
 def test_queries_and_commands_are_filled_by_the_labels(client: FlaskClient) -> None:
-    text = html.unescape(client.get("/docs/runbook?job=recoup&pipeline=a.b&instance=10.0.0.5:8080").text)
+    labels = "cluster=west&job=recoup&pipeline=a.b&instance=10.0.0.5:8080"
+    text = html.unescape(client.get(f"/docs/runbook?{labels}").text)
 
-    assert r'rate(recoup_misses_total{job=~"recoup", pipeline=~"a\\.b"}[30m])' in text
+    matchers = r'cluster=~"west", namespace=~".*", job=~"recoup", pipeline=~"a\\.b"'
+    assert f"rate(recoup_misses_total{{{matchers}}}[30m])" in text
     assert 'curl -sS -H "Authorization: Bearer $RECOUP_ADMIN_TOKEN" http://10.0.0.5:8080/api/cache/stats' in text
 
 
 def test_without_labels_a_query_asks_for_everything(client: FlaskClient) -> None:
     text = html.unescape(client.get("/docs/runbook").text)
 
-    assert 'recoup_misses_total{job=~".*", pipeline=~".*"}' in text
+    assert 'recoup_misses_total{cluster=~".*", namespace=~".*", job=~".*", pipeline=~".*"}' in text
     assert "http://127.0.0.1:8080/api/cache/stats" in text
 
 

@@ -17,6 +17,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, TestResponse
 from werkzeug.wrappers import Request
 
+from pipelines.loops import SkippingLoop
 from recoup.web.asgi import Application
 
 #: No request of a test takes longer, unless it hangs.
@@ -29,7 +30,7 @@ class LoopThread:
     """An event loop that runs, as a server's does, while the test does something else."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = SkippingLoop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="test-loop", daemon=True)
         self._thread.start()
 
@@ -39,11 +40,19 @@ class LoopThread:
     def run(self, coroutine: Any) -> Any:
         return self.submit(coroutine).result(LIMIT_SECONDS)
 
+    def skip(self, seconds: float) -> None:
+        """Put the loop's time forward: what has a time limit reaches it, and no test waits for it."""
+        self.run(_put_forward(self.loop, seconds))
+
     def close(self) -> None:
         self.run(_end_tasks())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(LIMIT_SECONDS)
         self.loop.close()
+
+
+async def _put_forward(loop: SkippingLoop, seconds: float) -> None:
+    loop.skipped += seconds
 
 
 async def _end_tasks() -> None:
@@ -226,6 +235,10 @@ class Serving:
         assert answers.get(timeout=LIMIT_SECONDS) == "lifespan.shutdown.complete"
         ended.result(LIMIT_SECONDS)
 
+    def settle(self) -> None:
+        """Wait until no lookup is under way, whose answer may have ended before it: all of it is counted then."""
+        assert self.loop.run(self.service.wait_until_idle(LIMIT_SECONDS)), "a lookup is still under way"
+
     def asking(self, path: str, body: bytes, method: str = "POST", **given: Any) -> Asking:
         """A request that is under way."""
         path_as_sent = given.pop("path_as_sent", None)
@@ -240,6 +253,7 @@ class Asking:
     """A request under way, whose caller may leave."""
 
     def __init__(self, serving: Serving, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        self._serving = serving
         self._loop = serving.loop
         self.exchange = exchange
         self._task = task
@@ -248,8 +262,13 @@ class Asking:
         self._loop.loop.call_soon_threadsafe(self.exchange.leave)
 
     def wait(self) -> None:
-        """Wait until the application is done with it."""
+        """Wait until the caller has its answer, or has left. What is stored and counted may come a moment later."""
         self._loop.run(_ended(self._task))
+
+    def settle(self) -> None:
+        """Wait until all lookups have ended, this one's among them, and all is stored and counted."""
+        self.wait()
+        self._serving.settle()
 
 
 async def _begin(serving: Serving, scope: dict[str, Any], body: bytes) -> Asking:

@@ -11,7 +11,7 @@ from recoup.settings import Settings
 from recoup.web import create_app
 
 from .asgi_client import Client, LoopThread, Serving
-from .pipelines import Clock, Counting
+from .pipelines import LIMIT_SECONDS, Clock, Counting
 
 Serve = Callable[..., Serving]
 
@@ -28,7 +28,7 @@ def cache(clock: Clock) -> LRUCache:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(max_body_mb=1.0, threads=16, wait_seconds=10.0)
+    return Settings(max_body_mb=1.0, threads=16, wait_seconds=LIMIT_SECONDS)
 
 
 @pytest.fixture

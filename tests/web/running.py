@@ -29,7 +29,7 @@ max_waiting = 0
 kind = "python"
 callable = "generators:meet"
 max_concurrent = 1
-timeout_seconds = 0.5
+timeout_seconds = 2
 [pipelines.quick]
 kind = "python"
 callable = "generators:quick"

@@ -207,7 +207,8 @@ class TestWaiting:
         _wait_until(lambda: app.service.in_flight.used()["bodies"] == len(body))
         echo.release()
         for caller in asked:
-            caller.wait()
+            caller.settle()
+        assert [200] * 11 == [caller.exchange.status for caller in asked]
         assert {"bodies": 0, "results": 0, "answers": 0} == app.service.in_flight.used()
 
     def test_what_answers_its_own_request_alone_answers_nobody_who_waits(

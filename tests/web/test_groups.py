@@ -85,7 +85,7 @@ def test_a_result_is_in_the_groups_of_its_request_and_of_its_upstream(
 ) -> None:
     asking = ask(serving, f"{path}?q=1&q=2", model="small", text=text)
     upstream.next().answer(200, b"an answer", Cache_Groups='"up", "model:small"')
-    asking.wait()
+    asking.settle()
     (entry,) = cache.entries()
     assert ["model:small", "tenant:t1", "q:1", "q:2", "up"] == entry["groups"]
     cache.purge(["up"])
@@ -102,11 +102,11 @@ def test_a_generation_that_began_before_a_purge_is_not_stored(
     turn = upstream.next()
     cache.purge([group])
     turn.answer(200, b"old", Cache_Groups='"up"')
-    asking.wait()
+    asking.settle()
     assert b"old" == b"".join(asking.exchange.body)
     assert 0 == len(cache)
     again = ask(serving, path, model="small")
     upstream.next().answer(200, b"new", Cache_Groups='"up"')
-    again.wait()
+    again.settle()
     assert b"new" == b"".join(again.exchange.body)
     assert 1 == len(cache)

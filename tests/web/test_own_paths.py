@@ -91,11 +91,11 @@ class Talk:
         self, path: str, body: bytes = b"{}", *, status: int = 200, answer: bytes = b"an answer",
         answer_headers: dict[str, str] | None = None, **given: Any,
     ) -> Asking:  # fmt: skip
-        """A request that goes on, and is answered."""
+        """A request that goes on, is answered, and is done with."""
         asking = self.ask(path, body, **given)
         self.turn = self._upstream.next()
         self.turn.answer(status, answer, **{k.replace("-", "_"): v for k, v in (answer_headers or {}).items()})
-        asking.wait()
+        asking.settle()
         return asking
 
     def get(self, path: str, body: bytes = b"{}", **given: Any) -> Asking:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from recoup.listener import STALLED_SECONDS, listen
+from recoup.web.sending import QUEUED_BYTES
 
 from .raw import connect, head_of, post
 from .running import PATIENCE, PIPELINES, Running, running
@@ -106,7 +107,7 @@ class TestReaders:
         request = post("/api/generate/sized", b"%d" % (5 * MEGABYTE))
         with ExitStack() as stack:
             first, *_ = readers(service, stack, request, 20)
-            wait_until(lambda: held(service, "results") > 7 * MEGABYTE)
+            wait_until(lambda: held(service, "results") > 8 * MEGABYTE - QUEUED_BYTES)
             refused = service.post("sized", b"%d" % (5 * MEGABYTE))
             assert (503, "overloaded") == (refused.status, problem(refused.body))
             assert int(refused.headers["retry-after"]) >= 1

@@ -75,8 +75,10 @@ def header(asking: Asking, name: str) -> str:
 
 
 def wait_for(*asked: Asking) -> None:
+    """Wait for the last requests of a test: all that they asked for is answered, stored and counted."""
     for asking in asked:
         asking.wait()
+    asked[0].settle()
 
 
 def ends(cache: LRUCache) -> dict[str, int]:
@@ -92,7 +94,7 @@ class TestAsTheyCome:
             turn.part(b"data: %d\n\n" % number)
             wait_until(lambda number=number: got(asking).endswith(b"data: %d\n\n" % number))
         turn.end()
-        asking.wait()
+        asking.settle()
         assert (b"data: 0\n\ndata: 1\n\ndata: 2\n\n", True) == (got(asking), asking.exchange.finished)
 
     @pytest.mark.parametrize("kind", ["text/event-stream", "application/x-ndjson", "text/plain", "image/png"])
@@ -103,7 +105,7 @@ class TestAsTheyCome:
         turn.part(b"one\n")
         wait_until(lambda: got(asking) == b"one\n")
         turn.end()
-        asking.wait()
+        asking.settle()
         assert asking.exchange.finished
 
     def test_an_answer_with_a_length_that_comes_slowly_is_passed_on_too(self, front, upstream):
@@ -114,7 +116,7 @@ class TestAsTheyCome:
         wait_until(lambda: got(asking) == b"one")
         turn.part(b"two")
         turn.end()
-        asking.wait()
+        asking.settle()
         assert ("6", b"onetwo") == (header(asking, "content-length"), got(asking))
 
     def test_a_follower_gets_what_there_is_and_then_the_rest(self, front, upstream, cache):
@@ -134,6 +136,37 @@ class TestAsTheyCome:
         assert "collapsed" in header(follower, "cache-status")
         assert (1, 1, 1) == (upstream.count, cache.stats().misses, cache.stats().coalesced)
 
+    def test_a_follower_recoups_what_the_stream_took_and_cost(self, front, upstream, cache):
+        """As one who has waited for all of it does, although its caller has read the end before that is stored."""
+        chat = Chat(front(f'{OPTIONS}[pipelines.chat.price]\ncurrency = "USD"\nper_generation = 0.5\n'))
+        leader = chat.ask()
+        turn = upstream.next()
+        turn.begin(200, EVENTS)
+        turn.part(b"data: 1\n\n")
+        wait_until(lambda: got(leader) == b"data: 1\n\n")
+        followers = [chat.ask() for _ in range(3)]
+        wait_until(lambda: all(got(follower) == b"data: 1\n\n" for follower in followers))
+        turn.end()
+        wait_for(leader, *followers)
+        stats = cache.stats()
+        assert (3, {"USD": 1.5}, {"USD": 0.5}) == (stats.coalesced, stats.recouped_cost, stats.generated_cost)
+        assert stats.recouped_seconds == pytest.approx(3 * stats.generation_seconds)
+
+    def test_a_follower_who_leaves_in_mid_stream_recoups_nothing(self, front, upstream, cache):
+        chat = Chat(front())
+        leader = chat.ask()
+        turn = upstream.next()
+        turn.begin(200, EVENTS)
+        turn.part(b"data: 1\n\n")
+        wait_until(lambda: got(leader) == b"data: 1\n\n")
+        follower = chat.ask()
+        wait_until(lambda: got(follower) == b"data: 1\n\n")
+        follower.leave()
+        wait_until(lambda: cache.stats().coalesced == 1)
+        turn.end()
+        wait_for(leader)
+        assert (1, 0.0) == (cache.stats().coalesced, cache.stats().recouped_seconds)
+
     def test_a_hit_replays_the_same_bytes_at_once(self, front, upstream, cache):
         chat = Chat(front())
         asking = chat.ask()
@@ -142,7 +175,7 @@ class TestAsTheyCome:
         turn.part(b"data: 1\n\n")
         turn.part(b"data: 2\n\n")
         turn.end()
-        asking.wait()
+        asking.settle()
         hit = chat.client().post("/v1/chat", data=b'{"stream":true}', content_type="application/json")
         assert (got(asking), "text/event-stream") == (hit.data, hit.headers["Content-Type"])
         assert hit.headers["Cache-Status"].startswith("recoup; hit; ttl=")
@@ -152,7 +185,7 @@ class TestAsTheyCome:
         chat = Chat(front())
         asking = chat.ask(b'{"stream": true}')
         upstream.next().answer(200, b"a stream")
-        asking.wait()
+        asking.settle()
         other = chat.ask(b'{"stream": false}')
         upstream.next().answer(200, b"a text")
         other.wait()
@@ -165,7 +198,7 @@ class TestAsTheyCome:
         turn.part(b"data: 1\n\n")
         wait_until(lambda: got(asking) != b"")
         turn.end()
-        asking.wait()
+        asking.settle()
         histograms = cache.stats().histograms["chat"]
         first, whole = histograms.first_byte["miss"], histograms.request_duration["miss"]
         assert (1, 1) == (first.count, whole.count)
@@ -184,9 +217,9 @@ class TestPastTheCache:
         turn.part(b"data: 1\n\n")
         wait_until(lambda: got(asking) == b"data: 1\n\n")
         turn.end()
-        asking.wait()
+        asking.settle()
         assert header(asking, "cache-status").startswith("recoup; fwd=bypass; detail=")
-        wait_until(lambda: ends(cache) == {"not_stored": 1})
+        assert {"not_stored": 1} == ends(cache)
         assert (1, 0) == (cache.stats().bypassed, len(cache))
 
     def test_one_that_is_generated_anew_takes_the_place_of_the_old_one(self, front, upstream, cache):
@@ -197,8 +230,7 @@ class TestPastTheCache:
             turn.begin(200, EVENTS)
             turn.part(part)
             turn.end()
-            asking.wait()
-            wait_until(lambda: not cache.stats().pipelines["chat"].generations_in_progress)
+            asking.settle()
         hit = chat.client().post("/v1/chat", data=b'{"stream": true}', content_type="application/json")
         assert b"data: new\n\n" == hit.data
 
@@ -218,10 +250,11 @@ class TestLeaving:
         wait_until(lambda: got(follower) == b"data: 1\n\ndata: 2\n\n")
         follower.leave()
         follower.wait()
+        assert ({}, 0) == (ends(cache), len(cache))
         turn.end()
-        wait_until(lambda: len(cache) == 1)
+        wait_for(leader, follower)
         assert not leader.exchange.finished
-        assert {"complete": 1} == ends(cache)
+        assert ({"complete": 1}, 1) == (ends(cache), len(cache))
 
 
 class TestBreakingOff:
@@ -238,11 +271,13 @@ class TestBreakingOff:
         assert (0, {"cut": 1}) == (len(cache), ends(cache))
         assert 1 == cache.stats().generation_failures["upstream"]
 
-    def test_one_that_takes_too_long_breaks_off(self, front, upstream, cache):
-        asking, turn = Chat(front(OPTIONS + "timeout_seconds = 0.3")).ask(), upstream.next()
+    def test_one_that_takes_too_long_breaks_off(self, front, upstream, cache, loop):
+        asking, turn = Chat(front(OPTIONS + "timeout_seconds = 900")).ask(), upstream.next()
         turn.begin(200, EVENTS)
         turn.part(b"data: 1\n\n")
-        asking.wait()
+        wait_until(lambda: got(asking) == b"data: 1\n\n")
+        loop.skip(901.0)
+        asking.settle()
         assert (b"data: 1\n\n", False) == (got(asking), asking.exchange.finished)
         assert 1 == cache.stats().generation_failures["timeout"]
 
@@ -250,14 +285,14 @@ class TestBreakingOff:
         asking, turn = Chat(front()).ask(), upstream.next()
         turn.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
         turn.cut()
-        asking.wait()
+        asking.settle()
         assert 502 == asking.exchange.status or not asking.exchange.finished
 
     def test_so_is_a_stream_that_has_sent_only_its_headers(self, front, upstream, cache):
         asking, turn = Chat(front()).ask(), upstream.next()
         turn.begin(200, EVENTS)
         turn.cut()
-        asking.wait()
+        asking.settle()
         assert (502, True) == (asking.exchange.status, asking.exchange.finished)
         assert b"application/problem+json" == dict(asking.exchange.headers)[b"content-type"]
         assert (0, {"cut": 1}) == (len(cache), ends(cache))
@@ -286,15 +321,14 @@ class TestEndingWell:
         for part in parts:
             turn.part(part)
         turn.end()
-        asking.wait()
+        asking.settle()
         assert (b"".join(parts), True) == (got(asking), asking.exchange.finished)
-        wait_until(lambda: ends(cache) == {"complete" if stored else "not_stored": 1})
-        assert int(stored) == len(cache)
+        assert ({"complete" if stored else "not_stored": 1}, int(stored)) == (ends(cache), len(cache))
 
     def test_what_is_no_stream_of_events_needs_no_such_event(self, front, upstream, cache):
         asking = Chat(front(self.DONE)).ask()
         upstream.next().answer(200, b"{}", Content_Type="application/json")
-        asking.wait()
+        asking.settle()
         assert 1 == len(cache)
 
     def test_after_such_an_event_nothing_can_break_it(self, front, upstream, cache):
@@ -303,9 +337,8 @@ class TestEndingWell:
         turn.part(b"data: [DONE]\n\n")
         wait_until(lambda: got(asking) != b"")
         turn.cut()
-        asking.wait()
-        assert asking.exchange.finished
-        wait_until(lambda: len(cache) == 1)
+        asking.settle()
+        assert (True, 1) == (asking.exchange.finished, len(cache))
 
 
 class TestOversized:
@@ -321,8 +354,7 @@ class TestOversized:
         turn.end()
         wait_for(leader, follower)
         assert self.BIG * 8 == got(leader) == got(follower)
-        wait_until(lambda: ends(cache) == {"too_large": 1})
-        assert 0 == len(cache)
+        assert ({"too_large": 1}, 0) == (ends(cache), len(cache))
 
     def test_nobody_joins_it_any_more(self, front, upstream, cache):
         chat = Chat(front())
@@ -344,9 +376,9 @@ class TestOversized:
         for _ in range(12):
             turn.part(self.BIG)
         turn.end()
-        asking.wait()
+        asking.settle()
         assert (self.BIG * 12, True) == (got(asking), asking.exchange.finished)
-        wait_until(lambda: ends(cache) == {"too_large": 1})
+        assert {"too_large": 1} == ends(cache)
 
     def test_all_that_was_held_is_given_back(self, front, upstream, cache):
         serving = front()
@@ -355,8 +387,8 @@ class TestOversized:
         for _ in range(8):
             turn.part(self.BIG)
         turn.end()
-        asking.wait()
-        wait_until(lambda: not any(serving.service.in_flight.used().values()))
+        asking.settle()
+        assert {"bodies": 0, "results": 0, "answers": 0} == serving.service.in_flight.used()
 
 
 KEEPING_OUT = [
@@ -380,7 +412,7 @@ class TestTheUpstreamsWord:
         turn.begin(200, {**EVENTS, **headers})
         turn.part(b"data: mine\n\n")
         turn.end()
-        asking.wait()
+        asking.settle()
         assert f"recoup; fwd=uri-miss; detail=cold; not-stored={word}; key=" in header(asking, "cache-status")
         assert 0 == len(cache)
 
@@ -391,8 +423,8 @@ class TestTheUpstreamsWord:
         turn.begin(200, {**EVENTS, **headers})
         turn.part(b"data: ours\n\n")
         turn.end()
-        asking.wait()
-        wait_until(lambda: len(cache) == 1)
+        asking.settle()
+        assert 1 == len(cache)
 
     @pytest.mark.parametrize(
         ("headers", "ttl"),
@@ -407,7 +439,7 @@ class TestTheUpstreamsWord:
     def test_it_sets_the_ttl(self, front, upstream, cache, headers, ttl):
         asking = Chat(front()).ask()
         upstream.next().answer(200, b"x", **{name.replace("-", "_"): value for name, value in headers.items()})
-        asking.wait()
+        asking.settle()
         (entry,) = cache.entries()
         assert ttl == entry["expires_in_seconds"]
 
@@ -425,7 +457,7 @@ class TestTheUpstreamsWord:
         for follower in followers:
             follower.wait()
         turn.end()
-        leader.wait()
+        leader.settle()
         assert [b"data: follower %d\n\n" % number for number in range(3)] == [got(it) for it in followers]
         assert b"data: leader\n\n" == got(leader)
         assert {"cold": 1, "uncacheable": 3} == {
@@ -436,5 +468,5 @@ class TestTheUpstreamsWord:
         serving = front()
         asking = serving.asking("/api/generate/chat", b"{}", content_type="application/json")
         upstream.next().answer(200, b"mine", Cache_Control="no-store")
-        asking.wait()
+        asking.settle()
         assert (b"mine", 0) == (got(asking), len(cache))

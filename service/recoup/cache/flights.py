@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any
 
 from recoup.cache.open_results import OpenResult
+from recoup.cache.tier import TierName
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class FlightResult:
     """What a flight brought: the result, what its generation cost in seconds and in money, when it expires.
 
     `shared`: it may answer those who wait. If it may not, it is not here. `purged_epoch`: the first purge that it had
-    not seen (0: none); it must not answer those who asked after that.
+    not seen (0: none); it must not answer those who asked after that. `tier`: it was there, in this tier, and was
+    generated at `created_at`, in monotonic seconds; None: it was generated.
     """
 
     value: Any
@@ -31,6 +33,8 @@ class FlightResult:
     shared: bool = True
     purged_epoch: int = 0
     price: float = 0.0
+    tier: TierName | None = None
+    created_at: float = 0.0
 
 
 #: What an abandoned flight brings: look again, and lead if nobody else does.
@@ -71,6 +75,7 @@ class Flight:
         grows: Whether its result may be in further groups.
         outdated: Its groups were purged softly meanwhile: its result is stored as one that has expired.
         purged_epoch: The first purge of one of its groups; 0: there was none.
+        searches: Nothing is generated yet: tiers are searched.
     """
 
     __slots__ = (
@@ -87,6 +92,7 @@ class Flight:
         "outdated",
         "pipeline",
         "purged_epoch",
+        "searches",
         "task",
         "thread",
     )
@@ -112,6 +118,7 @@ class Flight:
         self.groups = frozenset(groups)
         self.grows = grows
         self.outdated = False
+        self.searches = False
         self.purged_epoch = 0
         #: What was purged meanwhile and may turn out to be one of its groups: the first purge; whether all are soft.
         self.noted: dict[str, tuple[int, bool]] = {}

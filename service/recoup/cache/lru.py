@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar, overload
 
+from recoup.cache import limiting, listing, removal
+from recoup.cache.codecs import Codec, checked_codec
 from recoup.cache.config import (
     DEFAULT,
     NO_GROUPS,
     CacheConfig,
     Default,
-    check_reserves,
     checked_cost,
     checked_currency,
     checked_groups,
@@ -25,18 +23,17 @@ from recoup.cache.config import (
     checked_stale,
     checked_ttl,
 )
-from recoup.cache.counters import PipelineCounters, total
 from recoup.cache.entry import CacheEntry
-from recoup.cache.fetch import Fetcher, Mode, Request, failure_kind
+from recoup.cache.failures import failure_kind
+from recoup.cache.fetch import Fetcher
 from recoup.cache.limiter import ConcurrencyLimiter
+from recoup.cache.lookup_steps import Mode, Request, lookup_only
 from recoup.cache.open_results import Decision
-from recoup.cache.policies import POLICIES
 from recoup.cache.read_path import ReadPath
+from recoup.cache.report import Report
 from recoup.cache.sizing import measure
 from recoup.cache.state import DEFAULT_PIPELINE, CacheState
 from recoup.cache.stats import (
-    CONFIG_SETTINGS,
-    SORTS,
     BypassReason,
     CacheStats,
     Lookup,
@@ -47,28 +44,19 @@ from recoup.cache.stats import (
     V,
 )
 from recoup.cache.store import Observer
-from recoup.errors import ConfigurationError
-from recoup.fields import echo, refusal
+from recoup.cache.tier import PayloadCodec, Tier
+from recoup.errors import ConfigurationError, NotCachedError
 
-_MAX_JITTER: Final = 0.5
-#: Entries that are looked at for expiry when statistics are read, so that a cache without writes lets go, too.
-_SWEEP_ON_STATS: Final = 256
-#: Likewise, members of purged groups.
-_SETTLED_ON_STATS: Final = 4096
-#: Likewise, where somebody collects them.
+#: Members of purged groups that are looked at where somebody collects them.
 _COLLECTED: Final = 512
 _ABSENT: Any = object()
 
 D = TypeVar("D")
 _NO_COST: Final = 0.0
 
-_RANKS: dict[Sort, Callable[[CacheEntry[Any]], float]] = {
-    "recent": lambda entry: entry.used_at,
-    "oldest": lambda entry: -entry.created_at,
-    "largest": lambda entry: entry.size_bytes,
-    "most_hit": lambda entry: entry.hits,
-    "costliest": lambda entry: entry.cost_seconds,
-}
+
+def _generate_nothing() -> Any:
+    raise AssertionError("a lookup that takes a stored result or none generates nothing")
 
 
 class ResultCache(Generic[V]):
@@ -88,7 +76,11 @@ class ResultCache(Generic[V]):
         stale_seconds: How long after its expiry an entry may be served stale, while another caller generates it anew.
         sizer: Gives the bytes of a value; by default a deep measure (`recoup.cache.sizing.measure`).
         clock: Monotonic seconds.
-        wall_clock: Seconds of the Unix epoch, for exemplars.
+        wall_clock: Seconds of the Unix epoch, for exemplars and tiers.
+        tiers: Where results are kept beyond this process' memory, from the nearest to the farthest:
+            `recoup.tiers.DiskTier`. They are the cache's own from now on: it opens and closes them.
+        codec: How values are written in tiers, which need one: `bytes`, `json`, or an object with `encode` and
+            `decode`. A value that it does not take stays in memory alone.
 
     Raises:
         ConfigurationError: An argument is out of its bounds.
@@ -107,6 +99,8 @@ class ResultCache(Generic[V]):
         sizer: Callable[[Any], int] = measure,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        tiers: Sequence[Tier] = (),
+        codec: str | Codec | PayloadCodec | None = None,
     ) -> None:
         self.clock = clock
         self.wall_clock = wall_clock
@@ -123,12 +117,14 @@ class ResultCache(Generic[V]):
             sizer=sizer,
             clock=clock,
             wall_clock=wall_clock,
+            tiers=tiers,
+            codec=None if codec is None else checked_codec(codec),
         )
         self._read_path = ReadPath(self._state)
         self._state.show_entries()
-        self._sources: tuple[Callable[[], None], ...] = ()
+        self._report = Report(self._state)
         # An instance finds its readers at once, without a step through the class; but a subclass' own are obeyed.
-        for name in ("get", "try_hit"):
+        for name in ("try_hit",) if tiers else ("get", "try_hit"):
             method = getattr(ResultCache, name)
             if getattr(type(self), name) is method:
                 reader = getattr(self._read_path, name)
@@ -143,8 +139,20 @@ class ResultCache(Generic[V]):
     @overload
     def get(self, key: Hashable, default: D, pipeline: str = DEFAULT_PIPELINE) -> V | D: ...
     def get(self, key: Hashable, default: Any = None, pipeline: str = DEFAULT_PIPELINE) -> Any:
-        """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit."""
-        return self._read_path.get(key, default, pipeline)
+        """The value of a key, or `default`. One lookup; a miss counts for `pipeline`. O(1), no lock on a hit.
+
+        Where there are tiers, what is not in memory is looked up in them, in the caller's thread.
+        """
+        if not self._state.tiers:
+            return self._read_path.get(key, default, pipeline)
+        entry = self.try_hit(key)
+        if entry is not None:
+            return entry.value
+        self._check(pipeline)
+        try:
+            return self._fetcher.fetch(lookup_only(key, pipeline), _generate_nothing).value
+        except NotCachedError:
+            return default
 
     def try_hit(self, key: Hashable) -> CacheEntry[V] | None:
         """The live entry of a key, counted as one hit; None counts nothing. O(1), no lock on a hit."""
@@ -339,15 +347,7 @@ class ResultCache(Generic[V]):
         Returns:
             Whether there was a live one.
         """
-        state = self._state
-        with state.lock:
-            state.flights.detach(key)
-            now = self.clock()
-            entry = state.store.purges.find(key, now)
-            if entry is None:
-                return False
-            state.reads.drain_locked()
-            return state.store.remove(entry, "deleted", now)
+        return removal.delete(self._state, key)
 
     def __delitem__(self, key: Hashable) -> None:
         if not self.delete(key):
@@ -359,16 +359,7 @@ class ResultCache(Generic[V]):
         Returns:
             How many were removed.
         """
-        state = self._state
-        with state.lock:
-            state.flights.detach_all(pipeline)
-            state.reads.drain_locked()
-            purged = state.store.purges.settle_all(self.clock())
-            chosen = [entry for entry in state.store.live.values() if pipeline in (None, entry.pipeline)]
-            for entry in chosen:
-                state.store.invalidate(entry, "cleared")
-        del purged  # outside the lock, as finalisers may take their time
-        return len(chosen)
+        return removal.clear(self._state, pipeline)
 
     def purge(self, groups: Collection[str], pipeline: str | None = None, *, soft: bool = False) -> float:
         """Let no result of these groups answer from now on. Takes the same time, whatever is held.
@@ -388,15 +379,19 @@ class ResultCache(Generic[V]):
         Raises:
             ConfigurationError: `groups` is no list of names.
         """
-        names = checked_groups(groups, most=None)
-        state = self._state
-        with state.lock:
-            state.reads.drain_locked()
-            dropped = state.store.purges.purge(names, pipeline, self.clock(), soft=soft)
-            state.flights.purge(names, pipeline, state.store.groups.epoch, soft=soft)
-            state.show_entries()
-        dropped.clear()
+        removal.purge(self._state, checked_groups(groups, most=None), pipeline, soft=soft)
         return self.wall_clock()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """End the tiers: what still waits to be stored there is stored. Without tiers, there is nothing to end.
+
+        Args:
+            timeout: Seconds that it may take; None: as long as it takes.
+
+        Returns:
+            Whether all of it was stored in time.
+        """
+        return self._state.tiers.close(timeout)
 
     def collect_purged(self, steps: int = _COLLECTED) -> bool:
         """Let go of the next few entries that were purged and are still held, so that they leave sooner.
@@ -407,18 +402,17 @@ class ResultCache(Generic[V]):
         Returns:
             Whether there are more.
         """
-        store = self._state.store
-        with self._state.lock:
-            self._state.reads.drain_locked()
-            dropped = store.purges.settle_some(steps, self.clock())
-            more = bool(store.groups.pending)
-        dropped.clear()
-        return more
+        return removal.collect_purged(self._state, steps)
 
     # --- configuration
 
     def register(
-        self, pipeline: str, limiter: ConcurrencyLimiter | None = None, *, currency: str | None = None
+        self,
+        pipeline: str,
+        limiter: ConcurrencyLimiter | None = None,
+        *,
+        currency: str | None = None,
+        compress: bool = True,
     ) -> None:
         """Make a pipeline known: its figures exist, as zeros, from now on.
 
@@ -426,9 +420,11 @@ class ResultCache(Generic[V]):
             pipeline: Its name.
             limiter: Tells what runs and waits.
             currency: What its prices are in.
+            compress: Whether its results may be compressed in tiers, where that makes them smaller.
         """
         checked_pipeline(pipeline)
         currency = checked_currency(currency)
+        self._state.tiers.register(pipeline, compress=compress)
         with self._state.lock:
             counters = self._state.store.register(pipeline)
             if limiter is not None:
@@ -466,18 +462,7 @@ class ResultCache(Generic[V]):
                 Nothing was changed.
         """
         checked_pipeline(pipeline)
-        quota = checked_quota(max_entries, max_memory_mb, reserve_memory_mb)
-        state = self._state
-        store = state.store
-        with state.lock:
-            known = store.counters.get(pipeline)
-            before = 0 if known is None or known.quota is None else known.quota.reserve_bytes
-            check_reserves(store.reserved_bytes - before + quota.reserve_bytes, store.max_memory_bytes)
-            state.reads.drain_locked()
-            store.set_quota(pipeline, quota)
-            now = self.clock()
-            dropped = [*store.shrink_pipeline(store.counters[pipeline], now), *store.shrink(now)]
-        dropped.clear()
+        limiting.set_quota(self._state, pipeline, checked_quota(max_entries, max_memory_mb, reserve_memory_mb))
 
     def config(self) -> dict[str, Any]:
         """The configuration in force: `max_size`, `max_memory_mb`, `ttl_seconds` (None: never), `enabled`, `policy`."""
@@ -513,24 +498,7 @@ class ResultCache(Generic[V]):
             "policy": policy,
         }
         changes = {name: value for name, value in given.items() if not isinstance(value, Default)}
-        state = self._state
-        with state.lock:
-            before = state.config.as_dict()
-            config = CacheConfig.checked(**{**before, **changes})
-            check_reserves(state.store.reserved_bytes, config.max_memory_bytes)
-            after = config.as_dict()
-            state.config = config
-            state.store.limit(config.max_size, config.max_memory_bytes)
-            state.show_entries()
-            for name in CONFIG_SETTINGS:
-                state.config_changes[name] += before[name] != after[name]
-            state.reads.drain_locked()
-            if config.policy != before["policy"]:
-                state.store.set_policy(POLICIES[config.policy])
-            now = self.clock()
-            dropped = [*state.store.shrink_pipelines(now), *state.store.shrink(now)]
-        dropped.clear()
-        return after
+        return limiting.configure(self._state, changes)
 
     def _check(self, pipeline: str) -> None:
         if type(pipeline) is not str or pipeline not in self._state.store.counters:
@@ -554,10 +522,7 @@ class ResultCache(Generic[V]):
             trace_id: Makes it its bucket's newest exemplar.
         """
         self._check(pipeline)
-        with self._state.lock:
-            counters = self._state.store.of(pipeline)
-            counters.request_duration[outcome].observe(seconds, trace_id, self.wall_clock())
-            counters.early[outcome].observe(first_byte_seconds, seconds)
+        self._report.record_stream(pipeline, outcome, first_byte_seconds, seconds, trace_id)
 
     def record_stream_end(self, pipeline: str, end: StreamEnd) -> None:
         """Count a generation whose answer was passed on as it came, by how it ended. Takes the lock."""
@@ -594,8 +559,7 @@ class ResultCache(Generic[V]):
 
     def add_source(self, settle: Callable[[], None]) -> None:
         """Have `settle` called before statistics are read or reset: it hands in the requests that it gathered."""
-        with self._state.lock:
-            self._sources = (*self._sources, settle)
+        self._report.add_source(settle)
 
     def observe(self, observer: Observer) -> None:
         """Have an observer see every lookup and every store, in their order. Costs nothing where there is none."""
@@ -612,66 +576,23 @@ class ResultCache(Generic[V]):
         """Count and log that a part of the cache failed, and that the caller was served all the same."""
         self._state.note_internal_error(part, error)
 
-    def _settle(self) -> None:
-        for settle in self._sources:
-            settle()
-
     def pipeline_stats(self, pipeline: str) -> PipelineStats:
         """The figures of one pipeline; zeros for one that is not known."""
-        self._settle()
-        state = self._state
-        with state.lock:
-            state.reads.drain_locked()
-            counters = state.store.counters.get(pipeline)
-            return (PipelineCounters(pipeline) if counters is None else counters).stats()
+        return self._report.pipeline_stats(pipeline)
 
     def stats(self) -> CacheStats:
         """The statistics of this moment, consistent with each other, at a cost that no number of entries changes."""
-        self._settle()
-        state = self._state
-        store = state.store
-        with state.lock:
-            state.reads.drain_locked()
-            state.waits.drain_locked()
-            now = self.clock()
-            dropped = [*store.purges.settle_some(_SETTLED_ON_STATS, now), *store.sweep(_SWEEP_ON_STATS, now)]
-            pipelines = {name: counters.stats() for name, counters in store.counters.items()}
-            stats = CacheStats(
-                **total(pipelines.values()),
-                enabled=state.config.enabled,
-                pipelines=MappingProxyType(pipelines),
-                histograms=MappingProxyType({name: counters.histograms() for name, counters in store.counters.items()}),
-                config=MappingProxyType(state.config.as_dict()),
-                max_memory_bytes=state.config.max_memory_bytes,
-                peak_entries=store.peak_entries,
-                peak_memory_bytes=store.peak_memory_bytes,
-                uptime_seconds=now - state.started_at,
-                config_changes=MappingProxyType(dict(state.config_changes)),
-                internal_errors=MappingProxyType(dict(state.internal_errors)),
-            )
-        dropped.clear()
-        return stats
+        return self._report.stats()
 
     def reset_stats(self) -> None:
         """Set every count back to zero, and the peaks to what is held now. The entries stay, with their own hits."""
-        self._settle()
-        state = self._state
-        with state.lock:
-            state.reads.drain_locked()
-            state.waits.drain_locked()
-            state.reset_counts()
+        self._report.reset()
 
     # --- entries
 
     def count(self, pipeline: str | None = None, group: str | None = None) -> int:
         """The entries held, by all pipelines or by one, in all groups or in one. O(1)."""
-        with self._state.lock:
-            if group is not None:
-                return self._state.store.groups.count(group, pipeline)
-            if pipeline is None:
-                return len(self._state.store.live)
-            counters = self._state.store.counters.get(pipeline)
-            return 0 if counters is None else counters.entries
+        return listing.count(self._state, pipeline, group)
 
     def entries(
         self,
@@ -699,34 +620,11 @@ class ResultCache(Generic[V]):
         Raises:
             ConfigurationError: An argument is out of its bounds.
         """
-        if limit < 0 or offset < 0:
-            raise ConfigurationError(f"limit={limit} and offset={offset}: expected numbers of at least 0")
-        if sort not in SORTS:
-            raise ConfigurationError(refusal("sort", echo(sort), f"one of {', '.join(SORTS)}"))
-        page = self._page(offset + limit, sort, pipeline, group)[offset:]
-        now = self.clock()
-        return [_described(entry, now, describe) for entry in page]
-
-    def _page(self, size: int, sort: Sort, pipeline: str | None, group: str | None) -> list[CacheEntry[Any]]:
-        state = self._state
-        with state.lock:
-            state.reads.drain_locked()
-            store = state.store
-            if sort == "recent" and store.policy.by_recency:
-                return list(itertools.islice(_of(store.order.newest_first(), pipeline, group), size))
-            held = list(store.live.values()) if group is None else store.groups.members(group, pipeline)
-        # Ranked outside the lock: this is the one operation that looks at every entry.
-        return heapq.nlargest(size, _of(held, pipeline), key=_RANKS[sort])
+        return listing.page(self._state, limit, offset, sort, pipeline, describe, group)
 
     def inspect(self, key: Hashable, describe: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any] | None:
         """What is known of one live entry, as in `entries`; None when there is none. Nothing is counted."""
-        with self._state.lock:
-            self._state.reads.drain_locked()
-            now = self.clock()
-            entry = self._state.store.purges.find(key, now)
-        if entry is None or now >= entry.expires_at:
-            return None
-        return _described(entry, now, describe)
+        return listing.inspect(self._state, key, describe)
 
 
 class LRUCache(ResultCache[V]):
@@ -744,6 +642,8 @@ class LRUCache(ResultCache[V]):
         sizer: Callable[[Any], int] = measure,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        tiers: Sequence[Tier] = (),
+        codec: str | Codec | PayloadCodec | None = None,
     ) -> None:
         super().__init__(
             policy="lru",
@@ -756,6 +656,8 @@ class LRUCache(ResultCache[V]):
             sizer=sizer,
             clock=clock,
             wall_clock=wall_clock,
+            tiers=tiers,
+            codec=codec,
         )
 
     def configure(self, **changes: Any) -> dict[str, Any]:
@@ -767,22 +669,3 @@ class LRUCache(ResultCache[V]):
         if changes.get("policy", "lru") not in ("lru", DEFAULT):
             raise ConfigurationError("an LRUCache has the policy lru always: expected a ResultCache for another one")
         return super().configure(**changes)
-
-
-def _of(
-    entries: Iterable[CacheEntry[Any]], pipeline: str | None, group: str | None = None
-) -> Iterator[CacheEntry[Any]]:
-    """Those of a pipeline and a group that were not purged."""
-    for entry in entries:
-        membership = entry.membership
-        if pipeline is not None and entry.pipeline != pipeline:
-            continue
-        if group is not None and group not in entry.groups:
-            continue
-        if membership is None or not membership.is_hard_purged():
-            yield entry
-
-
-def _described(entry: CacheEntry[Any], now: float, describe: Callable[[Any], dict[str, Any]] | None) -> dict[str, Any]:
-    known = entry.as_dict(now)
-    return known if describe is None else {**known, **describe(entry.value)}

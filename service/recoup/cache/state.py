@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from sys import getsizeof
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ from recoup.cache.policies.quotas import STAMP_BYTES
 from recoup.cache.sizing import ALIGNMENT, PRICE_BYTES, ROUNDING, measure, measure_key
 from recoup.cache.stats import CONFIG_SETTINGS, CORE_PARTS, BypassReason, MissReason, Outcome
 from recoup.cache.store import Store
+from recoup.cache.tier import PayloadCodec, Tier
+from recoup.cache.tiering import TierStack
 
 DEFAULT_PIPELINE: Final = "default"
 #: Reads that are gathered before a reader takes the trouble to account for them.
@@ -59,6 +61,8 @@ class CacheState:
         sizer: Callable[[Any], int],
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        tiers: Sequence[Tier] = (),
+        codec: PayloadCodec | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -80,6 +84,7 @@ class CacheState:
         self.reads: Buffer[CacheEntry[Any]] = Buffer(self._count_reads, self.lock, READ_BUFFER)
         self.read_times: list[float] = []
         self.waits: Buffer[Wait] = Buffer(self._count_waits, self.lock, _WAIT_BUFFER)
+        self.tiers = TierStack(tiers, codec, clock=clock, wall_clock=wall_clock, note_error=self.note_internal_error)
         self.started_at = clock()
         self.internal_errors = dict.fromkeys(CORE_PARTS, 0)
         self.config_changes = dict.fromkeys(CONFIG_SETTINGS, 0)
@@ -170,6 +175,12 @@ class CacheState:
         except Exception as error:  # noqa: BLE001  # fail open: the caller has its answer
             self.note_internal_error("accounting", error)
 
+    def unshare(self, flight: Flight, reason: MissReason) -> None:
+        """Let all who ask within a minute from now generate for themselves. Under the lock."""
+        self.unshared.note(flight.key, self.clock())
+        self.store.ghosts.note(flight.key, reason)
+        self.flights.seclude(flight)
+
     def reset_counts(self) -> None:
         """Set every count back to zero, under the lock, and the peaks to what is held now."""
         store = self.store
@@ -221,6 +232,8 @@ class CacheState:
         unstored: MissReason = "uncacheable",
         price: float = 0.0,
         groups: Collection[str] = (),
+        *,
+        age_seconds: float | None = None,
     ) -> bool:
         """Store a value, under the lock, or let an older one of its key go where this one cannot be kept.
 
@@ -235,6 +248,7 @@ class CacheState:
             price: What it cost in money.
             unstored: Why the next lookup is a miss, where this one is not to be kept.
             groups: The names of its groups, each once.
+            age_seconds: Of a result that comes from a tier, how long ago it was generated; None: it is new.
         """
         if not self.config.enabled:
             return False
@@ -248,8 +262,16 @@ class CacheState:
             store.purges.find(key, now)  # one that was purged is not replaced
         if (groups or price or store.quotas is not None) and size is not None:
             size += self._size_of_extras(key, counters, price, groups)
+        if ttl is None:
+            expires_at = _NEVER
+        elif self._jitter and age_seconds is None:
+            expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
+        else:
+            expires_at = now + ttl
+        if self.tiers and age_seconds is None:
+            self._put_below(key, value, size, expires_at, cost, pipeline, price, groups)
         if size is None or size > most:
-            if store.ghosts.reason(key) == "evicted":
+            if age_seconds is None and store.ghosts.reason(key) == "evicted":
                 counters.count_regretted(cost, price)
             old = store.live.get(key)
             if old is not None:
@@ -257,19 +279,14 @@ class CacheState:
                 store.remove(old, "replaced", now)
             store.ghosts.note(key, unstored if size is None else "too_large")
             return False
-        if ttl is None:
-            expires_at = _NEVER
-        elif self._jitter:
-            expires_at = now + ttl * (1.0 - self._jitter * self._random.random())
-        else:
-            expires_at = now + ttl
+        created_at = now if age_seconds is None else now - age_seconds
         entry: CacheEntry[Any]
         if price:
-            entry = PricedEntry(key, value, counters, size, now, expires_at, cost, price=price)
+            entry = PricedEntry(key, value, counters, size, created_at, expires_at, cost, price=price)
         else:
-            entry = CacheEntry(key, value, counters, size, now, expires_at, cost)
+            entry = CacheEntry(key, value, counters, size, created_at, expires_at, cost)
         left, replaced = store.insert(entry, now, groups)
-        if left == "evicted":
+        if left == "evicted" and age_seconds is None:
             counters.count_regretted(cost, price)
         if replaced is not None:
             dropped.append(replaced)
@@ -285,6 +302,33 @@ class CacheState:
             dropped += gone
         # There may be no room for it among others that are protected; or with the group that it carries from now on.
         return not evicts or store.live.get(key) is entry
+
+    def _put_below(
+        self,
+        key: Hashable,
+        value: Any,
+        size: int | None,
+        expires_at: float,
+        cost: float,
+        pipeline: str,
+        price: float,
+        groups: Collection[str],
+    ) -> None:
+        """Store a new result in the tiers, however little room memory has; or let an older one go there, too."""
+        if size is None:
+            self.tiers.invalidate(key=key, is_key=True)
+            return
+        self.tiers.submit(
+            key,
+            value,
+            size,
+            expires_at,
+            pipeline=pipeline,
+            cost_seconds=cost,
+            price=price,
+            groups=tuple(groups),
+            stale_seconds=self.stale_seconds,
+        )
 
     def _size_of_extras(self, key: Hashable, counters: PipelineCounters, price: float, groups: Collection[str]) -> int:
         """The bytes of what few entries have: groups, a price, a place in the order of their pipeline."""

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     # With a default (PEP 696), a cache of no declared type is one of anything. No library is needed at run time.
     from typing_extensions import TypeVar
 
+    from recoup.cache.tier import TierStats
+
     V = TypeVar("V", default=Any)
 else:
     from typing import TypeVar
@@ -22,6 +24,7 @@ BypassReason = Literal["request", "credentials", "disabled", "uncacheable", "err
 EvictionCause = Literal["size", "memory", "quota", "expired"]
 InvalidationCause = Literal["cleared", "deleted", "purged", "replaced"]
 SpentPurpose = Literal["miss", "bypass", "refresh", "verification"]
+TierName = Literal["disk", "shared"]
 StreamEnd = Literal["complete", "cut", "too_large", "not_stored"]
 Sort = Literal["recent", "oldest", "largest", "most_hit", "costliest"]
 
@@ -38,7 +41,7 @@ STREAM_ENDS: tuple[StreamEnd, ...] = ("complete", "cut", "too_large", "not_store
 NO_CURRENCY = "XXX"
 SORTS: tuple[Sort, ...] = ("recent", "oldest", "largest", "most_hit", "costliest")
 #: What can fail open inside the core: the values of the label `part` of `recoup_internal_errors_total`.
-CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight")
+CORE_PARTS = ("lookup", "store", "sizer", "accounting", "flight", "tier")
 #: The settings that `configure` changes: the values of the label `setting` of `recoup_config_changes_total`.
 CONFIG_SETTINGS = ("max_size", "max_memory_mb", "ttl_seconds", "enabled", "policy")
 
@@ -153,6 +156,7 @@ class CacheStats(PipelineStats):
         uptime_seconds: Seconds since the cache was made.
         config_changes: Changes of each setting by `configure`.
         internal_errors: What failed open, by part.
+        tiers: The figures of the tiers beyond memory, by name.
     """
 
     enabled: bool
@@ -165,6 +169,7 @@ class CacheStats(PipelineStats):
     uptime_seconds: float
     config_changes: Mapping[str, int]
     internal_errors: Mapping[str, int]
+    tiers: Mapping[TierName, TierStats]
 
     @property
     def total(self) -> PipelineStats:
@@ -182,6 +187,7 @@ class CacheStats(PipelineStats):
             "max_memory_bytes": self.max_memory_bytes,
             "uptime_seconds": self.uptime_seconds,
             "internal_errors": dict(self.internal_errors),
+            "tiers": {name: tier.as_dict() for name, tier in self.tiers.items()},
             "pipelines": {name: _figures(figures) for name, figures in self.pipelines.items()},
         }
 
@@ -230,6 +236,7 @@ class Lookup(Generic[V]):
         age_seconds: Seconds since the result was stored; 0 where it was not answered from the cache.
         expires_in_seconds: Seconds until the result expires, negative when stale; None: never, or it is not stored.
         bypass_reason: Why it went past the cache; None for every other outcome.
+        tier: Of a hit, the tier beyond memory that had it; None: memory had it.
     """
 
     value: V
@@ -241,3 +248,4 @@ class Lookup(Generic[V]):
     expires_in_seconds: float | None = None
     bypass_reason: BypassReason | None = None
     price: float = 0.0
+    tier: TierName | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from recoup import __version__
+from recoup.errors import OverloadedError
 from recoup.pipelines.answer_parser import ExchangeError
 from recoup.pipelines.connection import Body, Connection
 from recoup.pipelines.upstream_url import UpstreamURL
@@ -21,6 +23,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 _IDLE_SECONDS = 60.0
 #: Connections that are kept open to one upstream.
 MOST_IDLE = 128
+#: Why there is no connection that is not the upstream's fault: no file, or no port, is left here.
+_OWN_LACK = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 #: RFC 9110, 9.2.2: what these ask for happens once, however often they are sent.
 _IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 #: Without a body, these say nothing of its length.
@@ -92,6 +96,7 @@ class Upstream:
 
         Raises:
             ExchangeError: There was no connection, or no answer that is HTTP.
+            OverloadedError: This process has no file or port left for a connection.
         """
         head = self._head(method, rest, query, headers, body, plain=plain)
         connection, answer = await self._ask(method, head, body)
@@ -154,9 +159,11 @@ class Upstream:
         except BaseException as error:
             if sock is not None:
                 sock.close()
-            if isinstance(error, OSError):
-                raise ExchangeError(_reason(error)) from error
-            raise
+            if not isinstance(error, OSError):
+                raise
+            if error.errno in _OWN_LACK:
+                raise OverloadedError(f"no connection to the upstream can be opened: {_reason(error)}") from error
+            raise ExchangeError(_reason(error)) from error
         return connection
 
     async def _connected_socket(self) -> socket.socket:

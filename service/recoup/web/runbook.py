@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 #: The alert's labels that the runbook has as variables, such as `$job`.
-_VARIABLE = re.compile(r"(?P<quote>&quot;)?\$(?P<name>job|pipeline|instance)\b")
+_VARIABLE = re.compile(r"(?P<quote>&quot;)?\$(?P<name>cluster|namespace|job|pipeline|instance)\b")
 #: A command or a query.
 _BLOCK = re.compile(r"<pre\b.*?</pre>", re.DOTALL)
 _OF_A_PATTERN = re.compile(r"[\\.+*?()\[\]{}^$|]")
@@ -55,7 +55,7 @@ def runbook_blueprint() -> Blueprint:
 
 
 def filled(sections: str, labels: Mapping[str, str]) -> str:
-    """The runbook with `$job`, `$pipeline` and `$instance` replaced by an alert's labels.
+    """The runbook with `$job`, `$pipeline`, `$cluster` and so on replaced by an alert's labels.
 
     In a query's matcher a label that is not given is any value, and one that is given is nothing but itself; in a
     command `$instance` is where the service listens by default, unless it is given. Text that explains the variables

@@ -187,7 +187,7 @@ class Beginning(NamedTuple):
     Attributes:
         lookup: Its value is the stream.
         reader: Of its caller; to be closed.
-        following: The task of a follower, which ends when its caller leaves; None: it is a leader's.
+        following: The task of a follower, which ends when its caller leaves in mid-stream; None: it is a leader's.
     """
 
     lookup: Lookup[Any]
@@ -196,8 +196,10 @@ class Beginning(NamedTuple):
 
     def close(self) -> None:
         """Read no more."""
+        # Its stream has ended: so will the lookup, when that is stored, and count what it recouped.
+        ended = self.lookup.value.ended
         self.reader.close()
-        if self.following is not None:
+        if self.following is not None and not ended:
             self.following.cancel()
 
 

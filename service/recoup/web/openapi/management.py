@@ -265,7 +265,7 @@ def _runbook() -> Schema:
         "What each alert means, and what to do. Alerts link to it with their labels in the query.",
         {"200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}},
         [f"{_CURL} {SAMPLE_SERVER}/docs/runbook"],
-        parameters=[_LABEL | {"name": name} for name in ("job", "pipeline", "instance")],
+        parameters=[_LABEL | {"name": name} for name in ("cluster", "namespace", "job", "pipeline", "instance")],
     )
 
 
