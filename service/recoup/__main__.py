@@ -1,4 +1,4 @@
-"""The command line: `recoup serve`, which is also `python -m recoup`, and `recoup check`."""
+"""The command line: `recoup serve`, which is also `python -m recoup`, `recoup check` and `recoup what-if`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from recoup import __version__
 from recoup.allocators import share_answers_memory
 from recoup.check import check
 from recoup.errors import SettingError
+from recoup.insight.command import DESCRIPTION, add_arguments, what_if
 from recoup.settings import Settings
 
 #: Options of `serve`, and the variables that each stands in for.
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     if given.command == "check":
         return check(_environment(given))
+    if given.command == "what-if":
+        return what_if(given)
     try:
         settings = Settings.from_environment(_environment(given))
     except SettingError as error:
@@ -56,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", title="commands")
     serve = commands.add_parser("serve", help="serve (what is done without a command, too)", description=_SERVE)
     check_only = commands.add_parser("check", help="list every mistake in the settings", description=_CHECK)
+    simulate = commands.add_parser("what-if", help="what other sizes and policies would bring", description=DESCRIPTION)
+    add_arguments(simulate, Settings().cache_options())
     for command, (option, (variable, text)) in product((serve, check_only), OPTIONS.items()):
         command.add_argument(f"--{option}", metavar="VALUE", dest=variable, help=f"{text} (instead of {variable})")
     return parser

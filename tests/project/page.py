@@ -301,7 +301,7 @@ COMMANDS: list[tuple[str, Callable[[Reader, str], None]]] = [
     (r"export ", _exported),
     (r"python3 -m venv ", _environment_made),
     (r"recoup-env/bin/pip install ", _pasted),
-    (r"curl |grep |cp |echo |promtool |python -m (grafana|metrics)\.", _pasted),
+    (r"curl |grep |cp |echo |printf |recoup what-if |promtool |python -m (grafana|metrics)\.", _pasted),
 ]
 
 

@@ -1,0 +1,1 @@
+"""What another size or policy would bring. Standard library only."""
