@@ -81,7 +81,7 @@ class TestTheUpstreamsWord:
         ],
     )
     def test_is_read_as_rfc_9111_has_it(self, headers, kept_out, ttl):
-        assert (kept_out, ttl) == tuple(word_of(headers, {"accept-language"}))
+        assert (kept_out, ttl) == word_of(headers, {"accept-language"})[:2]
 
 
 class TestPaths:
