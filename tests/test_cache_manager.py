@@ -490,6 +490,7 @@ class TestLRUCacheEntries:
             "cost_seconds": 1.5,
             "groups": [],
             "price": 0.0,
+            "tier": "memory",
         } == entry
 
     def test_pages_sorts_and_pipelines(self) -> None:
