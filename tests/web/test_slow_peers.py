@@ -136,7 +136,6 @@ class TestReaders:
                 limit = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         assert STALLED_SECONDS * 1000 == limit
 
-    @pytest.mark.load
     def test_a_reader_who_takes_nothing_is_let_go(self, start: Callable[..., Running]) -> None:
         service = start()
         with connect(service.port, receive_buffer=16384) as connection:
