@@ -30,7 +30,9 @@ class Connection:
         return {"type": "http.disconnect"}
 
     async def send(self, message: dict[str, Any]) -> None:
-        self.sent.append(bytes(message.get("body", b"")))
+        body = message.get("body", b"")
+        assert type(body) is bytes, "Granian takes in anything else byte by byte"
+        self.sent.append(body)
 
 
 async def deliver(deliveries: Deliveries, connection: Connection) -> None:

@@ -159,15 +159,16 @@ class Delivery:
         """Send a response with it, for as long as its reader stays."""
         left = caller.leaving
         try:
-            view = memoryview(self.copy.body)
-            last = (len(view) - 1) // PIECE_BYTES * PIECE_BYTES
+            # Copies of pieces, no views of them: Granian takes what is no `bytes` in byte by byte, six times as long.
+            body = self.copy.body
+            last = (len(body) - 1) // PIECE_BYTES * PIECE_BYTES
             await self._all.turn()
             await send({"type": "http.response.start", "status": status, "headers": headers})
             for at in range(0, last, PIECE_BYTES):
-                await send({"type": "http.response.body", "body": view[at : at + PIECE_BYTES], "more_body": True})
+                await send({"type": "http.response.body", "body": body[at : at + PIECE_BYTES], "more_body": True})
                 await self._all.turn()  # `send` itself waits for nobody while the server's queue has room
                 if left.done():
                     return
-            await send({"type": "http.response.body", "body": view[last:], "more_body": False})
+            await send({"type": "http.response.body", "body": body[last:], "more_body": False})
         finally:
             self._all.end(self)
