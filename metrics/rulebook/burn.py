@@ -16,7 +16,7 @@ from metrics.thresholds import FASTEST_BURN, Thresholds
 
 @dataclass(frozen=True)
 class Burn:
-    """One pair of windows, how fast the budget burns in both, for how long before somebody is told, and after."""
+    """One pair of windows, how fast the budget burns in both, for how long before it fires, and how long it goes on."""
 
     rate: float
     long: str

@@ -7,12 +7,10 @@ why. One thread writes. Readers run in their callers' threads, or, for coroutine
 from __future__ import annotations
 
 import asyncio
-import atexit
 import math
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,6 +24,7 @@ from recoup.errors import ConfigurationError
 from recoup.tiers.counts import TierCounts
 from recoup.tiers.database import Row
 from recoup.tiers.disk_writer import DiskWriter
+from recoup.tiers.lifetimes import Lifetimes
 from recoup.tiers.marks import Marks
 from recoup.tiers.record import RecordError, decode
 from recoup.tiers.write_queue import WriteQueue
@@ -34,8 +33,6 @@ from recoup.tiers.write_queue import WriteQueue
 _READERS: Final = 4
 #: How often a read begins anew, because something was invalidated or replaced meanwhile.
 _ATTEMPTS: Final = 3
-#: Seconds that the program's end waits for what is still to be written.
-_END_SECONDS: Final = 10.0
 _INFINITY: Final = math.inf
 
 
@@ -83,7 +80,7 @@ class DiskTier:
             retry_seconds=retry_seconds,
             wall_clock=wall_clock,
         )
-        _tiers.add(self)
+        _lifetimes.add(self)
 
     @property
     def name(self) -> TierName:
@@ -270,6 +267,10 @@ class DiskTier:
                 self._pool.shutdown(wait=False)
         return done
 
+    def forget(self) -> None:
+        """In a child that was forked: the folder is the parent's."""
+        self._writer.forget()
+
     def __enter__(self) -> DiskTier:
         return self
 
@@ -280,20 +281,4 @@ class DiskTier:
         return f"<DiskTier {str(self.path)!r}: {self._max_bytes} bytes at most>"
 
 
-_tiers: weakref.WeakSet[DiskTier] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Store what waits, at the end of the program."""
-    ends = time.monotonic() + _END_SECONDS
-    for tier in list(_tiers):
-        tier.close(max(0.0, ends - time.monotonic()))
-
-
-def _after_fork_in_child() -> None:
-    for tier in list(_tiers):
-        tier._writer.forget()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_lifetimes = Lifetimes()

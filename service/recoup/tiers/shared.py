@@ -8,14 +8,11 @@ argument for the order of reads, stores and invalidations, which `scripts` and `
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import json
 import math
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +25,7 @@ from recoup.errors import ConfigurationError
 from recoup.tiers import scripts
 from recoup.tiers.compression import Compression
 from recoup.tiers.counts import TierCounts
+from recoup.tiers.lifetimes import Lifetimes
 from recoup.tiers.record import RecordError, decode, encode
 from recoup.tiers.redis_client import RedisUrl
 from recoup.tiers.shared_link import OtherMarksError, SharedLink
@@ -39,7 +37,6 @@ _TICK: Final = 0.5
 _INFINITY: Final = math.inf
 #: Results are kept there for 30 days at most, so that all of them can be evicted by policies that spare the marks.
 _MOST_SECONDS: Final = 30 * 86400.0
-_END_SECONDS: Final = 10.0
 _PREFIX: Final = fields.Text("text that is not empty")
 
 
@@ -83,7 +80,7 @@ class SharedTier:
         self._codec: PayloadCodec | None = None
         self._writer: threading.Thread | None = None
         self._closing = threading.Event()
-        _tiers.add(self)
+        _lifetimes.add(self)
 
     @property
     def name(self) -> TierName:
@@ -319,27 +316,12 @@ class SharedTier:
     def __repr__(self) -> str:
         return f"<SharedTier {self._url}>"
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """In a child that was forked: the connections are the parent's."""
         self._link.forget()
         self._writer = None
         self._queue.begin_after_fork()
         self._counts.begin_after_fork()
 
 
-_tiers: weakref.WeakSet[SharedTier] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Store what waits, at the end of the program."""
-    ends = time.monotonic() + _END_SECONDS
-    for tier in list(_tiers):
-        tier.close(max(0.0, ends - time.monotonic()))
-
-
-def _after_fork_in_child() -> None:
-    for tier in list(_tiers):
-        tier._forget()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_lifetimes = Lifetimes()
